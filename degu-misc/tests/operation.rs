@@ -91,7 +91,7 @@ fn metrics_and_log_say_how_each_exchange_ended() {
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
     for (start, reason) in [
-        ("GET /cut 200 5B ", " cut: the body of a response failed: the other half is lost"),
+        ("GET /cut 200 5B ", " cut: the body of a response returned an error: the other half is lost"),
         ("GET /late - 0B ", " cut: the peer is gone"),
         ("- - 400 ", ""),
     ] {

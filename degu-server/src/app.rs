@@ -1,4 +1,4 @@
-//! The app that a server serves.
+//! The trait [`App`], which an application implements.
 
 use std::fmt;
 use std::future::Future;
@@ -6,10 +6,10 @@ use std::pin::Pin;
 
 use crate::{IntoResponse, Request, Response, Session};
 
-/// An application: it answers requests.
+/// An application that answers requests.
 ///
-/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R`, and every async closure of that form, is an
-/// `App`, if `R` implements [`IntoResponse`]:
+/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R` is an `App` if `R` implements [`IntoResponse`].
+/// So is an async closure with these arguments:
 ///
 /// ```
 /// use degu_server::{App, Error, Method, Request, Response, Session};
@@ -27,7 +27,7 @@ use crate::{IntoResponse, Request, Response, Session};
 ///     Ok((number / 2).to_string().into())
 /// }
 ///
-/// // The types of both arguments must be written; without them the compiler calls the closure "not general enough".
+/// // A closure needs the types of both arguments. Without them the compiler calls it "not general enough".
 /// let greeting = String::from("hello");
 /// let closure = async move |_: &mut Session, _: Request<'_>| greeting.clone();
 ///
@@ -47,11 +47,11 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(logged(closure));
 /// ```
 ///
-/// Middleware that is a closure only answers requests: it does not call the inner app's
-/// [`on_connect`](Self::on_connect). If that must be called, write the middleware as a type that forwards both methods.
+/// Middleware that is a closure does not call the inner app's [`on_connect`](Self::on_connect). If the inner app needs that
+/// call, write the middleware as a type that forwards both methods.
 ///
 /// An `async fn` that returns plain `impl IntoResponse` is not an `App`. Such a return type captures the lifetimes of the
-/// arguments, so it is a different type for each call, and there is no single type `R`.
+/// arguments. It is therefore a different type for each call, and not a single type `R`.
 ///
 /// ```compile_fail,E0308
 /// # use degu_server::{App, IntoResponse, Request, Session};
@@ -73,14 +73,13 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(fine);
 /// ```
 ///
-/// One app serves all connections on all threads, so it is `Send` and `Sync`. Its futures need not be `Send`, because a connection
-/// never leaves its thread. A handler that blocks stops every connection of its thread. Put blocking code into
-/// [`blocking`](crate::blocking) or `tokio::task::spawn_blocking`. Put work that continues after the request into
-/// `tokio::task::spawn_local`.
+/// All threads of a server share the app, so it is `Send` and `Sync`. Its futures need not be `Send`, because a connection stays
+/// on its thread. A handler that blocks stops all connections of its thread. Use [`blocking`](crate::blocking) or
+/// `tokio::task::spawn_blocking` for code that blocks. Use `tokio::task::spawn_local` for work that continues after the request.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`: there is no bound to express")]
 pub trait App: Send + Sync + 'static {
-    /// Decides whether a connection is served. The server calls it once for each connection, before its first request. `false`
-    /// closes the connection without a response.
+    /// Returns whether a connection is accepted. If it is not, the server closes the connection without a response. The server
+    /// calls this method once for each connection, before the first request. By default every connection is accepted.
     ///
     /// # Cancel safety
     ///
@@ -95,8 +94,8 @@ pub trait App: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the peer goes away, when a deadline of the connection expires, and when the grace period of a
-    /// shutdown ends. If the peer closes a TCP connection, the future is dropped after
-    /// [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default; on a Unix socket, at once.
+    /// shutdown ends. If the peer closes a Unix socket, the future is dropped at once. If the peer closes a TCP connection, it is
+    /// dropped after [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default.
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response;
 }
 
@@ -128,8 +127,8 @@ impl<A: App> DynApp for A {
     }
 }
 
-/// An app of any type. It allows an app to be chosen at run time, and different apps to be in one list. It costs one allocation
-/// for each request.
+/// An app whose type is hidden. A program can choose such an app at run time, or put different apps into one list. Each request
+/// costs an additional allocation.
 ///
 /// ```
 /// use degu_server::{BoxedApp, Request, Session};

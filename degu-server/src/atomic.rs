@@ -1,4 +1,4 @@
-//! The counter of 64 bits: the one of core, or a substitute where the processor has none.
+//! An atomic counter of 64 bits: the one of std, or a substitute for processors that have none.
 
 #[cfg(not(target_has_atomic = "64"))]
 pub(crate) use portable_atomic::AtomicU64;

@@ -7,8 +7,8 @@ use degu_wire::Address;
 
 use crate::{App, Handle, Options, Server};
 
-/// A server for an application without a runtime. It serves on threads of its own until the value is dropped; the drop waits for
-/// the graceful shutdown.
+/// A server for an application without an async runtime. The server has threads of its own. Dropping the value shuts the server
+/// down gracefully, and waits for the end of the shutdown.
 ///
 /// ```
 /// use degu_server::{Address, BackgroundServer, Request, Session};
@@ -24,7 +24,7 @@ use crate::{App, Handle, Options, Server};
 pub struct BackgroundServer(Handle);
 
 impl BackgroundServer {
-    /// Binds the address, and starts to serve.
+    /// Binds the address, and starts a server with the default options.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl BackgroundServer {
         Self::with_options(Server::options(), address, app)
     }
 
-    /// Starts a server with options.
+    /// Binds the address, and starts a server with these options.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl BackgroundServer {
     }
 }
 
-/// Gives access to the methods of [`Handle`] that borrow it: the address, the counters, and `abort`.
+/// Gives access to the methods of [`Handle`] that take `&self`.
 impl Deref for BackgroundServer {
     type Target = Handle;
 
@@ -55,7 +55,7 @@ impl Deref for BackgroundServer {
 impl Drop for BackgroundServer {
     fn drop(&mut self) {
         self.0.begin_shutdown();
-        // The message of a panic was printed.
+        // If the server panicked, the panic hook has already printed the message.
         let _ = self.0.join();
     }
 }

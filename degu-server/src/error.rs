@@ -6,12 +6,12 @@ use std::{fmt, io};
 
 use degu_wire::{BoxError, Fault, RemoteError};
 
-/// The media type of the text of an error.
+/// The media type of an error text.
 pub(crate) const TEXT: &str = "text/plain";
 
-/// An error that determines the response to a request. It comes from the app, or from reading the request's body.
+/// An error that determines the response to a request. The app makes it, or reading the request's body returns it.
 ///
-/// An app makes an error from a status and a text for the client, and returns it with `?`:
+/// An app makes an error from a status and a text for the client:
 ///
 /// ```
 /// use degu_server::{Error, Request, Session};
@@ -25,29 +25,29 @@ pub(crate) const TEXT: &str = "text/plain";
 /// # is_an_app(changes);
 /// ```
 ///
-/// The server makes such an error if the body of a request cannot be read. All errors of this type:
+/// These are all errors of this type:
 ///
-/// | error | status | the connection |
+/// | error | status of the response | the connection |
 /// | --- | --- | --- |
-/// | [made](Self::new) by an app | chosen by the app | stays open |
-/// | the client broke the protocol, sent more than the limit, or closed early ([`fault`](Self::fault)) | the status of the fault: 400, 413 or 431 | is closed after the response |
-/// | the exchange is over ([`is_over`](Self::is_over)) | 500, because the app failed | is closed |
+/// | the app [made](Self::new) the error | chosen by the app | stays open |
+/// | the client broke the protocol in the body, exceeded a limit, or closed early ([`fault`](Self::fault)) | 400, 413 or 431, according to the fault | is closed after the response |
+/// | the body was read after the end of its exchange ([`is_over`](Self::is_over)) | 500, because the app failed | is closed |
 ///
-/// An app that returns [`BoxError`] gives the same responses: [`Response::from_error`](crate::Response::from_error) finds a
-/// `degu_server::Error` in it, even as the [source](StdError::source) of another error.
+/// An app may also return a [`BoxError`] that contains a `degu_server::Error`, even as the [source](StdError::source) of
+/// another error. The response is the same: see [`Response::from_error`](crate::Response::from_error).
 ///
-/// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
+/// `Debug` writes the same text as `Display`, because Rust prints the error of a `main` with `Debug`.
 pub struct Error(Repr);
 
 enum Repr {
     App(Box<Answer>),
-    /// The peer broke the protocol, sent more than was allowed, or closed before the end.
+    /// The peer broke the protocol, exceeded a limit, or closed the connection before the end of the body.
     Peer(RemoteError),
-    /// The exchange is over: its response has been sent, or its connection is gone.
+    /// The exchange of the body is over: the response has been sent, or the connection has ended.
     Over,
 }
 
-/// The status and the text that an app has chosen.
+/// The parts of the response that an app has chosen.
 struct Answer {
     status: u16,
     text: Cow<'static, str>,
@@ -56,15 +56,16 @@ struct Answer {
 }
 
 impl Error {
-    /// Returns an error whose response has this status, and this text as its body.
+    /// Returns an error for a response with this status, and with this text as its body.
     ///
-    /// The text is for the client: it says what went wrong, and what to send instead. It is sent as `text/plain`. If it is
-    /// empty, the response has no body. A status that cannot be sent is a failure of the app.
+    /// The text should tell the client what went wrong, and what to send instead. It is sent as `text/plain`. If the text is
+    /// empty, the response has no body. If the status is not from 200 to 999, the client gets 500.
     pub fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
         Self(Repr::App(Box::new(Answer { status, text: text.into(), fields: Vec::new(), source: None })))
     }
 
-    /// Returns the error with its cause, which is logged and not sent. An error that the server made is returned unchanged.
+    /// Returns the error with its cause, which is logged and not sent to the client. An error that the app did not make is
+    /// returned unchanged.
     ///
     /// ```
     /// use degu_server::Error;
@@ -82,8 +83,8 @@ impl Error {
         self
     }
 
-    /// Returns the error with a header field for its response, such as `www-authenticate`, which a 401 must have (RFC 9110
-    /// §15.5.2). A field that [cannot be sent](degu_wire::Headers::set) is a failure of the app. An error that the server made
+    /// Returns the error with a header field for its response. A 401, for example, must have `www-authenticate` (RFC 9110
+    /// §15.5.2). If the field is [malformed](degu_wire::Headers::set), the client gets 500. An error that the app did not make
     /// is returned unchanged.
     ///
     /// ```
@@ -100,7 +101,7 @@ impl Error {
         self
     }
 
-    /// Returns the status of the response.
+    /// Returns the status of the response to this error.
     pub fn status(&self) -> u16 {
         match &self.0 {
             Repr::App(answer) => answer.status,
@@ -109,42 +110,42 @@ impl Error {
         }
     }
 
-    /// Returns the client's fault in the body, if that is the reason for the error. The connection is closed after the response,
-    /// because the bytes that follow cannot be understood.
+    /// Returns the client's fault in the body, if that caused the error. The connection is closed after the response, because
+    /// the server cannot know where the next request begins.
     pub const fn fault(&self) -> Option<RemoteError> {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }
 
-    /// Returns whether the error is that the exchange is over: its response has been sent, or its connection is gone. This
-    /// happens to a body that was moved into another task.
+    /// Returns whether the body was read after the end of its exchange: the response has been sent, or the connection has ended.
+    /// This happens only to a body that was moved into another task.
     pub const fn is_over(&self) -> bool {
         matches!(self.0, Repr::Over)
     }
 
-    /// Returns the error of a reader whose exchange is over.
+    /// Returns the error for reading a body after the end of its exchange.
     pub(crate) const fn over() -> Self {
         Self(Repr::Over)
     }
 
-    /// Returns the text of an app's own error.
+    /// Returns the text of an error that the app made. It is empty for other errors.
     pub(crate) fn text(&self) -> &str {
         if let Repr::App(answer) = &self.0 { &answer.text } else { "" }
     }
 
-    /// Returns the header fields of an app's own error.
+    /// Returns the header fields of an error that the app made. Other errors have none.
     pub(crate) fn fields(&self) -> &[(&'static str, String)] {
         if let Repr::App(answer) = &self.0 { &answer.fields } else { &[] }
     }
 
-    /// Returns the `degu_server::Error` that another error is, or has among its sources. `None` if there is none, or if the exchange
-    /// of its body is over. The app has failed then.
+    /// Returns the `degu_server::Error` that `error` is, or that is among its sources. Returns `None` if there is none, or if
+    /// [`is_over`](Self::is_over) is true for it. Such an error is a failure of the app.
     pub(crate) fn within(error: &BoxError) -> Option<&Self> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref::<Self>() {
                 return Some(found).filter(|found| !found.is_over());
             }
-            // `source` of an I/O error that wraps another error skips that error.
+            // If an I/O error wraps another error, its `source` skips that error.
             cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(inner) => Some(inner),
                 None => error.source(),
@@ -160,7 +161,7 @@ impl From<RemoteError> for Error {
     }
 }
 
-/// Converts the error for readers of a body.
+/// Converts the error, because a [`Reader`](crate::Reader) returns I/O errors.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.0 {
@@ -179,7 +180,9 @@ impl fmt::Display for Error {
             Repr::App(answer) if answer.text.is_empty() => f.write_str(degu_wire::reason_phrase(answer.status)),
             Repr::App(answer) => f.write_str(&answer.text),
             Repr::Peer(fault) => write!(f, "the peer sent {fault}"),
-            Repr::Over => f.write_str("the exchange that this body belongs to has ended"),
+            Repr::Over => {
+                f.write_str("the body cannot be read any more: its response was sent or its connection ended")
+            }
         }
     }
 }

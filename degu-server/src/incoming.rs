@@ -15,16 +15,17 @@ use crate::Error;
 use crate::body_channel::Receiver;
 use crate::options::Progress;
 
-/// The body of a request. It is a handle on the connection, from which the body is read while it is received.
+/// The body of a request. The value is a handle on the connection: it reads the body while the body is received.
 ///
-/// It can be read whole with a limit, piece by piece, or chunk by chunk. The ways of reading can be mixed: each continues where
-/// the last one stopped, and no data is returned twice. The body of a request can also become the body of the response. It is
-/// then sent while it is received, with the same chunks, extensions and trailers, and is never in memory as a whole. A
-/// client that waits for `100 Continue` gets it when the app first reads the body.
+/// An app reads the body whole with a limit, piece by piece, or chunk by chunk. It may mix these ways: each read continues where
+/// the last read stopped, and no data is returned twice. A client that waits for `100 Continue` gets it at the first read.
 ///
-/// The handle can be moved into another task of the same thread. It can read until the response has been sent; after that
-/// it returns an error whose [`is_over`](Error::is_over) is true. If the handle is dropped before the end, the server reads and
-/// drops the rest of a short body. After a long body, the connection ends with the response.
+/// The body of a request can become the body of the response. It is then sent while it is received, with the same chunks,
+/// extensions and trailers. It is never in memory as a whole.
+///
+/// The handle can be moved into another task of the same thread. It can read until the response has been sent. A later read
+/// returns an error for which [`is_over`](Error::is_over) is true. If the handle is dropped before the end of the body, the
+/// server reads and drops up to 64 KiB of the rest. If there is more, the connection is closed after the response.
 ///
 /// ```
 /// use degu_server::{Error, Request, Response, Session};
@@ -52,7 +53,7 @@ pub struct Incoming {
     is_json: bool,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) returns.
     max_chunk: usize,
-    /// The number of bytes of the body, if its length is known, or of the current chunk, that have not been returned.
+    /// The number of bytes that have not been returned: of the body, if its length is known, otherwise of the current chunk.
     left: u64,
     ended: bool,
     stored: Option<Box<Stored>>,
@@ -60,32 +61,32 @@ pub struct Incoming {
 
 /// The source of the rest of a body.
 enum Rest {
-    /// Memory, because the body was received together with its head.
+    /// The rest itself, because the body was received together with its head.
     Memory(Bytes),
-    /// The connection, which still has to receive it.
+    /// The channel from the connection, which still receives the rest.
     Channel(Receiver),
 }
 
-/// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often.
+/// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often and should be small.
 #[derive(Default)]
 struct Stored {
-    /// Parts that were received and have not been returned. The first may be the beginning of a chunk whose rest is missing.
+    /// Parts that were received and have not been returned. The first part may be an incomplete chunk.
     parts: VecDeque<Part>,
-    /// The extensions and trailers at the end of the body, if there were any.
+    /// The extensions and trailers at the end of the body, if it had any.
     last: Option<(ChunkExtensions, Trailers)>,
 }
 
-/// Empty extensions and trailers, which most bodies have at their end.
+/// The extensions and trailers of a body that has none.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl Incoming {
-    /// Returns a body that is in memory.
+    /// Returns a body that is in memory as a whole.
     pub(crate) const fn whole(bytes: Bytes, head: &RequestHead, max_chunk: usize) -> Self {
         let left = bytes.len() as u64;
         Self::new(Rest::Memory(bytes), left, head, max_chunk)
     }
 
-    /// Returns a body that the connection receives and passes through a channel.
+    /// Returns a body that comes from the connection through a channel.
     pub(crate) const fn of_channel(receiver: Receiver, head: &RequestHead, max_chunk: usize) -> Self {
         let left = if let Framing::Length(length) = head.framing() { length } else { 0 };
         Self::new(Rest::Channel(receiver), left, head, max_chunk)
@@ -104,16 +105,16 @@ impl Incoming {
         }
     }
 
-    /// Returns how the body is framed: whether there is a body, and how its end is found.
+    /// Returns the framing: no body, a body with a length, or a body in chunks.
     pub const fn framing(&self) -> Framing {
         self.framing
     }
 
     /// Sets the minimum rate for the rest of this body, in place of [`Options::progress`](crate::Options::progress): `bytes`
-    /// in every `window`. Time counts only while the handler waits for the body. A request whose body is slower gets 408.
-    /// `None` means no limit. The rate applies to this request only, and not to its response.
+    /// in every `window`. `None` means no limit. Time counts only while the handler waits for the body. If the body is slower,
+    /// the client gets 408. The rate does not apply to the response.
     ///
-    /// A handler sets it before it reads, or middleware for every request of a route:
+    /// A handler sets the rate before it reads. Middleware can set it for every request of a route:
     ///
     /// ```
     /// use std::time::Duration;
@@ -150,7 +151,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Fault::BodyTooLarge`] (413) if there is more, and any other fault of the client.
+    /// [`Fault::BodyTooLarge`] (413) if there are more bytes, and any other fault of the client.
     ///
     /// # Cancel safety
     ///
@@ -175,11 +176,11 @@ impl Incoming {
         Ok(all)
     }
 
-    /// Reads the rest of the body as text, up to `limit` bytes. A byte order mark stays in it.
+    /// Reads the rest of the body as text, up to `limit` bytes. A byte order mark stays in the text.
     ///
     /// # Errors
     ///
-    /// The errors of [`read_all`](Self::read_all), and 400 if the text is not UTF-8; after that the connection stays open.
+    /// The errors of [`read_all`](Self::read_all), and 400 if the text is not UTF-8. After this 400 the connection stays open.
     ///
     /// # Cancel safety
     ///
@@ -193,8 +194,8 @@ impl Incoming {
 
     /// Reads the rest of the body as JSON, up to `limit` bytes, and parses it.
     ///
-    /// The request must say that it is JSON: its content-type is `application/json` or has the suffix `+json`, with any
-    /// parameters. A byte order mark is not JSON (RFC 8259 §8.1).
+    /// The content-type of the request must be `application/json` or a type with the suffix `+json`. Its parameters are
+    /// ignored. A byte order mark is an error (RFC 8259 §8.1).
     ///
     /// ```
     /// use degu_server::{Error, Json, Request, Session};
@@ -209,8 +210,10 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// The errors of [`read_all`](Self::read_all). 415 for another content-type, before the body is read, with `accept:
-    /// application/json` (RFC 9110 §15.5.16). 400, with line and column, if the body is not JSON or does not fit `T`. After these two the connection stays open.
+    /// - The errors of [`read_all`](Self::read_all).
+    /// - 415 for another content-type, before the body is read. The response has `accept: application/json` (RFC 9110
+    ///   §15.5.16). The connection stays open if at most 64 KiB of the body are unread.
+    /// - 400 if the body is not JSON or does not fit `T`. The text has the line and the column. The connection stays open.
     ///
     /// # Cancel safety
     ///
@@ -227,8 +230,8 @@ impl Incoming {
             .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
-    /// Returns the next data as it was received: at least one byte, or `None` at the end. Data is split by the network, and not at
-    /// the boundaries of chunks.
+    /// Returns the next data of the body, at least one byte, or `None` at the end. A piece of data is as long as the network
+    /// delivers it. It may be a part of a chunk.
     ///
     /// # Errors
     ///
@@ -249,14 +252,13 @@ impl Incoming {
         }
     }
 
-    /// Returns the next chunk, whole, with its extensions; `None` at the end. If a part of the chunk was returned as data before,
-    /// it returns the rest of the chunk, without the extensions. If the body is not chunked, it returns the rest of the body
-    /// as one chunk.
+    /// Returns the next whole chunk, with its extensions, or `None` at the end. If a part of the chunk was already returned as
+    /// data, this is the rest of the chunk, without the extensions. If the body is not chunked, this is the rest of the body.
     ///
     /// # Errors
     ///
     /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), 16 MiB by
-    /// default, and any other fault of the client. A chunk that was only received in part is never returned.
+    /// default, and any other fault of the client. A truncated chunk is never returned.
     ///
     /// # Cancel safety
     ///
@@ -286,7 +288,7 @@ impl Incoming {
         }
     }
 
-    /// Returns the error for a fault that this reader found, after which nothing more of the body is read.
+    /// Returns the error for a fault that this reader found. Nothing more of the body is read after that.
     fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
             Rest::Memory(_) => RemoteError::from(fault).into(),
@@ -294,9 +296,9 @@ impl Incoming {
         }
     }
 
-    /// Returns the next part as it is received, for a [`Source`] that sends the body to another server. A part is a whole chunk
-    /// or its beginning, data, or the extensions and trailers at the end. `None` at the end of the body. After the beginning of a
-    /// chunk, the rest of the chunk comes as data.
+    /// Returns the next part as it was received, or `None` at the end of the body. A part is a whole chunk, the beginning of a
+    /// chunk, further data, or the extensions and trailers at the end. After the beginning of a chunk, the rest of the chunk
+    /// comes as data. A [`Source`] that sends the body to another server uses this method.
     ///
     /// # Errors
     ///
@@ -310,11 +312,12 @@ impl Incoming {
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
-    /// Reads ahead, to the end of the body or until the parts in memory take this many bytes. Later reads return these parts. So
-    /// a fault in the beginning of the body is found before the response begins, and can decide its status.
+    /// Receives parts, and stores them for later reads, until they take this many bytes of memory or the body ends. A handler
+    /// calls this before it responds. If the beginning of the body has a fault, the response can then have the status of that
+    /// fault.
     ///
-    /// A chunk takes about 80 bytes in addition to its data and its extensions. So less of the body is read if it has many small
-    /// chunks.
+    /// Each chunk takes about 80 bytes in addition to its data and its extensions, so many small chunks take more memory than
+    /// their data.
     ///
     /// # Errors
     ///
@@ -324,7 +327,7 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn read_ahead(&mut self, bytes: usize) -> Result<(), Error> {
-        // A body with a length that is already in memory has no fault.
+        // A whole body in memory has no fault.
         if let Rest::Memory(_) = self.rest {
             return Ok(());
         }
@@ -338,23 +341,24 @@ impl Incoming {
         Ok(())
     }
 
-    /// Receives one more part, after those that are stored.
+    /// Receives the part that follows the stored parts.
     async fn receive(&mut self) -> Result<Option<Part>, Error> {
         let read = self.reader();
         poll_fn(|cx| read.0.poll_rest(cx)).await
     }
 
-    /// Returns the trailer fields, of which there may be none. `None` until the body has been read to its end.
+    /// Returns the trailer fields, or `None` until the body has been read to its end. A body without trailers has no fields.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.last().map(|(_, trailers)| trailers)
     }
 
-    /// Returns the extensions of the last chunk, which has no data. `None` until the body has been read to its end.
+    /// Returns the extensions of the last chunk, which has no data, or `None` until the body has been read to its end.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// Returns the number of bytes still to be read, if the client announced the length. At the end of any body it is 0.
+    /// Returns the number of bytes that were not read yet, or `None` if the body has no announced length. At the end of any body
+    /// it returns 0.
     pub fn remaining(&self) -> Option<u64> {
         let is_known = !matches!(self.framing, Framing::Chunked | Framing::UntilClose);
         (is_known || self.ended).then_some(self.left)
@@ -364,7 +368,7 @@ impl Incoming {
         self.stored.get_or_insert_default()
     }
 
-    /// Stores a part that was returned, so the next read returns it again.
+    /// Stores a part that was just read. The next read returns it.
     fn put_back(&mut self, part: Part) {
         match &part {
             Part::Data(data) => self.left += data.len() as u64,
@@ -373,7 +377,7 @@ impl Incoming {
         self.stored().parts.push_front(part);
     }
 
-    /// Appends the next data of the current chunk to its beginning, which is the first stored part.
+    /// Extends the first stored part, which is the beginning of a chunk, with the next data of the chunk.
     async fn extend_first(&mut self) -> Result<(), Error> {
         let next = match self.stored().parts.remove(1) {
             Some(next) => Some(next),
@@ -386,7 +390,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Polls until there is data, and returns it without consuming it; empty at the end.
+    /// Polls for data, and returns it without consuming it. The data is empty at the end of the body.
     pub(crate) fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
         while self.first_data().is_empty() {
             match ready!(self.poll_next(cx))? {
@@ -400,7 +404,7 @@ impl Incoming {
         Poll::Ready(Ok(self.first_data()))
     }
 
-    /// Returns the data of the first stored part, unless it begins a chunk.
+    /// Returns the data of the first stored part, or nothing if that part is the beginning of a chunk.
     fn first_data(&self) -> &[u8] {
         match self.stored.as_ref().and_then(|stored| stored.parts.front()) {
             Some(Part::Data(data)) => data,
@@ -427,7 +431,7 @@ impl Incoming {
         }
     }
 
-    /// Returns the extensions and trailers at the end of the body, after the end was read.
+    /// Returns the extensions and trailers at the end of the body, or `None` before the end was read.
     fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
         let last = self.stored.as_ref().and_then(|stored| stored.last.as_ref());
         last.or_else(|| self.ended.then_some(&NOTHING))
@@ -444,7 +448,7 @@ impl Incoming {
         Poll::Ready(Ok(self.note(part)))
     }
 
-    /// Polls for one more part, after those that are stored.
+    /// Polls for the part that follows the stored parts.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         match &mut self.rest {
             Rest::Memory(bytes) => Poll::Ready(Ok((!bytes.is_empty()).then(|| Part::Data(std::mem::take(bytes))))),
@@ -452,7 +456,7 @@ impl Incoming {
         }
     }
 
-    /// Updates the number of bytes left, and the state at the end, for a part that is returned.
+    /// Updates `left` and the state at the end for a part that is about to be returned.
     fn note(&mut self, part: Option<Part>) -> Option<Part> {
         match &part {
             None => self.ended = true,
@@ -466,14 +470,14 @@ impl Incoming {
     }
 }
 
-/// Appends a piece to data. Data that shares a receive buffer is copied once.
+/// Appends a piece to data. If the data shares a receive buffer, it is copied.
 fn append(data: &mut Bytes, piece: &[u8]) {
     let mut all = BytesMut::from(std::mem::take(data));
     all.extend_from_slice(piece);
     *data = all.freeze();
 }
 
-/// Returns the bytes of memory that a stored part takes, with its data in the receive buffer and its extensions.
+/// Returns the bytes of memory that a stored part takes, including its data and its extensions.
 fn memory_of(part: &Part) -> usize {
     let said = match part {
         Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
@@ -495,8 +499,7 @@ impl Source for Incoming {
     }
 }
 
-/// Converts the rest of the body into a body to send, with the same framing. A short body that is already in memory is sent as
-/// bytes in memory.
+/// Converts the rest of the body into a body to send, with the same framing.
 impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
         match body.framing {
@@ -507,7 +510,7 @@ impl From<Incoming> for LocalBody {
                 _ => Self::from_source(body.left, Box::pin(body)),
             },
             Framing::Chunked | Framing::UntilClose => {
-                // The rest of a chunk whose beginning was read is sent as a chunk of its own.
+                // If the beginning of a chunk was already read, the rest is sent as a chunk.
                 if body.left > 0 {
                     let (extensions, data) = (ChunkExtensions::new(), Bytes::new());
                     let beginning = Part::Chunk { size: body.left, extensions, data };

@@ -1,10 +1,10 @@
 //! An HTTP/1.1 server for programs that talk to each other: over Unix sockets on one machine, or over TLS between known
 //! devices.
 //!
-//! An [`Address`] says where the server listens: IPv4, IPv6 with a zone (the interface of a link-local address), the
-//! path of a Unix socket, or an abstract name. An [`App`] is an async function from a [`Session`] and a [`Request`] to
-//! a [`Response`]. Its futures need not be `Send`, because the server has its own threads and a connection never leaves
-//! its thread.
+//! An [`Address`] says where the server listens. It is an IPv4 address, an IPv6 address (with the network interface, if
+//! it is link-local), the path of a Unix socket, or an abstract name. An [`App`] is an async function. It gets a
+//! [`Session`] and a [`Request`], and returns a [`Response`]. The future of an app need not be `Send`, because each
+//! connection stays on one of the server's threads.
 //!
 //! ```no_run
 //! use degu_server::{Address, Method, Request, Response, Server, Session};
@@ -23,10 +23,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! An app may also return text, a tuple, or a `Result` of these. If the error of the `Result` is an [`Error`], it
-//! determines the response; any other error becomes 500. The request's body is the field
-//! [`Request::body`](Request#structfield.body). The session says who is calling: [`Session::address`], and on Unix
-//! sockets [`Session::credentials`]. This daemon accepts only processes of its own user:
+//! An app may also return text, a tuple, or a `Result` of these. An [`Error`] in the `Result` determines the response.
+//! Any other error becomes status 500. The field [`Request::body`](Request#structfield.body) reads the body. The session
+//! identifies the client by its [address](Session::address), and on Unix sockets also by its
+//! [credentials](Session::credentials). This daemon accepts only processes of its own user:
 //!
 //! ```no_run
 //! use degu_server::{Address, Error, Request, Response, Server, Session, own_credentials};
@@ -45,18 +45,18 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! - [`applib`] has apps made of apps: a router, filters for methods and [hosts](applib::Hosts), a validator, a proxy.
+//! - [`applib`] has a router, filters for methods and [hosts](applib::Hosts), a validator of responses, and a proxy.
 //! - [`blocking()`] makes an app from an ordinary function that may block.
 //! - [`sse::response`] makes a response of server-sent events.
 //! - [`Request::upgrade`] begins the switch to another protocol.
-//! - [`Server::options`] has everything that can be set. [`Server::spawn`] returns a [`Handle`], which shuts the server
-//!   down.
+//! - [`Options`] has every limit, deadline and switch of a server. [`Server::options`] returns the default options.
+//! - [`Server::spawn`] starts the server on threads of its own. It returns a [`Handle`], which shuts the server down.
 //! - [`BackgroundServer`] is a server inside an application that has no runtime.
-//! - [`degu_wire`] decides which input is refused, and with which status. Its [`Limits`] bound the input.
+//! - [`degu_wire`] parses requests, and refuses malformed ones. Its [`Limits`] bound the size of a request.
 //!
 //! # Features
 //!
-//! Features only add. `io` and `signal` are on by default; without them, a program builds faster.
+//! `io` and `signal` are on by default. A program that does not need them builds faster without them.
 //!
 //! | feature | adds |
 //! | --- | --- |
@@ -64,41 +64,42 @@
 //! | `signal` | `Server::serve_until_signal` |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::identity` |
 //! | `proxy` | `applib::ProxyApp`, and the dependency on degu-client |
-//! | `json` | `Json`, which makes a body from any value of serde, and `Incoming::json`, which parses one |
+//! | `json` | `Json`, which makes a body from a serializable value, and `Incoming::json`, which parses a body |
 //! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that return these types |
-//! | `hyper` | `hyper::serve`: any tower service, such as a router of axum, with this server's sockets, TLS and deadlines |
+//! | `hyper` | `hyper::serve`, which serves a tower service (an axum router, for example) with Degu's sockets, TLS and deadlines |
 //!
 //! # What does an operator see?
 //!
-//! The server emits events of `tracing`, and counts in [`Stats`]. It logs nothing for a request that is answered
-//! without an error; [`Options::on_response`] can log each exchange in a line.
+//! The server emits events of the crate `tracing`, and counts in [`Stats`]. A request that is answered without an error
+//! is not logged. An access log can be written by [`Options::on_response`].
 //!
 //! | level | message | fields |
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
-//! | `INFO` if the peer was refused, `ERROR` if the app is at fault, otherwise `DEBUG` | connection ends | `peer`; `requests`: how many the peer sent; `reason`: why the connection ended, with the fault or the app's error; for a fault also `fault` and `offset` |
+//! | `INFO` if the peer was refused, `ERROR` if the app is at fault, otherwise `DEBUG` | connection ends | `peer`; `requests`: the number of requests; `reason`, with the fault or the app's error; for a fault of the peer also `fault`, and `offset`: the offending byte, counted from the start of the head, chunk line or trailers |
 //! | `ERROR` for a status from 500 on, otherwise `DEBUG` | the server sent an error response | `peer`, `status`, `error`: the app's [`Error`], with its source |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
-//! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; one line until accepting works again |
+//! | `ERROR` | the service failed; the service panicked (only under `hyper::serve`) | `peer`, `error` |
+//! | `WARN` | cannot accept connections for now | `error`, for example no descriptors left; one line until accepting works again |
 //! | `WARN` | cannot serve an accepted connection | `error` of the runtime; the connection is closed |
-//! | `WARN` | cannot start another worker | `error`; the other workers take its connections |
+//! | `WARN` | cannot start another worker | `error`; the running workers get all connections |
 //! | `WARN` | cannot forward the request; cannot forward the response | `upstream`: the address of the server to which the proxy forwards; `error` |
-//! | `WARN` | a warning of the TLS policy, in full | |
+//! | `WARN` | the text of a warning about the TLS policy | |
 //!
-//! A peer could fill the log, so lines about refused peers and failed accepts are limited together: ten lines at once,
-//! and one each second after that. The next line that is written says in `held_back` how many lines were not. A
-//! "connection ends" that was held back is written at `DEBUG`; the other lines are only counted. Lines about revoked
-//! certificates have no limit, except under `hyper::serve`.
+//! A peer could otherwise fill the log, so lines about refused peers and failed accepts have a common limit: ten lines at
+//! once, then one line each second. The lines over the limit are held back, and the next line has their number in the
+//! field `held_back`. A "connection ends" over the limit is written at `DEBUG`. Lines about revoked certificates are
+//! limited only under `hyper::serve`.
 //!
 //! # What it never does
 //!
-//! - The server adds no fields to those of the app, except framing, `connection`, and `date` if the option is on. A text
-//!   that the server sends by itself or for an error has a content-type, and so has a body of JSON or of events.
-//! - The server writes nothing else into a response that has begun. A later failure cuts the connection.
-//! - It moves no connection between threads.
-//! - It needs no runtime of the program.
-//! - It speaks no HTTP/2.
+//! - It adds no fields to a response, except the framing fields, `connection`, `upgrade` (in a 101), and
+//!   [`date`](Options::date) if that option is on. It adds a content-type only to error texts, JSON and events.
+//! - It writes no error into a response that has begun. If such a response fails, the connection is cut.
+//! - It moves no connection to another thread.
+//! - It needs no async runtime of the program.
+//! - It does not speak HTTP/2.
 
 mod admission;
 mod alarm;

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 /// The number of lines that may be written at once.
 const BURST: u32 = 10;
-/// The time after which one more line may be written.
+/// The time in which one more line becomes allowed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A limit that allows ten lines at once, and one line each second after that.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     left: u32,
-    /// The time at which the number of allowed lines was last updated.
+    /// The time at which `left` was last updated.
     since: Instant,
     held_back: u64,
 }
@@ -21,8 +21,8 @@ impl LogLimit {
         Self { left: BURST, since: now, held_back: 0 }
     }
 
-    /// Returns `None` if this line must be held back. `Some(None)` allows the line. `Some(Some(n))` allows it too, and `n` lines
-    /// were held back since the last one.
+    /// Decides whether a line may be written. `None` means that the line must be held back. `Some(None)` allows the line.
+    /// `Some(Some(n))` also allows the line, and says that `n` lines were held back since the last allowed line.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;

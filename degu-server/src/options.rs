@@ -16,23 +16,23 @@ use crate::report::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
 
-/// The most bytes of a body that [`Options::error_body`] may return. So many fit into the send buffer of a new socket. The
-/// acceptor needs that, because it does not wait when it refuses a connection.
+/// The most bytes of a body that [`Options::error_body`] may return. The acceptor refuses a connection without waiting, so
+/// its response must fit into the send buffer of a new socket.
 const MAX_ERROR_BODY: usize = 8 * 1024;
 
-/// The way in which the server answers a client that breaks the protocol or a limit.
+/// The response to a client that breaks the protocol or exceeds a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// The status of the fault, and one line of text that names the rule that was broken. The line helps the developer of a
-    /// client, and contains nothing of the request. A response to HEAD has no text.
+    /// The status of the fault, and a line of text for the client's developer. It names the broken rule, and contains nothing
+    /// of the request. A response to HEAD has no text.
     #[default]
     Minimal,
     /// No response: the connection is closed. Degu 0.18 does this.
     Silent,
 }
 
-/// The minimum rate of a body or of a response: a number of bytes in every window of a number of seconds.
+/// The minimum rate of a body or of a response: `bytes` in every `window` of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) bytes: u32,
@@ -41,12 +41,12 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(bytes: u64, window: Option<Duration>) -> Self {
-        // A rate of over 4 GiB in a window is not a useful minimum.
+        // Nobody needs a minimum of over 4 GiB in a window.
         Self { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), window: seconds(window) }
     }
 }
 
-/// The deadlines in seconds, as the worker counts them.
+/// The deadlines, in whole seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
     #[cfg(feature = "tls")]
@@ -54,7 +54,7 @@ pub(crate) struct Deadlines {
     pub(crate) head: u32,
     pub(crate) idle: u32,
     pub(crate) progress: Progress,
-    /// The window of the minimum rate for a peer that still sends after the last response.
+    /// The window of the minimum rate at which input must come after the last response.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Deadlines {
 pub(crate) struct SocketOptions {
     /// The mode of a Unix socket's file.
     pub(crate) mode: Option<u32>,
-    /// The owner of a Unix socket's file, in the form that chown(1) takes.
+    /// The owner of a Unix socket's file, in the syntax of chown(1).
     pub(crate) owner: Option<String>,
     pub(crate) ipv6_only: bool,
 }
@@ -77,8 +77,8 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 
 /// The options of a server. They are set before its sockets are bound.
 ///
-/// The defaults suit a server that strangers can reach. Deadlines are rounded up to whole seconds and checked once a second, so
-/// they may be late by up to a second.
+/// The defaults are safe for a server that strangers can reach. Deadlines are rounded up to whole seconds. They are checked
+/// once a second, so each may be late by up to a second. A deadline of `None` never expires.
 ///
 /// ```
 /// use std::time::Duration;
@@ -153,19 +153,20 @@ impl Options {
         }
     }
 
-    /// Sets the limits for requests, and the two switches that widen the grammar. Default: [`Limits::DEFAULT`].
+    /// Sets the limits for requests, such as the maximum size of a head. A request over a limit is refused, and its connection
+    /// is closed. Default: [`Limits::DEFAULT`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Arc::new(limits);
         self
     }
 
-    /// Sets whether requests of HTTP/1.0 are served. If this is off, such a request gets 505.
+    /// Sets whether HTTP/1.0 requests are served. If this is off, they get 505.
     ///
-    /// They are answered without chunks and without `100 Continue`. The connection is kept only if the client asks for it and
-    /// the length of the response is known. HTTP/1.0 requests need no Host: an app that checks the
-    /// [authority](crate::Request::authority) of a request must therefore refuse an empty authority. A response body of unknown
-    /// length ends with the connection. If it is cut, a TCP connection is reset, and under TLS close_notify is not sent; on a
-    /// Unix socket the client cannot detect the cut.
+    /// An HTTP/1.0 request may have no Host. An app that checks the [authority](crate::Request::authority) must therefore refuse
+    /// an empty one. The response has no chunks, and there is no `100 Continue`. The connection is kept only if the client asks
+    /// for that and the length of the response is known. A body of unknown length ends with the connection. If the server cuts
+    /// such a body, it resets the TCP connection, or under TLS sends no close_notify. On a Unix socket the client cannot
+    /// detect the cut.
     ///
     /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests by default.
     pub fn allow_http10(mut self, allow: bool) -> Self {
@@ -173,65 +174,67 @@ impl Options {
         self
     }
 
-    /// Sets the time for a whole head, from its first byte. A client that takes longer gets 408. The time is not for each read,
-    /// because then a client that sends one byte from time to time would never be late. Default: 10 s, in which even a slow link
-    /// delivers 32 KiB.
+    /// Sets the maximum time from the first to the last byte of a request's head. A slower client gets 408. The time does not
+    /// start again with each read, so sending single bytes does not extend it. Default: 10 s. Even a slow link delivers 32 KiB
+    /// in that time.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.head = seconds(timeout.into());
         self
     }
 
-    /// Sets how long a connection may wait for its first or its next request. After that it is closed without a response.
-    /// Default: 75 s, as in nginx.
+    /// Sets the maximum time for which a connection waits for its first or its next request. After that the connection is
+    /// closed without a response. Default: 75 s, as in nginx.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.idle = seconds(timeout.into());
         self
     }
 
-    /// Sets the minimum rate at which a client must send a request's body and take a response: `bytes` in every `window`. Time
-    /// counts only while the server waits for the client. A request whose body is slower gets 408, and a response that is
-    /// taken more slowly is cut.
+    /// Sets the minimum rate at which a client must send a request's body and receive a response: `bytes` in every `window`.
+    /// Time counts only while the server waits for the client. If the body of a request is slower, the client gets 408. If the
+    /// client receives a response more slowly, the response is cut.
     ///
-    /// Windows follow each other without overlap. If a client stops after it has moved enough bytes in one window, the server
-    /// notices that at the end of the next window, so at most two windows later. Each window may be late by up to a second.
+    /// Windows follow each other without overlap. A client that stops just after it has moved enough bytes is detected at the
+    /// end of the next window. This can take almost two windows, and up to a second more for each.
     ///
-    /// Default: 20 KiB in 20 s. Any working link is faster, and a stalled client does not hold its connection for long.
+    /// Default: 20 KiB in 20 s. Any working link is faster. A stalled client loses its connection within about 40 s.
     ///
-    /// A handler can set another rate for the body of its request:
+    /// A handler can set another rate for the body of its request by
     /// [`Incoming::set_progress`](crate::Incoming::set_progress).
     pub fn progress(mut self, bytes: u64, window: impl Into<Option<Duration>>) -> Self {
         self.deadlines.progress = Progress::new(bytes, window.into());
         self
     }
 
-    /// Sets how long a handler may take for one request until its response begins. This time includes waiting for the body. After
-    /// that the client gets 503, and the handler's future is dropped. Default: none, because a handler may wait for an event.
+    /// Sets the maximum time from the end of a request's head to the beginning of its response. The time includes reading the
+    /// body. After that the handler's future is dropped, and the client gets 503. Default: `None`, because a handler may wait
+    /// for an event.
     pub fn handler_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handler = seconds(timeout.into());
         self
     }
 
-    /// Sets how long an exchange may go on, without a byte in either direction, after the client has ended its side of a TCP
-    /// connection (by FIN, or under TLS by close_notify). After that the handler and the response's body are dropped, and the
-    /// connection is closed without a response.
+    /// Sets the maximum time for which an exchange goes on after the client has ended its side of a TCP connection, by a FIN, or
+    /// under TLS by close_notify. Each byte in either direction restarts the time. After that the handler and the body of the
+    /// response are dropped, and the connection is closed without a response.
     ///
-    /// A client that closes its socket looks like a client that has half-closed it and still reads, as `nc -N` does: both send
-    /// a FIN and nothing else. Without this limit, an endless response would keep its connection after the client has closed
-    /// it. The time in which the client takes a response does not count, because [`progress`](Self::progress) limits that.
+    /// The server cannot tell whether the client has closed its socket, or has half-closed it and still reads, as `nc -N` does.
+    /// Both send only a FIN. Without this limit, an endless response would continue after the client has closed its socket.
+    /// While a write waits for the client, only [`progress`](Self::progress) applies.
     ///
-    /// On a Unix socket a close is noticed at once, and a half-close has no limit. On every kind of socket, a reset ends the
-    /// exchange.
+    /// On a Unix socket the server detects a close at once, and a half-close has no limit. A reset ends the exchange on every
+    /// kind of socket.
     ///
-    /// Default: 3 s (hyper drops the request at once). Set a longer time for clients that half-close and then wait longer for the
-    /// response. `None` waits forever.
+    /// Default: 3 s (hyper drops the request at once). Set more for clients that half-close and then wait longer for their
+    /// response.
     pub fn half_close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.half_close = seconds(timeout.into());
         self
     }
 
-    /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may be without a byte in either
-    /// direction. After that its handler is dropped, and the connection is reset, so that the peer does not take the data for
-    /// complete. Default: `None`, because a terminal may be silent for hours.
+    /// Sets the maximum time without a byte in either direction, for a connection that has
+    /// [switched](crate::Request::upgrade) to another protocol. After that the handler of the protocol is dropped. The
+    /// connection is reset, so the peer sees that the data is incomplete. Default: `None`, because a terminal may be silent
+    /// for hours.
     pub fn tunnel_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.tunnel = seconds(timeout.into());
         self
@@ -239,9 +242,13 @@ impl Options {
 
     /// Sets the maximum number of open connections, at least one.
     ///
-    /// At the maximum, an idle connection is closed to make room for each new one: first a connection that has had its last
-    /// response, then one that has not sent a request yet, then the one that has been idle longest and has sent nothing
-    /// since. If all connections are busy, the new one waits for up to two seconds; then it gets 503, or is closed under TLS.
+    /// At the maximum, the server closes an idle connection for each new connection. It prefers connections in this order:
+    ///
+    /// 1. The last response was sent, and the client has not closed the connection yet.
+    /// 2. The client has not sent a request yet.
+    /// 3. The client has sent nothing since its last response. The connection that has been idle longest is first.
+    ///
+    /// If all connections are busy, the new connection waits for up to two seconds. Then it gets 503, or under TLS is closed.
     ///
     /// Default: 1,024. If the process may open few file descriptors, the default is their number minus 64, or half of a very low
     /// number. The app can then still open files.
@@ -250,31 +257,36 @@ impl Options {
         self
     }
 
-    /// Sets the number of requests after which a connection is closed, at least one. Default: `None`, because a new connection
-    /// costs more than a request. Set it if a load balancer should distribute clients again from time to time.
+    /// Sets the maximum number of requests of a connection, at least one. The last response has `connection: close`. Set it if
+    /// a load balancer should distribute clients again from time to time. Default: `None`, because a new connection costs more
+    /// than a request.
     pub fn max_requests(mut self, requests: Option<u64>) -> Self {
         self.max_requests = requests.map_or(u64::MAX, |requests| requests.max(1));
         self
     }
 
-    /// Sets how long a graceful shutdown waits for exchanges in progress before it cuts them. Default: 30 s, which is less than
-    /// the time that service managers wait before they kill a process.
+    /// Sets the maximum time for which a graceful shutdown waits for exchanges in progress. After that they are cut. Default:
+    /// 30 s. The service manager must wait longer before it kills the process: systemd waits for 90 s by default, Docker for
+    /// only 10 s.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets the number of threads that serve connections (workers), at least one. The first starts with the server, the others
-    /// with the first connection. Default: one for each core, and at most four, because HTTP is rarely the main load of a machine.
+    /// Sets the number of workers, at least one. A worker is a thread that serves connections. The first worker starts with the
+    /// server, the others start with the first connection. Default: one for each core, at most four, because HTTP is rarely
+    /// the main load of a machine.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// Sets how a worker waits for the next request of a connection that has just been answered. It may spin: it polls the socket
-    /// for some microseconds before it blocks. A round trip between two cores is then as fast as one on the same core. While the
-    /// worker spins, its other busy connections run at each yield. Its idle connections and the acceptor run after 32 requests or
-    /// 50 µs. If more than four connections of a worker are busy, none spins.
+    /// Sets the way in which a worker waits for the next request after a response. It may spin: it polls the socket for some
+    /// microseconds before it blocks. If client and server run on different cores, spinning makes a round trip as fast as on
+    /// one core.
+    ///
+    /// While a connection spins, the other busy connections of its worker run at each yield. Idle connections and the acceptor
+    /// run after 32 requests or 50 µs. No connection spins if more than four connections of its worker are busy.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -282,22 +294,22 @@ impl Options {
         self
     }
 
-    /// Sends `date` with every response that has no such field. Default: off, because processes and devices do not read it. RFC
-    /// 9110 §6.6.1 requires it of a server that has a clock; switch it on if there are caches.
+    /// Sets whether the field `date` is added to every response that has none. RFC 9110 §6.6.1 requires `date` of a server that
+    /// has a clock. Switch it on if there are caches between client and server. Default: off, because processes and devices do
+    /// not read it.
     pub fn date(mut self, on: bool) -> Self {
         self.date = on;
         self
     }
 
-    /// Sets the response to a client that breaks the protocol or a limit. Default: [`ErrorReply::Minimal`].
+    /// Sets the response to a client that breaks the protocol or exceeds a limit. Default: [`ErrorReply::Minimal`].
     pub fn error_reply(mut self, reply: ErrorReply) -> Self {
         self.error_reply = reply;
         self
     }
 
-    /// Sets the form of the bodies of error responses, so the clients of an API get one form of error. `body` is called with the
-    /// status and with the text that the response would otherwise have, without its line end. It returns a media type and the
-    /// body.
+    /// Sets a function that makes the bodies of error responses. All errors of an API can then have one format. The arguments of
+    /// `body` are the status and the default text of the response, without its line end. It returns a media type and the body.
     ///
     /// ```
     /// use degu_server::{Address, Error, Request, Server, Session, reason_phrase};
@@ -316,62 +328,60 @@ impl Options {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// Error responses are:
+    /// `body` is called for these responses:
     ///
-    /// - The responses that the server makes by itself: to a fault of a request, to an expired deadline, to a connection for which
-    ///   there is no room, and if the app failed or panicked. The text is that of [`ErrorReply::Minimal`].
-    /// - The responses that the app makes from an [`Error`](crate::Error), also by
-    ///   [`Response::from_error`](crate::Response::from_error). The text is that of the error. If the app gives the response
-    ///   another content-type than `text/plain`, it is not changed.
+    /// - Responses that the server makes itself: a request was refused, a deadline expired, there was no room for the connection,
+    ///   or the app failed or panicked. The text is that of [`ErrorReply::Minimal`].
+    /// - Responses that the app makes from an [`Error`](crate::Error), also by
+    ///   [`Response::from_error`](crate::Response::from_error). The text is that of the error. If the app changes the
+    ///   content-type from `text/plain` to another, `body` is not called.
     /// - The 421 and the 403 of [`Hosts`](crate::applib::Hosts), and the 503 of [`blocking`](crate::blocking()).
     ///
-    /// A response without a text, such as the 404 of a [`Router`](crate::applib::Router), gets no body. The function does not
-    /// change status and framing, and a response to HEAD has no body. The text is sent if `body` panics, returns more than 8 KiB,
-    /// or returns a media type without `/` or with a byte that a field cannot have. `body` must not block, because it is called in
-    /// the task of a connection or of the acceptor. Default: none.
+    /// It is not called for a response without a text, such as the 404 of a [`Router`](crate::applib::Router). It does not change
+    /// the status. A response to HEAD has no body. If `body` panics, returns over 8 KiB, or returns a malformed media type, the
+    /// default text is sent. `body` must not block, because the task of a connection or of the acceptor calls it. Default: none.
     pub fn error_body(mut self, body: impl Fn(u16, &str) -> (&'static str, String) + Send + Sync + 'static) -> Self {
         self.error_body = Some(Box::new(body));
         self
     }
 
-    /// Lets requests with these methods reach the app, in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS.
-    /// Requests with other methods get 501. CONNECT and TRACE cannot be listed, because both act on the connection, which belongs
-    /// to the server.
+    /// Sets the methods that reach the app in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS. A request with any
+    /// other method gets 501. CONNECT and TRACE always get 501, because they concern the connection, which belongs to the
+    /// server.
     ///
-    /// Default: none. An app then need not handle methods that it does not know.
+    /// Default: none, so an app need not handle unknown methods.
     pub fn methods<M: Into<Box<str>>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.methods = methods.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the mode of a Unix socket's file, before any client can connect. `0o600` allows only this user to connect. The mode of
-    /// the folder counts too. Default: the mode that the umask of the process gives.
+    /// Sets the mode of a Unix socket's file, before any client can connect. `0o600` allows only the user of this process to
+    /// connect. A client must also have access to the folder. Default: the umask of the process determines the mode.
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket.mode = Some(mode);
         self
     }
 
-    /// Sets the owner of a Unix socket's file, before any client can connect. The forms are those of chown(1): `user`,
-    /// `user:group` or `:group`, each a name or a number. For example, `":www-data"` with the [mode](Self::socket_mode) `0o660`
-    /// allows a proxy of that group to connect. Only root can set another user; a process can set any group that it is in.
-    /// Default: the user and group of the process.
+    /// Sets the owner of a Unix socket's file, before any client can connect. The syntax is that of chown(1): `user`,
+    /// `user:group` or `:group`, each by name or by number. For example, `":www-data"` with the [mode](Self::socket_mode)
+    /// `0o660` allows a proxy of that group to connect. Only root can set another user. A process can set any group that it
+    /// is in. Default: the user and the group of the process.
     pub fn socket_owner(mut self, owner: impl Into<String>) -> Self {
         self.socket.owner = Some(owner.into());
         self
     }
 
-    /// Sets whether a socket on `[::]` accepts only IPv6 clients. Default: off, whatever the sysctl `net.ipv6.bindv6only` says: the
-    /// socket accepts IPv4 clients too, with addresses such as `[::ffff:192.0.2.1]`. Switch it on to bind `0.0.0.0` and `[::]` to
-    /// the same port.
+    /// Sets whether a socket on `[::]` accepts only IPv6 clients. Switch it on to bind `0.0.0.0` and `[::]` to the same port.
+    /// Default: off. The socket then accepts IPv4 clients too, with addresses such as `[::ffff:192.0.2.1]`. The sysctl
+    /// `net.ipv6.bindv6only` has no effect.
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.socket.ipv6_only = only;
         self
     }
 
-    /// Sets a function that decides, before the first request of a connection, whether the connection is served: by its address
-    /// or credentials, for example. If it returns `false`, the connection is closed without a response. It is called after the app's
-    /// own [`on_connect`](crate::App::on_connect), which apps that are functions do not have. Default: every connection is
-    /// served.
+    /// Sets a function that accepts or refuses each connection before its first request, by its address or credentials, for
+    /// example. If the function returns `false`, the connection is closed without a response. If the app has an
+    /// [`on_connect`](crate::App::on_connect) itself, that is called first. Default: every connection is accepted.
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
         let wanted = std::sync::Arc::new(wanted);
         self.on_connect = Some(Box::new(move |session| {
@@ -381,9 +391,10 @@ impl Options {
         self
     }
 
-    /// Calls `report` at the end of each exchange, for an access log or metrics. An exchange ends when the kernel has taken the last
-    /// byte of the response, or when it is known that there will be no response. `report` is called once for every request that
-    /// the app got, even if its handler was cancelled, and once for every request that the server [refused itself](ErrorReply).
+    /// Sets a function that is called at the end of each exchange, for an access log or metrics. An exchange ends when the kernel
+    /// has taken the last byte of the response, or when the server gives up the response. `report` is called once for every
+    /// request that the app got, even if its handler was cancelled. It is also called once for every request that the server
+    /// [refused itself](ErrorReply).
     ///
     /// ```
     /// use degu_server::{Address, Request, Server, Session};
@@ -394,12 +405,11 @@ impl Options {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// An exchange that switches to another protocol ends when that protocol's handler returns; the bytes sent to the client count
-    /// as its body. A connection that is closed before its first request, by `on_connect` or in the handshake, is not an
-    /// exchange.
+    /// An exchange that switches to another protocol ends when the handler of that protocol returns. Its body is the bytes sent
+    /// to the client. A connection that `on_connect` or the handshake refused has no exchange.
     ///
-    /// `report` runs in the task of the connection, so it must not block for long. If it panics, the connection goes on. While
-    /// it is set, responses to pipelined requests are written one by one. Default: none.
+    /// `report` runs in the task of the connection, so it must not block for long. If it panics, the connection continues. With
+    /// this option, responses to pipelined requests are written one by one. Default: none.
     pub fn on_response(mut self, report: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
         self.on_response = Some(Arc::new(report));
         self
@@ -437,7 +447,7 @@ impl Options {
 
     /// Returns the media type and the body of an error response with this text.
     pub(crate) fn body_of_error(&self, status: u16, text: String) -> (&'static str, String) {
-        // The panic hook has printed a panic of the function already.
+        // If the function panics, the panic hook has already printed the message.
         let make = |make: &ErrorBody| catch_unwind(AssertUnwindSafe(|| make(status, text.trim_end()))).ok();
         self.error_body
             .as_ref()
@@ -452,12 +462,11 @@ impl Options {
 
 #[cfg(feature = "tls")]
 impl Options {
-    /// Serves TLS with this policy on every address. [`Session::identity`] is then the identity of the client. A clone of the
-    /// policy can be reloaded or replaced later, for new connections. Default: no TLS.
+    /// Sets a TLS policy, which applies to every address of the server. [`Session::identity`] then identifies the client. The
+    /// app can keep a clone of the policy, and reload or replace the policy for new connections. Default: no TLS.
     ///
-    /// A client that is refused gets an alert, and the log has the reason in a sentence ([`explain`](degu_tls::Error::explain)).
-    /// The server ends a connection with close_notify. A client may end its connection without close_notify, if no request
-    /// has begun or the whole request has been received.
+    /// A client that is refused gets an alert. The log has the reason ([`explain`](degu_tls::Error::explain)). The server ends
+    /// each connection with close_notify. A client may omit close_notify between two requests, or after a whole request.
     ///
     /// ```no_run
     /// use degu_server::{Address, Request, Server, Session};
@@ -479,25 +488,26 @@ impl Options {
         self
     }
 
-    /// Sets how long a handshake may take, from the moment when the connection is accepted. It includes the wait for its turn
-    /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
+    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. It includes the wait for the
+    /// handshake's turn ([`max_handshakes`](Self::max_handshakes)). After that the connection is closed. Default: 10 s (nginx:
+    /// 60 s, Go: none).
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handshake = seconds(timeout.into());
         self
     }
 
-    /// Sets the maximum number of handshakes in progress in the whole server, at least one; others wait for their turn. A
-    /// connection on which the client has sent nothing does not count. Default: 256, a quarter of the connections. Clients that
-    /// have not proved their identity yet can then not use all of the server.
+    /// Sets the maximum number of handshakes in progress in the whole server, at least one. Further handshakes wait for their
+    /// turn. A connection on which the client has sent nothing does not count. Default: 256, a quarter of the default of
+    /// [`max_connections`](Self::max_connections), so clients without a proved identity cannot use the whole server.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Sets whether open connections of revoked clients are closed. After [`reload`](degu_tls::ServerTls::reload) or
-    /// [`replace`](degu_tls::ServerTls::replace), a connection is closed within two seconds if a revocation list contains a
-    /// certificate of its client. An exchange in progress, or a tunnel, is cut. Default: on, because a revoked client could
-    /// otherwise keep its connection for days.
+    /// Sets whether the open connections of a client are closed when its certificate is revoked. This happens within two seconds
+    /// after [`reload`](degu_tls::ServerTls::reload) or [`replace`](degu_tls::ServerTls::replace) has loaded a revocation list
+    /// with a certificate of the client. An exchange in progress, or a tunnel, is cut. Default: on, because a revoked client
+    /// could otherwise keep its connection for days.
     pub fn close_revoked(mut self, close: bool) -> Self {
         self.close_revoked = close;
         self
@@ -510,7 +520,7 @@ fn connections_by_descriptors() -> usize {
     limit.saturating_sub(64).max(limit / 2).clamp(1, 1024)
 }
 
-/// Returns a deadline in whole seconds, rounded up. `None` becomes a deadline that never expires.
+/// Returns a deadline in whole seconds, rounded up. `None` becomes `u32::MAX`, which never expires.
 fn seconds(deadline: Option<Duration>) -> u32 {
     let Some(deadline) = deadline else { return u32::MAX };
     let whole = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);

@@ -1,4 +1,4 @@
-//! The body of a request as a reader.
+//! A reader of the body of a request.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +10,11 @@ use crate::Incoming;
 
 /// The body of a request as an [`AsyncBufRead`] of tokio, returned by [`Incoming::reader`].
 ///
-/// The reader has no buffer of its own. When it is dropped, data that was not consumed is still in the body. When it has
-/// reached its end, the body has the trailers.
+/// The reader has no buffer. If it is dropped before its end, the body still has the rest of the data. After its end,
+/// [`Incoming::trailers`] returns the trailers.
 ///
-/// The reader only ends where the body ends. A body that was cut or is malformed is an [`io::Error`] with the
-/// [`Error`](crate::Error) inside. If an app returns it as a [`BoxError`](crate::BoxError), the client gets the response of that
-/// error.
+/// If the body is truncated or malformed, reading returns an [`io::Error`] that contains an [`Error`](crate::Error). An app may
+/// return it as a [`BoxError`](crate::BoxError). The client then gets the response of the error inside.
 ///
 /// ```
 /// use degu_server::{BoxError, Request, Response, Session};

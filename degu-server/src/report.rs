@@ -9,12 +9,12 @@ use degu_wire::{Address, Method};
 
 use crate::Credentials;
 
-/// The most bytes of a target or of a reason in a log line. The rest is replaced by `…`.
+/// The most bytes of a target or of a reason in a log line. `…` replaces the rest.
 const SHOWN: usize = 512;
-/// The most bytes of a method in a log line. A method may be any token.
+/// The most bytes of a method in a log line. A client can send any token as the method.
 const SHOWN_OF_METHOD: usize = 32;
 
-/// A report of an exchange that has ended: the request, the response as it was sent, and the peer.
+/// A report of an exchange that has ended: the request line, the status and the length of the response, and the peer.
 ///
 /// It is the argument of [`Options::on_response`](crate::Options::on_response). `Display` writes a log line:
 ///
@@ -25,9 +25,9 @@ const SHOWN_OF_METHOD: usize = 32;
 /// - - 400 58B 0.000ms 127.0.0.1:41238
 /// ```
 ///
-/// The line has method, target, status, bytes of the body, duration and address. If they are known, the process or the subject
-/// of the client's certificate follow. `-` stands for an unknown value. The line has no control characters, and at most 512
-/// bytes of the target. The target includes the query, which may contain secrets; `Debug` leaves the query out.
+/// The line has method, target, status, bytes of the response's body, duration and address. Then follows the process, or the
+/// subject of the client's certificate, if it is known. `-` stands for an unknown value. Control characters are escaped. A
+/// target is cut after 512 bytes. The target includes the query, which may contain secrets. `Debug` leaves the query out.
 ///
 /// Metrics are collected in the same function:
 ///
@@ -74,7 +74,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Returns a peer that has shown no certificate.
+    /// Returns a peer without a certificate.
     pub(crate) const fn new(address: Address, credentials: Option<Credentials>) -> Self {
         Self {
             address,
@@ -89,36 +89,37 @@ impl Peer {
 pub(crate) type OnResponse = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
 impl Exchange {
-    /// Returns the method; `None` if the request was refused before its whole head was received.
+    /// Returns the method, or `None` if the request was refused before its whole head was received.
     pub fn method(&self) -> Option<Method<'_>> {
         self.request.as_ref().map(|(method, _)| Method::from(&**method))
     }
 
-    /// Returns the request target as it was sent; `None` if the request was refused before its whole head was received.
+    /// Returns the request target as it was sent, or `None` if the request was refused before its whole head was received.
     pub fn target(&self) -> Option<&str> {
         self.request.as_ref().map(|(_, target)| &**target)
     }
 
-    /// Returns the status of the response, even if the client went away before the response was sent. `None` if there was no
-    /// response. After a 101, the bytes of the new protocol count as the body.
+    /// Returns the status of the response, or `None` if there was no response. A response that was cut also has a status.
     pub const fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// Returns the number of bytes of the body that were sent, without the framing. It is 0 for a response to HEAD. If the
-    /// response was cut, the number may include bytes that the kernel had not taken yet.
+    /// Returns the number of bytes of the response's body that were sent, without the framing. It is 0 for a response to HEAD.
+    /// After a 101, it is the number of bytes of the new protocol. If the response was cut, the number may include bytes that
+    /// were not sent.
     pub const fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
 
-    /// Returns the time from the end of the request's head to the end of the response. The response ends when the kernel has
-    /// taken its last byte, or when it is cut. Zero if the request was refused before its whole head was received.
+    /// Returns the time from the end of the request's head to the end of the response. The end is the moment when the kernel has
+    /// taken the last byte, or when the response is cut. The time is zero if the request was refused before its whole head was
+    /// received.
     pub const fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// Returns the reason for which the response was cut, as a text; `None` if the response was complete. A complete response
-    /// may still have the status of an error.
+    /// Returns the text of the reason for which the response was cut, or `None` if the response is complete. A complete response
+    /// may still have an error status.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
     }
@@ -141,7 +142,7 @@ impl Exchange {
     }
 }
 
-/// Writes the target without its query, which may be secret.
+/// Writes the target without the query, which may contain secrets.
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange")
@@ -183,7 +184,7 @@ impl fmt::Display for Exchange {
     }
 }
 
-/// A writer of one line of text, which escapes control characters.
+/// A writer of text that escapes control characters, so the text stays one line.
 struct Line<'l, 'f>(&'l mut fmt::Formatter<'f>);
 
 impl Line<'_, '_> {
@@ -203,8 +204,8 @@ impl Write for Line<'_, '_> {
     }
 }
 
-/// The report of an exchange that has not ended. Dropping it calls `on_response`. Every exchange is therefore reported once, even
-/// if its task is dropped.
+/// The report of an exchange that has not ended. Dropping the report calls `on_response`, so every exchange is reported once,
+/// even if its task is aborted.
 pub(crate) struct Report {
     on_response: OnResponse,
     began: Option<Instant>,
@@ -233,22 +234,22 @@ impl Report {
         Self { on_response: Arc::clone(on_response), began: None, exchange }
     }
 
-    /// Notes that a response has begun.
+    /// Records that a response with this status has begun.
     pub(crate) const fn respond(&mut self, status: u16) {
         self.exchange.status = Some(status);
     }
 
-    /// Adds to the number of bytes of the body.
+    /// Adds to the number of bytes of the response's body.
     pub(crate) const fn add(&mut self, bytes: u64) {
         self.exchange.body_bytes += bytes;
     }
 
-    /// Reports a complete response.
+    /// Reports that the response is complete.
     pub(crate) fn end(mut self) {
         self.exchange.cut = None;
     }
 
-    /// Reports a response that was cut, or that did not begin. `unsent` bytes of it are still pending.
+    /// Reports that the response was cut, or did not begin. `unsent` is the number of its bytes that the kernel has not taken.
     pub(crate) fn cut(mut self, reason: &dyn fmt::Display, unsent: usize) {
         self.exchange.body_bytes = self.exchange.body_bytes.saturating_sub(unsent as u64);
         self.exchange.cut = Some(reason.to_string().into());
@@ -259,7 +260,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         let Self { on_response, began, exchange } = self;
         exchange.duration = began.map_or(Duration::ZERO, |began| began.elapsed());
-        // The panic hook has printed a panic of the function already, and the connection goes on.
+        // If the function panics, the panic hook has already printed the message. The connection continues.
         let _ = catch_unwind(AssertUnwindSafe(|| on_response(exchange)));
     }
 }

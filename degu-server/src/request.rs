@@ -1,4 +1,4 @@
-//! The request, as the app sees it.
+//! The request that an app gets.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -11,10 +11,10 @@ use smallvec::SmallVec;
 use crate::Incoming;
 use crate::upgrade::Offer;
 
-/// The segments of a path. Eight segments need no allocation, and nearly every path has fewer.
+/// The segments of a path. A path of up to eight segments needs no allocation, and few paths have more.
 pub(crate) type Segments<'h> = SmallVec<[&'h str; 8]>;
 
-/// The path of a request, which is split when its segments are first asked for.
+/// The path of a request. It is split into segments at the first call of [`Split::segments`].
 pub(crate) struct Path<'h> {
     head: &'h RequestHead,
     segments: OnceCell<Segments<'h>>,
@@ -26,8 +26,8 @@ impl<'h> Path<'h> {
     }
 }
 
-/// A [`Path`] without the lifetime of its head. A [`Request`] borrows the path for a shorter time than that, and the compiler cannot
-/// shorten a lifetime inside of a `OnceCell`.
+/// A [`Path`] whose type does not contain the lifetime of the head. A [`Request`] needs a shorter lifetime, and the compiler
+/// cannot shorten a lifetime inside of a `OnceCell`.
 trait Split {
     fn segments(&self) -> &[&str];
 }
@@ -40,9 +40,9 @@ impl Split for Path<'_> {
 
 /// A request: its head, and a handle for reading its body.
 ///
-/// The head is borrowed from the connection for `'r`, the time of the exchange, and not from the `Request`. So the body can be
-/// read inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that move the request into another
-/// task.
+/// The lifetime `'r` is the duration of the exchange. Methods return references to the head with this lifetime, and do not
+/// borrow the `Request`. The body can therefore be read inside a `match` on method and path. An app that moves the request
+/// into another task calls [`into_owned`](Self::into_owned).
 ///
 /// ```
 /// use degu_server::{BoxError, Method, Request, Response, Session};
@@ -77,25 +77,28 @@ impl<'r> Request<'r> {
         self.head.method()
     }
 
-    /// Returns the whole path as it was sent, percent-encoded and without the query. It includes the mount. If the target is a whole
-    /// URI, this is the path of the URI.
+    /// Returns the whole path as it was sent, with its percent-encoding and without the query. It includes the
+    /// [mount](Self::mount). If the target is a whole URI, this is the path of the URI.
     pub fn path(&self) -> &'r str {
         self.head.path()
     }
 
-    /// Returns the segments of the path, without the segments that a router has shifted to the mount. `/a/b` has `["a", "b"]`. `/a/`
-    /// has `["a", ""]`, and is another resource than `/a`. `/` and `*` have no segments. Segments are as they were sent:
-    /// [`decode_segment`](crate::decode_segment) decodes the percent-encoding of a segment.
+    /// Returns the segments of the path, without the segments of the [mount](Self::mount).
+    ///
+    /// The segments of `/a/b` are `["a", "b"]`. The segments of `/a/` are `["a", ""]`, because `/a/` and `/a` are different
+    /// resources. `/` and `*` have no segments. Segments are not decoded: [`decode_segment`](crate::decode_segment) decodes
+    /// their percent-encoding.
     pub fn segments(&self) -> &'r [&'r str] {
         &self.path.segments()[self.shifted..]
     }
 
-    /// Returns the segments that routers have shifted off the path: the path under which this app is mounted.
+    /// Returns the path under which this app is mounted: the segments that routers have shifted off the path.
     pub fn mount(&self) -> &'r [&'r str] {
         &self.path.segments()[..self.shifted]
     }
 
-    /// Moves the first of the [segments](Self::segments) to the end of the mount, and returns it. A router does this.
+    /// Moves the first of the [segments](Self::segments) to the end of the [mount](Self::mount), and returns the segment.
+    /// Routers call this.
     pub fn shift_path(&mut self) -> Option<&'r str> {
         let first = self.segments().first().copied()?;
         self.shifted += 1;
@@ -107,19 +110,19 @@ impl<'r> Request<'r> {
         self.head.target()
     }
 
-    /// Returns the host and port that the request is for. They are in the target if it is a whole URI, and otherwise in Host. The
-    /// text is empty if Host is empty, or if an HTTP/1.0 request has no Host.
+    /// Returns the host, with an optional port, to which the client sent the request. It comes from the target if that is a whole
+    /// URI, otherwise from the field Host. It is empty if Host is empty, or if an HTTP/1.0 request has no Host.
     pub fn authority(&self) -> &'r str {
         self.head.authority()
     }
 
-    /// Returns the query, which follows the `?`, as it was sent.
+    /// Returns the part of the target after the `?`, as it was sent, or `None` if there is no `?`.
     pub fn query(&self) -> Option<&'r str> {
         self.head.query()
     }
 
-    /// Returns the pairs of a query of the form `name=value&name=value`, in their order. A name without `=` has the empty value.
-    /// Names and values are decoded: `+` becomes a space, percent-encoding is decoded, and bytes that are not UTF-8 become U+FFFD.
+    /// Returns the names and values of a query of the form `name=value&name=value`, in their order. The value of a name without
+    /// `=` is empty. `+` becomes a space, percent-encoding is decoded, and bytes that are not UTF-8 become U+FFFD.
     ///
     /// ```
     /// use degu_server::{Request, Session};
@@ -135,8 +138,8 @@ impl<'r> Request<'r> {
         query_pairs(self.query().unwrap_or_default())
     }
 
-    /// Returns the first value of this name in the query, decoded as in [`query_pairs`](Self::query_pairs). Nothing is
-    /// allocated for a value without encoding.
+    /// Returns the first value of this name in the query, decoded as in [`query_pairs`](Self::query_pairs). A value without
+    /// encoding needs no allocation.
     pub fn query_value(&self, name: &str) -> Option<Cow<'r, str>> {
         self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
     }
@@ -151,25 +154,25 @@ impl<'r> Request<'r> {
         self.head.headers()
     }
 
-    /// Returns the client's offer to switch to this protocol (RFC 9110 §7.8), `websocket` or `tcp` for example. `None` if the
-    /// client did not offer it, or uses HTTP/1.0. Names are compared without case.
+    /// Returns the client's offer to switch to this protocol, such as `websocket` (RFC 9110 §7.8). Returns `None` if the client
+    /// did not offer the protocol, or uses HTTP/1.0. Names are compared without case.
     pub fn upgrade(&self, protocol: &str) -> Option<Offer> {
         self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
-    /// Returns whether the client uses HTTP/1.0. This does not change the meaning of the request.
+    /// Returns whether the client uses HTTP/1.0. The meaning of the request is the same.
     #[cfg(feature = "proxy")]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()
     }
 
-    /// Returns the head, and the number of segments that were shifted off its path.
+    /// Returns the head, and the number of segments in the mount.
     pub(crate) fn into_head(self) -> (RequestHead, usize) {
         (self.head.clone(), self.shifted)
     }
 
-    /// Returns the request as a value that borrows nothing, so another task can own it. Its head shares the received bytes, and
-    /// does not copy them.
+    /// Returns the request as a value without a lifetime, which another task of the same thread can own. The head shares the
+    /// received bytes, and is not copied.
     pub fn into_owned(self) -> OwnedRequest {
         OwnedRequest { head: self.head.clone(), shifted: self.shifted, body: self.body }
     }
@@ -181,15 +184,15 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// A [`Request`] that borrows nothing.
+/// A [`Request`] without a lifetime, for another task of the same thread: see [`Request::into_owned`].
 pub struct OwnedRequest {
     head: RequestHead,
     shifted: usize,
-    /// The body. It can be read until the exchange is over, that is until the response has been sent.
+    /// The body. It can be read until the response has been sent.
     pub body: Incoming,
 }
 
-/// Defines the methods of a request that borrows nothing and has the fields `head` and `shifted`.
+/// Implements the accessors of an owned request type. The type must have the fields `head` and `shifted`.
 macro_rules! owned_head {
     ($request:ty) => {
         impl $request {
@@ -208,7 +211,7 @@ macro_rules! owned_head {
                 crate::request::segments(self.head.path())[self.shifted..].to_vec()
             }
 
-            /// Returns the segments that routers have shifted off the path: see [`Request::mount`](crate::Request::mount).
+            /// Returns the path under which this app is mounted: see [`Request::mount`](crate::Request::mount).
             pub fn mount(&self) -> Vec<&str> {
                 crate::request::segments(self.head.path())[..self.shifted].to_vec()
             }
@@ -218,17 +221,17 @@ macro_rules! owned_head {
                 self.head.target()
             }
 
-            /// Returns the host and port that the request is for.
+            /// Returns the host to which the client sent the request: see [`Request::authority`](crate::Request::authority).
             pub fn authority(&self) -> &str {
                 self.head.authority()
             }
 
-            /// Returns the query, which follows the `?`, as it was sent.
+            /// Returns the part of the target after the `?`, as it was sent.
             pub fn query(&self) -> Option<&str> {
                 self.head.query()
             }
 
-            /// Returns the pairs of the query, decoded: see [`Request::query_pairs`](crate::Request::query_pairs).
+            /// Returns the names and values of the query, decoded: see [`Request::query_pairs`](crate::Request::query_pairs).
             pub fn query_pairs(&self) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
                 degu_wire::query_pairs(self.query().unwrap_or_default())
             }
@@ -266,7 +269,7 @@ impl fmt::Debug for OwnedRequest {
     }
 }
 
-/// Returns the segments of a whole path.
+/// Returns the segments of a path, including the segments of the mount.
 pub(crate) fn segments(path: &str) -> Segments<'_> {
     let mut segments = Segments::new();
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return segments };

@@ -13,11 +13,10 @@ use crate::{Error, Options};
 
 /// A response: status, reason, headers and body.
 ///
-/// The server writes the framing fields (`content-length`, `transfer-encoding`) and `connection`, according to the body
-/// and the state of the connection. A contradiction, such as a body with 204, is a failure of the app: it is logged,
-/// and the client gets 500.
+/// The server itself writes the fields `content-length`, `transfer-encoding` and `connection`. If the parts of a response
+/// contradict each other (a 204 with a body, for example), the error is logged, and the client gets 500.
 ///
-/// Most apps return shorter values, which [`IntoResponse`] lists. A response can also be made step by step:
+/// Most apps return shorter values: see [`IntoResponse`]. A response can also be made step by step:
 ///
 /// ```
 /// use degu_server::Response;
@@ -30,20 +29,20 @@ use crate::{Error, Options};
 pub struct Response {
     /// The status code, from 200 to 999.
     pub status: u16,
-    /// The reason phrase, which only people read.
+    /// The reason phrase, a text for people. Programs ignore it.
     pub reason: Reason,
     /// The header fields.
     pub headers: Headers,
     /// The body.
     pub body: LocalBody,
-    /// The error from which the response was made.
+    /// The error from which the response was made, if there is one.
     error: Option<BoxError>,
     /// With status 101: the protocol to which the connection switches, and its handler.
     pub(crate) switch: Option<Box<Switch>>,
 }
 
 impl Response {
-    /// Returns a response with this status and its usual reason phrase, without fields and without a body.
+    /// Returns a response with this status and its standard reason phrase, without fields and without a body.
     pub fn new(status: u16) -> Self {
         let reason = reason_phrase(status).into();
         Self { status, reason, headers: Headers::new(), body: LocalBody::none(), error: None, switch: None }
@@ -51,8 +50,8 @@ impl Response {
 
     /// Returns the response to a request that ended with an error.
     ///
-    /// An [`Error`] determines its own response, also if it is among the [sources](std::error::Error::source) of `error`. Any other
-    /// error is a failure of the app. The response is then 500 and contains nothing of the error. The server logs the error, and
+    /// If `error`, or one of its [sources](std::error::Error::source), is an [`Error`], that error determines the response. Any
+    /// other error is a failure of the app. The client then gets 500 and no text of the error. The server logs the error, and
     /// closes the connection after the response.
     ///
     /// Middleware may change the response, and [`Options::error_body`](crate::Options::error_body) may replace its text. With
@@ -68,25 +67,25 @@ impl Response {
         for (name, value) in known.map_or(&[][..], Error::fields) {
             response = response.header(name, value);
         }
-        // If a field could not be sent, the response has the error of that field already.
+        // If a field cannot be sent, the response already has the error of that field.
         response.error.get_or_insert(error);
         response
     }
 
-    /// Returns whether the status means success: 200 to 299 (RFC 9110 §15.3).
+    /// Returns whether the status means success, which is 200 to 299 (RFC 9110 §15.3).
     pub const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 
-    /// Returns the response with this reason phrase in place of the usual one.
+    /// Returns the response with this reason phrase.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<Reason>) -> Self {
         self.reason = reason.into();
         self
     }
 
-    /// Returns the response with a header field set. A field that [cannot be sent](Headers::set) is a
-    /// [failure](Self::from_error) of the app.
+    /// Returns the response with this header field. Removes earlier fields of the same name. If the name or the value is
+    /// [malformed](Headers::set), the response becomes that of a [failed app](Self::from_error).
     #[must_use]
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
         match self.headers.set(name, value) {
@@ -95,15 +94,15 @@ impl Response {
         }
     }
 
-    /// Returns the response with this body. Some bodies bring header fields, such as `content-type`; they are set unless the
-    /// response has a field of that name. A value that cannot become a body is a [failure](Self::from_error) of the app.
+    /// Returns the response with this body. A body such as `Json` also sets its content-type, unless the response already has
+    /// one. If the value cannot be converted into a body, the response becomes that of a [failed app](Self::from_error).
     #[must_use]
     pub fn body(mut self, body: impl IntoBody<dyn Source>) -> Self {
         let body = body.into_body(&mut self.headers);
         self.with_body(body)
     }
 
-    /// Returns the response with this body, or with the error of a value that could not become one.
+    /// Returns the response with this body. If there is an error, returns the response to that error instead.
     fn with_body(self, body: Result<LocalBody, BoxError>) -> Self {
         match body {
             Ok(body) => Self { body, ..self },
@@ -111,8 +110,8 @@ impl Response {
         }
     }
 
-    /// Returns the error from which the response was [made](Self::from_error), if there is one. Middleware can log it, or answer
-    /// it in another form.
+    /// Returns the error from which the response was [made](Self::from_error), if there is one. Middleware can log the error, or
+    /// replace the response.
     pub fn error(&self) -> Option<&BoxError> {
         self.error.as_ref()
     }
@@ -121,8 +120,8 @@ impl Response {
         self.error.take()
     }
 
-    /// Replaces the text of a response to an error by the body of [`Options::error_body`], unless the app has set another
-    /// content-type.
+    /// Replaces the text of an error response by the body that [`Options::error_body`] returns, unless the app has set another
+    /// content-type than [`TEXT`].
     pub(crate) fn set_error_body(&mut self, error: &BoxError, options: &Options) {
         if options.error_body.is_none() || self.headers.get("content-type") != Some(TEXT) {
             return;
@@ -147,7 +146,7 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Returns the status and the text of the response to an error. `None` is an error that determines no response: the app failed.
+/// Returns the status and the text of the response to an error. `None` is any error of the app that is not an [`Error`].
 fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>) {
     let Some(error) = error else { return (500, refusal(500, "the server failed").into()) };
     let status = error.status();
@@ -157,13 +156,13 @@ fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>) {
     }
 }
 
-/// Returns the text of a refusal: one line with the reason.
+/// Returns the text of an error response: a line with the reason phrase of the status, and the reason.
 pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
     format!("{}: {why}\n", reason_phrase(status))
 }
 
-/// Returns a whole response that refuses a request, and the length of its body. It is for connections without the machine of
-/// degu-wire, which writes the other responses.
+/// Returns the bytes of a response that refuses a request, and the length of its body. Only code without the machine of
+/// degu-wire calls this: the acceptor, and the connections of `hyper::serve`.
 pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: bool) -> (Vec<u8>, usize) {
     let (media_type, body) = options.body_of_error(status, refusal(status, why));
     let (phrase, length) = (reason_phrase(status), body.len());
@@ -175,23 +174,23 @@ pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: 
     (response.into_bytes(), body.len())
 }
 
-/// A value that an app may return, and that can be converted into a response.
+/// A value that an app may return. The server converts it into a response.
 ///
 /// | value | response |
 /// | --- | --- |
 /// | `404` | the status, without a body |
 /// | `(404, "no such note")` | the status with a body |
 /// | `(405, [("allow", "GET, HEAD")], ())` | the status with header fields and a body |
-/// | `(404, "No Such Note", (), "no such note")` | the status with another reason phrase, header fields and a body |
+/// | `(404, "No Such Note", (), "no such note")` | the status with a reason phrase, header fields and a body |
 /// | `()`, text, bytes, a [`Body`](crate::Body) | 200 with that body |
-/// | `Json(value)` | 200 with that body, and its content-type |
+/// | `Json(value)` | 200 with the value as JSON, and the content-type `application/json` |
 /// | `Ok(value)`, `Err(value)` | the response of the value |
 /// | an [`Error`] | the status and the text of the error |
-/// | a [`BoxError`] | 500, because the app failed; or the response of the [`Error`] [inside](Response::from_error) |
+/// | a [`BoxError`] | 500, or the response of an [`Error`] [inside it](Response::from_error) |
 ///
-/// A body is a value of any type that implements [`IntoBody`], such as `Json` of the feature `json`. Without a reason phrase,
-/// the usual one of the status is sent. Header fields that cannot be sent are a failure of the app. All values but `Result` can
-/// also be converted into a [`Response`] with `into()`, so the arms of a `match` can have different types:
+/// A body is a value of any type that implements [`IntoBody`], such as `Json` of the feature `json`. The default of the reason
+/// phrase is the standard phrase of the status. If a header field is malformed, the client gets 500. `into()` converts any of
+/// these values except `Result` into a [`Response`], so the arms of a `match` can have different types:
 ///
 /// ```
 /// use degu_server::{Method, Request, Response, Session};
@@ -280,7 +279,7 @@ macro_rules! ok_with_body {
     )*};
 }
 
-/// Status 200, as JSON.
+/// Returns a response with status 200 and the value as JSON.
 #[cfg(feature = "json")]
 impl<T: serde::Serialize> From<degu_wire::Json<T>> for Response {
     fn from(value: degu_wire::Json<T>) -> Self {

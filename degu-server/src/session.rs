@@ -1,4 +1,4 @@
-//! The session: the app's state of one connection.
+//! The session: the state of a connection that its app can read.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -10,9 +10,9 @@ use crate::report::Peer;
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 
-/// A connection as the app sees it: the peer, the number of requests, and values that the app stores.
+/// The state of a connection: the peer, the number of requests, and values that the app stores.
 ///
-/// It begins before the first request. It is dropped with the connection, together with all stored values.
+/// It exists from before the first request until the connection ends. The stored values are then dropped.
 pub struct Session {
     pub(crate) peer: Peer,
     pub(crate) requests: u64,
@@ -26,45 +26,44 @@ impl Session {
         Self { peer, requests: 0, values: Vec::new(), server }
     }
 
-    /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
-    /// [`Address::ABSTRACT`], `unix:@` as text.
+    /// Returns the address of the peer. Most clients on a Unix socket have no address. This method then returns
+    /// [`Address::ABSTRACT`], which is `unix:@` as text.
     pub const fn address(&self) -> &Address {
         &self.peer.address
     }
 
-    /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
-    /// systems without such credentials. A check of the user must therefore refuse `None`.
+    /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of addresses, and
+    /// if the system does not provide them. A check of the user must therefore refuse `None`.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }
 
-    /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
-    /// policy allows clients without a certificate. It is already available in `on_connect`.
+    /// Returns the identity that the peer proved with its certificate. Returns `None` without TLS, and for a client without a
+    /// certificate, if the policy allows such clients. The identity is already known in `on_connect`.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.identity.as_deref()
     }
 
-    /// Returns the number of requests that came on this connection, including the current one: 1 in the first, 0 in
-    /// `on_connect`.
+    /// Returns the number of requests on this connection, including the current request. It is 0 in `on_connect`.
     pub const fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Stores a value until the connection ends. Returns the value of the same type that was stored before.
+    /// Stores a value until the connection ends. A session has one value of each type. Returns the previous value of this type.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
         self.values.push((TypeId::of::<T>(), Box::new(value)));
         before
     }
 
-    /// Returns the stored value of this type: see [`insert`](Self::insert).
+    /// Returns the stored value of this type.
     pub fn get<T: 'static>(&self) -> Option<&T> {
         let (_, value) = self.values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
-    /// Returns the stored value of this type, which the caller may change.
+    /// Returns the stored value of this type, for changes.
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
         let (_, value) = self.values.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_mut()
@@ -76,19 +75,19 @@ impl Session {
         self.values.swap_remove(at).1.downcast().ok().map(|value| *value)
     }
 
-    /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then. Otherwise
-    /// the shutdown waits for them until [`shutdown_grace`](crate::Options::shutdown_grace) ends.
+    /// Waits until the server begins to shut down. Endless bodies, and handlers that wait for a long time, should end then.
+    /// Otherwise they delay the shutdown by up to [`shutdown_grace`](crate::Options::shutdown_grace), and are then cut.
     ///
     /// The future borrows nothing, so a body can own it.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped and made again at any time.
+    /// The future may be dropped at any time. A later call waits for the same event.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.server.reached(Phase::Draining)
     }
 
-    /// Returns the counters of the server, which an app can publish.
+    /// Returns the counters of the whole server. An app can publish them as metrics.
     pub fn stats(&self) -> Stats {
         self.server.stats()
     }

@@ -1,4 +1,5 @@
-//! Server-sent events (the HTML Standard, §9.2): a response that continues until the app, the client or the server ends it.
+//! Responses of server-sent events (HTML Standard, §9.2). Such a response continues until the app, the client or the server
+//! ends it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,17 +13,17 @@ pub use degu_wire::sse::{Decoder, Event};
 
 use crate::{Response, Session};
 
-/// The time without an event after which a comment is sent. Proxies such as nginx and HAProxy close a connection after a
-/// minute without a byte, and the HTML Standard recommends a comment every 15 seconds.
+/// The time without an event after which a comment is sent. The HTML Standard recommends 15 seconds. Proxies such as nginx and
+/// HAProxy close a connection after a minute without a byte.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Returns a response of server-sent events. `next` is called with a state, and returns the next event and the next state, or
-/// `None` at the end.
+/// Returns a response of server-sent events. The first call of `next` gets `seed`. Each call returns an event and the state for
+/// the next call, or `None` at the end of the stream.
 ///
-/// The content-type is `text/event-stream`, and `cache-control` forbids caching. After 15 seconds without an event the client
-/// gets a comment, which it ignores. When the [server shuts down](Session::closing), the stream ends like a complete response. The
-/// client then connects to the next server, and sends the identifier of the last event that it received in the field
-/// `last-event-id`. An error cuts the stream.
+/// The content-type is `text/event-stream`, and `cache-control` is `no-cache`. After 15 seconds without an event the server
+/// sends a comment, which clients ignore. When the [server shuts down](Session::closing), the response ends as a complete
+/// response. A client then connects again, and sends the identifier of its last event in the field `last-event-id`. If `next`
+/// returns an error, the response is cut.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,7 +61,7 @@ where
     (200, headers, LocalBody::chunks_from_source(Box::pin(Stream::new(events, session.closing())))).into()
 }
 
-/// The body of the response: events, comments if there are no events for a while, and the end when the server shuts down.
+/// The body of the response. It sends the events, and comments while there is no event. It ends when the server shuts down.
 struct Stream {
     /// `None` after the server has begun to shut down.
     events: Option<Pin<Box<dyn Source>>>,

@@ -20,40 +20,40 @@ use crate::stats::Counters;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Running,
-    /// Exchanges in progress are finished, and no new ones begin.
+    /// The server finishes the exchanges in progress, and begins no new ones.
     Draining,
-    /// All connections are dropped.
+    /// The server drops all connections.
     Aborting,
     /// All threads have ended.
     Ended,
 }
 
-/// Open connections by number: the alarm that wakes each, and the handle that aborts its task. The hash has no secret, because
-/// the server chooses the numbers.
+/// Open connections by number, each with its alarm and the handle that aborts its task. The hash function needs no secret,
+/// because the server chooses the numbers.
 pub(crate) type Connections = HashMap<u64, (Arc<Alarm>, Option<AbortHandle>), BuildHasherDefault<DefaultHasher>>;
 
 /// The state that all threads of a server share. It does not depend on the app.
 #[derive(Debug)]
 pub(crate) struct ServerState {
-    /// The counters of each possible worker.
+    /// The counters of each worker, also of workers that have not started.
     pub(crate) counters: Box<[Counters]>,
-    /// The open connections of each worker, by their number.
+    /// The open connections of each worker.
     connections: Box<[Mutex<Connections>]>,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     max_connections: usize,
-    /// True if the process has had no descriptor for a new connection for a while. The server is then full, even below
+    /// True if the process has had no free descriptor for a while. The server then counts as full, even below
     /// `max_connections`.
     is_out_of_descriptors: AtomicBool,
     phase: watch::Sender<Phase>,
-    /// True if [`phase`](Self::phase) is not the first one. Every request reads this without a lock.
+    /// True if [`phase`](Self::phase) is not `Running`. Every request reads this flag, because it needs no lock.
     is_stopping: AtomicBool,
-    /// The permits for handshakes. A handshake in progress has one.
+    /// The permits for handshakes. Each handshake in progress holds a permit.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
-    /// The limit on log lines about peers that were refused.
+    /// The limit on log lines about refused peers and failed accepts.
     log_limit: Mutex<LogLimit>,
-    /// Wakes the acceptor, because there may be room for a connection again.
+    /// Wakes the acceptor when there may be room for another connection.
     room: Notify,
 }
 
@@ -83,7 +83,7 @@ impl ServerState {
         self.is_stopping.load(Relaxed)
     }
 
-    /// Begins a phase. Does nothing if the phase, or a later one, has begun already.
+    /// Begins a phase. Does nothing if this phase or a later one has already begun.
     pub(crate) fn begin(&self, next: Phase) {
         self.is_stopping.store(true, Relaxed);
         self.phase.send_if_modified(|phase| {
@@ -99,12 +99,12 @@ impl ServerState {
     pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut phases = self.phase.subscribe();
         async move {
-            // If the sender is gone, the server is gone too.
+            // If the sender was dropped, the server has ended.
             let _ = phases.wait_for(|reached| *reached as u8 >= phase as u8).await;
         }
     }
 
-    /// Returns how many connections are open.
+    /// Returns the number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.counters.iter().map(|worker| worker.open.load(Relaxed)).sum()
     }
@@ -117,7 +117,7 @@ impl ServerState {
         self.is_out_of_descriptors.load(Relaxed) || self.open() + left >= self.max_connections
     }
 
-    /// Sets whether the process has had no descriptor for a new connection for a while. Returns the previous value.
+    /// Sets whether the process has had no free descriptor for a while. Returns the previous value.
     pub(crate) fn set_out_of_descriptors(&self, is_out: bool) -> bool {
         self.is_out_of_descriptors.swap(is_out, Relaxed)
     }
@@ -134,16 +134,16 @@ impl ServerState {
         self.notify_room(1);
     }
 
-    /// Wakes the acceptor if it may wait for room. The acceptor waits only if the server was full before `left` connections ended.
-    /// A connection that was asked to close also calls this when it begins to linger, and when it goes on instead, with 0.
+    /// Wakes the acceptor if it may wait for room. This is possible only if the server was full before the last `left` connections
+    /// ended. A connection also calls this with 0 when it begins to linger, and when it was asked to close but goes on.
     pub(crate) fn notify_room(&self, left: usize) {
-        // A needless wake-up does no harm, because the acceptor checks again.
+        // The acceptor checks again, so a wake-up without room does no harm.
         if self.is_full_without(left) {
             self.room.notify_waiters();
         }
     }
 
-    /// Asks the connection with the first rank to close, if a connection can make room.
+    /// Asks the connection with the lowest rank to close, if any connection can be closed to make room.
     pub(crate) fn ask_for_room(&self) {
         let ranks = self.counters.iter().enumerate().filter_map(|(worker, counters)| {
             let second = counters.second.load(Relaxed);
@@ -156,13 +156,13 @@ impl ServerState {
         }
     }
 
-    /// Waits until there may be room, or another connection can be asked to close. The future notices every change after this
-    /// call, even before it is polled.
+    /// Waits until there may be room, or another connection can be asked to close. The future also notices changes between this
+    /// call and its first poll.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Returns whether a log line about a refused peer may be written: see [`LogLimit::pass`].
+    /// Decides whether a log line about a refused peer may be written: see [`LogLimit::pass`].
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }
@@ -172,7 +172,7 @@ impl ServerState {
     }
 }
 
-/// A guard that begins a phase when it is dropped, even by a panic.
+/// A guard that begins a phase when it is dropped, even during a panic.
 pub(crate) struct BeginOnDrop(pub(crate) Arc<ServerState>, pub(crate) Phase);
 
 impl Drop for BeginOnDrop {

@@ -6,12 +6,12 @@ use degu_wire::Fault;
 
 use crate::atomic::AtomicU64;
 
-/// The counters of one worker. Only that worker writes them. An addition is therefore a load and a store, and cores do not
-/// compete for a cache line.
+/// The counters of a worker. Only its own thread writes them, except `open`. An addition is therefore a load and a store,
+/// without an atomic addition, and cores do not compete for a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    /// Connections that were assigned to the worker and have not ended. The acceptor writes it too.
+    /// Connections that were assigned to the worker and have not ended. The acceptor writes this counter too.
     pub(crate) open: AtomicUsize,
     pub(crate) tunnels: AtomicUsize,
     /// The seconds since the worker started.
@@ -36,9 +36,9 @@ impl Default for Faults {
 }
 
 impl Counters {
-    /// Returns the counter of the connections that this fault ended.
+    /// Returns the counter of the connections that ended because of this fault.
     pub(crate) fn fault(&self, fault: Fault) -> &AtomicU64 {
-        // Every fault is listed.
+        // `Fault::ALL` has every fault, so the 0 is never used.
         let place = Fault::ALL.iter().position(|listed| *listed == fault).unwrap_or(0);
         &self.faults.0[place]
     }
@@ -59,17 +59,18 @@ impl Drop for OpenTunnel<'_> {
     }
 }
 
-/// Adds to a counter of the worker that runs on this thread.
+/// Adds to a counter. Only the thread of the counter's worker may call this.
 pub(crate) fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
-/// The counters of a server since it started, at one moment. Counters of different threads may differ by a few requests.
+/// A snapshot of the counters of a server since its start. The counters are not read at exactly the same moment, so they may
+/// differ by a few requests.
 ///
 /// ```
 /// use degu_server::{Address, Request, Server, Session};
 ///
-/// // Prometheus' text format, from within an app.
+/// // An app that returns the counters in the text format of Prometheus.
 /// let server = Server::bind(Address::ABSTRACT, async |session: &mut Session, _: Request<'_>| {
 ///     let stats = session.stats();
 ///     let mut text = format!("requests_total {}\nconnections {}\n", stats.requests, stats.open);
@@ -87,7 +88,7 @@ pub struct Stats {
     pub open: usize,
     /// Open connections that have switched to another protocol.
     pub tunnels: usize,
-    /// Connections that were accepted, including those that were refused afterwards.
+    /// Connections that were accepted, including the refused ones.
     pub accepted: u64,
     /// Connections that were refused because too many were open.
     pub refused: u64,
@@ -97,14 +98,15 @@ pub struct Stats {
     pub received: u64,
     /// Bytes that were sent.
     pub sent: u64,
-    /// Connections that ended because the peer, or the app, was too slow.
+    /// Connections that a deadline ended, including idle connections. A half-close timeout counts as `gone` instead.
     pub deadlines: u64,
-    /// Connections whose peer went away in the middle of an exchange.
+    /// Connections whose peer went away in the middle of an exchange, or that
+    /// [`half_close_timeout`](crate::Options::half_close_timeout) ended.
     pub gone: u64,
     /// Connections that ended because the app failed, panicked, or returned a response that cannot be sent.
     pub failures: u64,
-    /// TLS handshakes that failed: the client was refused, the client refused the server, or they had no TLS version or cipher
-    /// suite in common.
+    /// TLS handshakes that failed. One side refused the other, or client and server had no TLS version or cipher suite in
+    /// common.
     pub handshake_failures: u64,
     faults: Vec<(Fault, u64)>,
 }
@@ -134,8 +136,7 @@ impl Stats {
         }
     }
 
-    /// Returns the faults of clients that ended connections, each with the number of connections that it ended. Faults that did
-    /// not occur are left out.
+    /// Returns each fault of clients that has ended a connection, with the number of connections that it ended.
     pub fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
         self.faults.iter().copied()
     }

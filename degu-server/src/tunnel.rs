@@ -21,7 +21,7 @@ use tokio::task::coop::poll_proceed;
 use crate::Session;
 use crate::stream::{Stream, Transport};
 
-/// An accepted offer, which the app's response carries to the connection.
+/// An accepted offer: the protocol, and its handler. The connection gets it as a part of the app's response.
 pub(crate) struct Switch {
     pub(crate) protocol: Box<str>,
     pub(crate) handler: Handler,
@@ -48,24 +48,26 @@ impl fmt::Debug for Switch {
 /// The byte stream of a connection that has switched to another protocol. It begins with the bytes that the client sent after
 /// its request.
 ///
-/// `shutdown` half-closes the connection: the client sees the end, and can still send. `tokio::io::split` splits the stream into
-/// a reader and a writer. A handler that reads or writes without a pause yields to the worker's other connections.
+/// `shutdown` half-closes the connection: the client reads the end of the data, and can still send. `tokio::io::split` splits
+/// the stream into a reader and a writer. A handler that moves bytes without a pause still yields to the worker's other
+/// connections from time to time.
 ///
-/// Under TLS the client must announce the end of its data with close_notify. An end without it is an error,
+/// Under TLS the client must announce the end of its data with close_notify. Otherwise a read returns the error
 /// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof), because a third party may have cut the connection.
+///
+/// As with any [`AsyncWrite`], a task must flush after it has written, before it waits for something else. Under TLS, written
+/// bytes may otherwise stay in memory. A read that waits for input sends them too.
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped before it is done has moved no byte. Under TLS, bytes of earlier writes may still wait for
-/// room in the socket. A flush sends them, and so does a read that waits. As with any [`AsyncWrite`], a task that writes and then
-/// waits for something else must flush first.
+/// A read or a write that is dropped before it is done has moved no byte.
 pub struct Tunnel<'t> {
     stream: &'t mut dyn ByteStream,
     first: Bytes,
     traffic: &'t Traffic,
 }
 
-/// The numbers of bytes that went through a tunnel since they were last read, and whether its stream failed.
+/// The bytes that a tunnel has moved since its connection last took these numbers, and whether the stream has failed.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) received: Cell<u64>,
@@ -79,7 +81,7 @@ impl<'t> Tunnel<'t> {
         Self { stream, first, traffic }
     }
 
-    /// Counts bytes that were moved, or notes that the stream failed.
+    /// Counts moved bytes, or records that the stream has failed.
     fn count<N>(&self, moved: Poll<io::Result<N>>, count: impl FnOnce(&N)) -> Poll<io::Result<N>> {
         match &moved {
             Poll::Ready(Ok(moved)) => count(moved),
@@ -90,7 +92,7 @@ impl<'t> Tunnel<'t> {
     }
 }
 
-/// The operations of a tunnel, on a stream over any transport.
+/// The operations that a tunnel needs. The trait hides the type of the transport.
 trait ByteStream {
     fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>>;
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
@@ -128,7 +130,7 @@ impl AsyncRead for Tunnel<'_> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // A client that sends without a pause must not keep the thread for itself.
+        // A client that sends without a pause must not block the other connections of the thread.
         let turn = ready!(poll_proceed(cx));
         let read = this.stream.poll_read(cx, buffer.initialize_unfilled());
         let received = &this.traffic.received;

@@ -5,13 +5,13 @@ use degu_wire::{BoxError, Headers};
 use crate::tunnel::{Switch, Tunnel};
 use crate::{Response, Session};
 
-/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). An app that declines
-/// the offer drops it, and answers the request as usual.
+/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). To decline the
+/// offer, an app drops it and answers the request as usual.
 ///
 /// ```
 /// use degu_server::{Request, Response, Session, Tunnel};
 ///
-/// /// Sends back what it receives, until the client half-closes the connection.
+/// /// Sends all received bytes back, until the client half-closes the connection.
 /// async fn app(_: &mut Session, request: Request<'_>) -> Response {
 ///     let Some(offer) = request.upgrade("tcp") else {
 ///         return (426, [("upgrade", "tcp")], ()).into();
@@ -40,19 +40,19 @@ impl Offer {
         &self.protocol
     }
 
-    /// Returns the response that accepts the offer: status 101, additional header fields, and the handler of the new protocol. The
-    /// server writes `connection` and `upgrade`. Before the response, the server reads and drops the rest of the request's body,
-    /// up to 64 KiB. If there is more, the client gets 413 instead.
+    /// Returns a 101 response, which accepts the offer. `headers` are additional fields: the server itself writes `connection`
+    /// and `upgrade`. Before the response, the server reads and drops up to 64 KiB of the request's body. If there is more, the
+    /// client gets 413 instead.
     ///
-    /// The handler runs in the task of the connection, so its future need not be `Send`. While it runs, the connection counts
-    /// against [`max_connections`](crate::Options::max_connections). The only deadline is
+    /// After the response, `handler` is called in the task of the connection, so its future need not be `Send`. While it runs,
+    /// the connection counts against [`max_connections`](crate::Options::max_connections). The only deadline is
     /// [`tunnel_idle_timeout`](crate::Options::tunnel_idle_timeout). A shutdown waits for the handler, up to
-    /// [`shutdown_grace`](crate::Options::shutdown_grace); [`Session::closing`] tells the handler of the shutdown.
+    /// [`shutdown_grace`](crate::Options::shutdown_grace). [`Session::closing`] tells the handler that the server shuts down.
     ///
-    /// When the handler returns `Ok`, the connection is half-closed (under TLS with close_notify), and further bytes of the client
-    /// are read and dropped as after a last response. If the handler fails or panics, or the server aborts it, a TCP
-    /// connection is reset, and close_notify is not sent; the client can then tell that the data is incomplete. A Unix socket
-    /// has no reset.
+    /// If the handler returns `Ok`, the connection is half-closed, under TLS with close_notify. Further bytes of the client are
+    /// read and dropped, as after a last response. If the handler fails, panics or is aborted, the data may be incomplete. The
+    /// client can detect that: a TCP connection is reset, and close_notify is not sent. A Unix socket without TLS has no such
+    /// sign.
     pub fn accept<H>(self, headers: impl TryInto<Headers, Error: Into<BoxError>>, handler: H) -> Response
     where
         H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static,

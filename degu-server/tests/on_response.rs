@@ -95,7 +95,7 @@ fn exchanges_are_reported_as_they_went_over_the_wire() {
             (get("/none"), "GET /none 204 0B"),
             (get("/chunks"), "GET /chunks 200 11B"),
             ("HEAD /chunks HTTP/1.1\r\nHost: a\r\n\r\n".into(), "HEAD /chunks 200 0B"),
-            (get("/broken"), "GET /broken 200 5B cut: the body of a response failed: disk full"),
+            (get("/broken"), "GET /broken 200 5B cut: the body of a response returned an error: disk full"),
             (get("/panic"), "GET /panic 500 41B"),
             ("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n".into(), "POST /early 413 9B"),
             ("GET /chunks HTTP/1.0\r\n\r\n".into(), "GET /chunks 200 11B"),
@@ -185,7 +185,7 @@ fn counters_tell_cut_cancelled_and_refused_exchanges_apart() {
     let (options, lines) = watched(Server::options().workers(1));
     let server = Running::with(options, Address::ABSTRACT, app);
     server.ask(get("/broken"));
-    lines.expect("GET /broken 200 5B cut: the body of a response failed: disk full");
+    lines.expect("GET /broken 200 5B cut: the body of a response returned an error: disk full");
     server.ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     lines.expect("- - 400 147B");
     let mut cancelled = server.connect();
@@ -286,7 +286,10 @@ mod hyper {
             (get("/?a=b"), "GET /?a=b 200 4B"),
             ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "HEAD / 200 0B"),
             (get("/none"), "GET /none 404 0B"),
-            (get("/broken"), "GET /broken 200 4B cut: the body of a response failed: error from user's Body stream"),
+            (
+                get("/broken"),
+                "GET /broken 200 4B cut: the body of a response returned an error: error from user's Body stream",
+            ),
             (get("/panic"), "GET /panic 500 41B"),
             ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 50B"),
             ("GET / HTTP/1.1\r\nbad field\r\n\r\n".into(), "- - 400 0B"),

@@ -1,20 +1,21 @@
-//! The fields in which a proxy names the client of a request.
+//! Header fields by which a proxy tells the next server the address of the client.
 
 use degu_wire::{BoxError, Headers};
 
 use crate::Session;
 
-/// Sets `x-forwarded-for` to the IP address of the client, without a port or a zone. If the socket shows an IPv4 address as IPv6
-/// (`::ffff:192.0.2.1`), it is written as IPv4. For a client on a Unix socket, which has no IP address, the field is not set.
+/// Sets `x-forwarded-for` to the IP address of the client, without a port or a zone. An IPv4 address in the form of IPv6, such
+/// as `::ffff:192.0.2.1`, is written as IPv4. A client on a Unix socket has no IP address, so the field is then not set.
 ///
-/// First it removes `forwarded` and every `x-forwarded-…` field, also with `_` in place of `-`, because a client can set
-/// them to anything. An app sets other fields of this kind, such as `x-forwarded-proto`, after this call.
+/// First the function removes `forwarded` and all `x-forwarded-…` fields, because a client can set them to anything. It also
+/// removes names with `_` in place of `-`. After this call, an app may set other such fields, for example
+/// `x-forwarded-proto`.
 ///
-/// The function can be passed to `ProxyApp::with_request_headers`, and any app that forwards requests can call it.
+/// Pass this function to `ProxyApp::with_request_headers`, or call it in any app that forwards requests.
 ///
 /// # Errors
 ///
-/// [`LocalError::HeadTooLarge`](degu_wire::LocalError::HeadTooLarge) if the fields would be over 65,535 bytes together.
+/// [`LocalError::HeadTooLarge`](degu_wire::LocalError::HeadTooLarge) if all fields together would be over 65,535 bytes.
 ///
 /// ```
 /// use degu_server::{BoxError, Headers, Session, applib::set_forwarded_for};
@@ -36,17 +37,17 @@ pub fn set_forwarded_for(session: &Session, headers: &mut Headers) -> Result<(),
     }
 }
 
-/// Returns whether proxies name the client of a request in a field of this name.
+/// Returns whether this is the name of a field by which proxies tell the address of the client.
 pub(super) fn is_forwarded(name: &str) -> bool {
     is(name, "forwarded") || name.get(..12).is_some_and(|start| is(start, "x-forwarded-"))
 }
 
-/// Returns whether an upstream may treat the two names as equal. `other` is in lower case.
+/// Returns whether an upstream server may treat two field names as equal. `other` must be in lower case.
 pub(super) fn is(name: &str, other: &str) -> bool {
     folded(name.as_bytes()).eq(other.bytes())
 }
 
-/// Returns a name in lower case, with `-` in place of `_`. CGI, WSGI and similar interfaces do not tell the two apart.
+/// Returns a name in lower case, with `-` in place of `_`. In CGI, WSGI and similar interfaces `-` and `_` are the same.
 pub(super) fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
     name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
 }

@@ -1,16 +1,17 @@
-//! An allow-list of hosts, against DNS rebinding.
+//! An app that accepts only requests for listed hosts. It protects against DNS rebinding.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::{App, Error, Request, Response, Session};
 
-/// An app that forwards a request to another app only if the request is for a listed host, and does not come from a web page of
-/// another host.
+/// An app that accepts only requests for listed hosts, and no requests from web pages of other hosts. It passes them to another
+/// app.
 ///
-/// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding it can
-/// also read the responses: `attacker.example` resolves to 127.0.0.1, so the browser treats the server as the origin of the page.
-/// Neither a firewall nor CORS prevents that. But the browser sends the name `attacker.example` in Host, which this app checks.
+/// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding the page
+/// can also read the responses. Its name `attacker.example` then resolves to 127.0.0.1, so the browser treats the server as the
+/// origin of the page. Neither a firewall nor CORS prevents that. But the browser still sends `attacker.example` in the field
+/// Host, which this app checks.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Hosts};
@@ -21,35 +22,35 @@ use crate::{App, Error, Request, Response, Session};
 /// # is_an_app(app);
 /// ```
 ///
-/// A listed host is a name or an IP address. If it has a port, such as `localhost:8080`, the port must be equal; without a port,
-/// any port is accepted. A request without a port is for port 80 or 443. An `Origin` without a port has the default port of its
-/// scheme. Names are compared without case and without a dot at the end. IPv6 addresses are compared by value. A subdomain is
-/// another host.
+/// A listed host is a name or an IP address, with or without a port. `localhost:8080` accepts only this port. `localhost`
+/// accepts any port. If the Host of a request has no port, its port is 80 or 443. If an `Origin` has no port, its port is the
+/// default of its scheme. Names are compared without case and without a dot at the end. IPv6 addresses are compared by value.
+/// A subdomain is another host.
 ///
-/// | request | answer |
+/// | request | response |
 /// | --- | --- |
-/// | for another host, or for none (HTTP/1.0, or an empty Host) | 421, because it is for another server (RFC 9110 §15.5.20) |
+/// | for another host, or for no host (HTTP/1.0, or an empty Host) | 421, because it is for another server (RFC 9110 §15.5.20) |
 /// | with an `Origin` of another host, or `Origin: null` | 403, because the page may not use this server |
 /// | any other | the response of the app |
 ///
-/// A browser adds `Origin` to requests that a page sends to another host. This includes requests that need no permission of that
-/// host: the POST of a form, and WebSocket. If pages of a listed host on another port are not to be trusted, list hosts with their
+/// A browser adds `Origin` to requests that a page sends to another host. This includes requests for which the browser asks no
+/// permission: the POST of a form, and WebSocket. To refuse the pages of a listed host on other ports, list the host with its
 /// port.
 ///
-/// Over a Unix socket the client chooses the host, and most clients choose `localhost`. A web page cannot reach a Unix socket,
-/// except through a proxy that forwards Host.
+/// Over a Unix socket the client may send any Host. Most clients send `localhost`. A web page can reach a Unix socket only
+/// through a proxy that forwards Host.
 pub struct Hosts<A> {
     hosts: Vec<Box<str>>,
     app: A,
 }
 
 impl<A: App> Hosts<A> {
-    /// Returns an app that forwards only requests for these hosts to `app`.
+    /// Returns an app that passes only requests for these hosts to `app`.
     pub fn only<H: Into<Box<str>>>(hosts: impl IntoIterator<Item = H>, app: A) -> Self {
         Self { hosts: hosts.into_iter().map(Into::into).collect(), app }
     }
 
-    /// Returns whether the host is listed. `default_ports` are the ports that an authority without a port may mean.
+    /// Returns whether the host is listed. An authority without a port may mean any of the `default_ports`.
     fn has(&self, authority: &str, default_ports: &[&str]) -> bool {
         let (host, port) = split(authority);
         !host.is_empty()
@@ -67,7 +68,7 @@ impl<A: App> App for Hosts<A> {
     }
 
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
-        // A proxy in front of this server may have ended TLS, so a missing port may mean 443.
+        // The client may use TLS to a proxy in front of this server, so a missing port may mean 443.
         if !self.has(request.authority(), &["80", "443"]) {
             let why = "this server does not serve this host: the operator must add it to applib::Hosts\n";
             return Error::new(421, why).into();

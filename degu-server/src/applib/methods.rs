@@ -1,10 +1,10 @@
-//! The methods of a resource.
+//! An app that accepts only some methods.
 
 use degu_wire::Method;
 
 use crate::{App, Request, Response, Session};
 
-/// An app that forwards requests with the given methods to another app. It answers other methods with 405 and the field `allow`
+/// An app that passes requests with listed methods to another app. A request with another method gets 405 with the field `allow`
 /// (RFC 9110 §15.5.6).
 ///
 /// ```
@@ -18,13 +18,13 @@ use crate::{App, Request, Response, Session};
 #[derive(Debug)]
 pub struct AllowedMethods<A> {
     methods: Vec<Method<'static>>,
-    /// The value of `allow`.
+    /// The value of the field `allow`.
     allow: String,
     app: A,
 }
 
 impl<A: App> AllowedMethods<A> {
-    /// Returns an app that forwards only requests with these methods to `app`.
+    /// Returns an app that passes only requests with these methods to `app`.
     pub fn new(methods: impl IntoIterator<Item = Method<'static>>, app: A) -> Self {
         let methods: Vec<_> = methods.into_iter().collect();
         let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");

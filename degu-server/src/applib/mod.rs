@@ -1,4 +1,4 @@
-//! Apps made of apps: a router, filters for methods and hosts, a validator, and a proxy.
+//! Ready-made apps: a router, filters for methods and hosts, a validator of responses, and a proxy.
 
 mod forwarded;
 mod hosts;

@@ -15,59 +15,67 @@ use crate::{App, IntoResponse, Request, Response, Session, Tunnel};
 
 type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;
 
-/// An app that forwards requests to another server (the upstream), and returns its responses.
+/// An app that forwards requests to another server, the upstream, and returns the responses of that server.
 ///
 /// **Bodies** are forwarded while they are received, with their chunks, extensions and trailers. The proxy buffers only a
 /// part of a body, so a slow reader slows the writer on the other side.
 ///
-/// **Connections**: each connection of a client has one connection to the upstream, which is kept for 4 s after its last use. A
-/// [pool](degu_client::PoolOf) would save connecting for clients that send only one request, but its connections would carry
-/// requests of different clients. If the upstream then parsed one request as two, a client could get the response to another
-/// client.
+/// **Connections**: each connection of a client has a connection to the upstream of its own. This connection is kept for 4 s
+/// after its last use. The connections of a [pool](degu_client::PoolOf) would carry requests of different clients. If the
+/// upstream parsed one request as two, a client could then get the response to another client. Without a pool, a client that
+/// sends only one request costs a new connection to the upstream.
 ///
-/// **Fields that are dropped**: fields of the connection are dropped in both directions: `connection` and the fields it lists,
-/// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1). `expect` is dropped because the
-/// server has answered it. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can set them to anything;
-/// [`with_request_headers`](Self::with_request_headers) can set them, and
-/// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` to the client's address. Names with `_` in place of `-`
-/// are dropped in the same way, `content_length` too, because programs of CGI or WSGI cannot tell the two apart. `host` is
-/// forwarded as the client sent it. `content-length` in a 204, which must have none, is dropped (RFC 9110 §8.6).
+/// **Dropped fields**:
+///
+/// - In both directions, the fields of the connection: `connection` and the fields that it lists, `keep-alive`,
+///   `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1).
+/// - From requests, `expect`, because the server has already answered it.
+/// - From requests, `forwarded` and `x-forwarded-*`, because a client can set them to anything.
+///   [`with_request_headers`](Self::with_request_headers) can set them again. For example,
+///   [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` to the client's address.
+/// - All these names with `_` in place of `-`, and `content_length`, because CGI and WSGI programs cannot tell `_` from `-`.
+/// - From a 204, `content-length`, because a 204 must not have it (RFC 9110 §8.6).
+///
+/// `host` is forwarded as the client sent it.
 ///
 /// **Switching protocols**: offers are forwarded only for the protocols of [`with_tunnels`](Self::with_tunnels).
 ///
-/// **Lenient input, strict output**: the [`Client`] accepts some malformed responses, but the proxy writes all responses correctly.
-/// For example, a folded field becomes one line. A field that must be unique, such as `content-type`, is forwarded once if all its
-/// values are equal. If they differ, the proxy answers 502, because different readers might use different values.
+/// **Lenient input, strict output**: the [`Client`] accepts some malformed responses, but the proxy writes all responses
+/// correctly. For example, a folded field becomes one line. A field that must be unique, such as `content-type`, may come
+/// several times. If its values are equal, it is forwarded once. If they differ, the client gets 502, because different readers
+/// might use different values.
 ///
-/// **Via**: each request gets a `via` field (RFC 9110 §7.6.3) with the HTTP version in which it was received and a pseudonym:
-/// `1.1 degu`, or the one that [`with_pseudonym`](Self::with_pseudonym) sets. Responses get none, because the RFC does not
-/// require it of a gateway.
+/// **Via**: each request gets the field `via` with the HTTP version of the client and a name of the proxy, such as `1.1 degu`
+/// (RFC 9110 §7.6.3). [`with_pseudonym`](Self::with_pseudonym) sets the name. Responses get no `via`, because the RFC does not
+/// require it of a reverse proxy.
 ///
-/// **Path**: the upstream gets the path of the request without its mount.
+/// **Path**: the upstream gets the path of the request without its [mount](Request::mount).
 ///
 /// # Deadlines
 ///
-/// | waits for | default | set by | when it expires |
+/// | the proxy waits for | default | set by | when it expires |
 /// | --- | --- | --- | --- |
 /// | a connection to the upstream | 10 s | [`with_connect_timeout`](Self::with_connect_timeout) | 504 |
-/// | the head of its response, from the end of the request | 60 s | [`with_head_timeout`](Self::with_head_timeout): longer for a long poll | 504 |
-/// | room for the next bytes of a request, or the next bytes of a response whose length is known | 60 s | [`with_body_timeout`](Self::with_body_timeout) | 504, or the response is cut |
+/// | the head of the response, from the end of the request | 60 s | [`with_head_timeout`](Self::with_head_timeout) | 504 |
+/// | the upstream to take the next bytes of a request | 60 s | [`with_body_timeout`](Self::with_body_timeout) | 504 |
+/// | the next bytes of a response with a known length | 60 s | [`with_body_timeout`](Self::with_body_timeout) | the response is cut |
 /// | the next bytes of a response without a length, such as events | no limit | | |
 ///
-/// A response without a length is forwarded as long as its client reads it. The server ends it when the client has gone, or when
-/// the client takes it more slowly than [`Options::progress`](crate::Options::progress) allows. The defaults are those of the
-/// [`Client`] in the proxy.
+/// The defaults are those of the [`Client`] in the proxy. A response without a length is forwarded as long as the client reads
+/// it. The server cuts the response when the client goes away, or reads more slowly than
+/// [`Options::progress`](crate::Options::progress) allows.
 ///
-/// The proxy reads a request only while it can write the response. If a client sends its whole request before it reads, an
-/// early response must fit into the buffers of its connection (some hundred KiB). With a longer response, client and proxy wait for
-/// each other until `Options::progress` ends the connection.
+/// The proxy reads a request only while it can write the response. A client may send its whole request before it reads. An early
+/// response must then fit into the buffers of the connection, some hundred KiB. Otherwise client and proxy wait for each other
+/// until `Options::progress` ends the connection.
 ///
 /// # Failures
 ///
-/// The client gets 502 if the upstream cannot be reached, and 504 if it is too slow. It gets 431 if the request's head and the
-/// fields that the proxy adds are over 65,535 bytes together; only limits above the default allow such a head. A request is sent
-/// a second time only if its connection had been kept, the upstream cannot have acted on it, and its whole body is in memory. A
-/// request whose body is streamed uses a new connection from the start.
+/// The client gets 502 if the upstream cannot be reached, and 504 if the upstream is too slow. It gets 431 if the head and the
+/// fields that the proxy adds are together over 65,535 bytes, which the default limits do not allow.
+///
+/// A request is sent again only if it was sent on a kept connection, the upstream cannot have acted on it, and its whole body is
+/// in memory. A request with a streamed body always uses a new connection.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -91,8 +99,8 @@ pub struct ProxyApp {
     id: u64,
 }
 
-/// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s, and a
-/// POST that is sent at that moment is lost and cannot be repeated.
+/// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s. A POST that
+/// is sent at that moment is lost, and may not be repeated.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The connections that a session keeps, each with the key of its proxy.
@@ -100,7 +108,7 @@ const IDLE: Duration = Duration::from_secs(4);
 struct Kept(Rc<RefCell<Vec<(u64, Connection, Instant)>>>);
 
 impl Kept {
-    /// Takes the connection of this proxy. A connection that has been idle for too long is closed instead.
+    /// Returns the kept connection of this proxy, if there is one. Closes a connection that has been idle for [`IDLE`].
     fn take(&self, id: u64, now: Instant) -> Option<Connection> {
         let mut kept = self.0.borrow_mut();
         let at = kept.iter().position(|(of, ..)| *of == id)?;
@@ -126,7 +134,7 @@ impl ProxyApp {
         }
     }
 
-    /// Sets the name of this proxy in `via`: a pseudonym, or its host with an optional port. Default: `degu`.
+    /// Sets the name of this proxy in the field `via`: a pseudonym, or a host with an optional port. Default: `degu`.
     ///
     /// # Panics
     ///
@@ -138,8 +146,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets a function that may change the fields of every request, as the last step before it is forwarded. If the function
-    /// returns an error, the client gets 500, or 431 for [`LocalError::HeadTooLarge`].
+    /// Sets a function that may change the header fields of every request, as the last step before the request is forwarded. If
+    /// the function returns an error, the client gets 500, or 431 for [`LocalError::HeadTooLarge`].
     #[must_use]
     pub fn with_request_headers(
         mut self,
@@ -149,16 +157,16 @@ impl ProxyApp {
         self
     }
 
-    /// Forwards offers to switch to these protocols, `["websocket", "tcp"]` for example (RFC 9110 §7.8). If a client offers several,
-    /// the first one in this list is forwarded. Default: none.
+    /// Sets the protocols whose offers are forwarded, for example `["websocket", "tcp"]` (RFC 9110 §7.8). If a client offers
+    /// several of them, only the first in this list is forwarded. Default: none.
     ///
-    /// The upstream decides: the client gets 101 only after the upstream's 101, and no byte of the new protocol is forwarded before
-    /// that. Then both directions are forwarded, including half-closes, until both have ended. A fault on one side resets the
-    /// other side. Each offer uses a new connection.
+    /// The client gets 101 only after the upstream has sent 101. No byte of the new protocol is forwarded earlier. Then bytes and
+    /// half-closes are forwarded in both directions, until both sides have ended. If one side fails, the other side is reset.
+    /// Each offer uses a new connection to the upstream.
     ///
     /// # Panics
     ///
-    /// If `h2c` is among them, because a client could then send requests that the proxy does not check.
+    /// If `protocols` contains `h2c`, because a client could then send requests that the proxy does not check.
     #[must_use]
     pub fn with_tunnels<P: Into<Box<str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.tunnels = protocols.into_iter().map(Into::into).collect();
@@ -169,8 +177,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets how long connecting to the upstream may take, including the lookup of its name, all its addresses, and the handshake.
-    /// After that the client gets 504.
+    /// Sets the maximum time for connecting to the upstream. It includes the lookup of the name, attempts with all addresses, and
+    /// the TLS handshake. After that the client gets 504.
     ///
     /// Default: the value in the options of the [`Client`], which is 10 s by default.
     #[must_use]
@@ -178,9 +186,8 @@ impl ProxyApp {
         self.with_client_options(|options| options.connect_timeout(limit))
     }
 
-    /// Sets how long the upstream may take to respond, from the end of the request to the end of the response's head. After
-    /// that the client gets 504. A long poll needs more than its interval, or `None`. With `None` the wait still ends when the
-    /// client goes away.
+    /// Sets the maximum time from the end of the request to the end of the response's head. After that the client gets 504. A long
+    /// poll needs a longer time than its interval, or `None`. Even with `None` the wait ends when the client goes away.
     ///
     /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s for each read).
     #[must_use]
@@ -188,8 +195,9 @@ impl ProxyApp {
         self.with_client_options(|options| options.head_timeout(limit))
     }
 
-    /// Sets how long the upstream may take no byte of a request's body, or send no byte of a response's body whose length is
-    /// known. A response without a length has no such limit.
+    /// Sets the maximum time without progress of a body. If the upstream takes no byte of the request's body for this time, the
+    /// client gets 504. If it sends no byte of a response with a known length, the response is cut. A response without a length
+    /// has no such limit.
     ///
     /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s).
     #[must_use]
@@ -240,16 +248,16 @@ impl ProxyApp {
                     Err(error) => self.bad_response(error),
                 });
             }
-            // degu-client returns an error for a 101 without an offer, so this does not happen.
+            // This does not happen, because degu-client returns an error for a 101 without an offer.
             (Ok(UpgradeOf::Switched { .. }), None) => return Ok(self.bad_response(LocalError::NotOffered)),
             (Err(error), _) => return self.answer_for(error),
         };
         if response.body.remaining().is_none() {
-            // The response may be endless, such as events, and ends when its reader goes away.
+            // The response may be endless, such as events. It ends when the client goes away.
             response.body.set_body_timeout(None);
         }
         let (id, status, reason) = (self.id, response.status, response.reason);
-        // Some servers write a length into a 204, which must have none (RFC 9110 §8.6).
+        // Some servers send a content-length with a 204, which must have none (RFC 9110 §8.6).
         let headers = match end_to_end(&response.headers, |name| status == 204 && is(name, "content-length")) {
             Ok(headers) => headers,
             Err(error) => return Ok(self.bad_response(error)),
@@ -258,7 +266,8 @@ impl ProxyApp {
         Ok((status, reason, headers, body).into())
     }
 
-    /// Sends the request. Uses the kept connection only if the body can be sent again, in case that connection was closed.
+    /// Sends the request. The upstream may have closed the kept connection. That connection is therefore used only if the body
+    /// can be sent again.
     async fn exchange(
         &self,
         kept: &Kept,
@@ -278,19 +287,19 @@ impl ProxyApp {
         self.client.connect().await?.exchange(method, uri, headers, body).await
     }
 
-    /// Logs that the response of the upstream cannot be forwarded, and returns a 502.
+    /// Logs that the response of the upstream cannot be forwarded, and returns 502 for the client.
     fn bad_response(&self, error: LocalError) -> Response {
         tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the response");
         status::BAD_GATEWAY.into()
     }
 
-    /// Logs that the request could not be forwarded, and returns the response to it.
+    /// Logs that the request could not be forwarded, and returns the response for the client.
     fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
         let status = match error.kind() {
-            // The body of the client's request could not be read. This error has its own status.
+            // The body of the client's request could not be read. The error inside determines the status.
             ErrorKind::Body(_) => return Err(error.into()),
             ErrorKind::Timeout(_) => status::GATEWAY_TIMEOUT,
-            // The head was within the limit before the proxy's fields were added. It was not sent to the upstream.
+            // Only the fields that the proxy added make the head too large. The request was not sent.
             ErrorKind::Local(LocalError::HeadTooLarge) => status::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => status::BAD_GATEWAY,
         };
@@ -316,7 +325,7 @@ impl fmt::Debug for ProxyApp {
     }
 }
 
-/// Returns the handler that copies bytes between the client's tunnel and the upstream's.
+/// Returns a handler that copies bytes between the client and the upstream.
 fn pass_on(mut upstream: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
     async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
         tokio::io::copy_bidirectional(&mut tunnel, &mut upstream).await?;
@@ -324,26 +333,30 @@ fn pass_on(mut upstream: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, 
     }
 }
 
-/// Returns whether `via` can contain this name: a token with an optional port (RFC 9110 §7.6.3).
+/// Returns whether the text is a valid name for `via`: a token with an optional port (RFC 9110 §7.6.3).
 fn is_received_by(text: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let (name, port) = text.split_once(':').unwrap_or((text, ""));
     !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns the fields that belong to the message and not to the connection (RFC 9110 §7.6.1), without those for which `drops`
-/// is true. A field that must be unique is in the result once; it is an error if it has different values.
+/// Returns the fields without those of the connection (RFC 9110 §7.6.1), and without those for which `drops` is true. A field
+/// that must be unique is in the result once.
+///
+/// # Errors
+///
+/// [`LocalError::FieldRepeated`] if a field that must be unique has different values.
 fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers, LocalError> {
     const OF_THE_CONNECTION: [&str; 6] =
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    // Fields that the server sends at most once, and that degu-client may receive several times.
+    // Fields that must be unique, but that degu-client may receive several times.
     const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
     let mut listed: Vec<&[u8]> = headers
         .get_all("connection")
         .flat_map(|value| value.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .collect();
-    // Sorted, because a scan of a long list for each field would take quadratic time.
+    // The list is sorted, because searching a long list once for each field would take quadratic time.
     listed.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
     let is_listed = |name: &str| listed.binary_search_by(|one| folded(one).cmp(folded(name.as_bytes()))).is_ok();
     let mut unique = [None; UNIQUE.len()];

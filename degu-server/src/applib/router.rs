@@ -4,13 +4,13 @@ use std::fmt;
 
 use crate::{App, BoxedApp, Request, Response, Session};
 
-/// An app that forwards a request to the app that is mounted under the next segment of the path. The segment is shifted to the
-/// mount, so the app sees only the rest of the path. Routers can be nested.
+/// An app that passes each request to one of several apps, according to the next segment of the path. The segment is shifted
+/// to the [mount](Request::mount), so that app sees only the rest of the path. Routers can be nested.
 ///
-/// A router does not call the [`on_connect`](App::on_connect) of the apps that are mounted. Put a necessary check into the
-/// server's options, or into an app around the router.
+/// A request whose path has no app gets 404. Segments are compared as they were sent, without percent-decoding.
 ///
-/// A path without an app gets 404. Segments are compared as they were sent, without percent-decoding.
+/// A router does not call [`on_connect`](App::on_connect) of its apps. To check connections, use
+/// [`Options::on_connect`](crate::Options::on_connect), or write an app around the router.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Router};
@@ -36,12 +36,12 @@ pub struct Router {
 }
 
 impl Router {
-    /// Returns a router without a route.
+    /// Returns a router without apps.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Mounts an app under a segment. An app that was mounted there before is replaced.
+    /// Mounts an app under a segment. It replaces an earlier app of the same segment.
     #[must_use]
     pub fn mount(mut self, component: impl Into<Box<str>>, app: impl App) -> Self {
         let component = component.into();
@@ -50,14 +50,14 @@ impl Router {
         self
     }
 
-    /// Sets the app for a path without a further segment.
+    /// Sets the app for a path that has no further segment.
     #[must_use]
     pub fn index(mut self, app: impl App) -> Self {
         self.index = Some(BoxedApp::new(app));
         self
     }
 
-    /// Sets the app for every path that has no other app. No segment is shifted to the mount for it.
+    /// Sets the app for all paths that have no other app. For this app, no segment is shifted to the mount.
     #[must_use]
     pub fn otherwise(mut self, app: impl App) -> Self {
         self.otherwise = Some(BoxedApp::new(app));

@@ -4,22 +4,23 @@ use degu_wire::{ContentRange, Method};
 
 use crate::{App, Request, Response, Session};
 
-/// An app that checks the responses of another app for the fields that RFC 9110 requires. It is meant for tests, and costs little
-/// enough to stay in production.
+/// An app that checks whether the responses of another app have the fields that RFC 9110 requires. It is meant for tests, but
+/// cheap enough for production.
 ///
 /// These responses break a rule:
 ///
 /// | response | RFC 9110 |
 /// | --- | --- |
-/// | 206, but the request is not a GET or HEAD with `range` | §14.2 |
-/// | 206 without a well-formed `content-range`, or with both `content-range` and `multipart/byteranges` | §15.3.7 |
+/// | 206 to a request that is not a GET or HEAD with the field `range` | §14.2 |
+/// | 206 without a valid `content-range`, unless its type is `multipart/byteranges` | §15.3.7 |
+/// | 206 with both `content-range` and the type `multipart/byteranges` | §15.3.7 |
 /// | 401 without `www-authenticate`, 407 without `proxy-authenticate` | §15.5.2, §15.5.8 |
 /// | 405 without `allow` | §15.5.6 |
 /// | 426 without `upgrade` | §15.5.22 |
 /// | a redirection without `location` | §15.4, a SHOULD |
-/// | a response to HEAD whose `content-length` is not the length of its body | §8.6 |
+/// | to HEAD, with a `content-length` that is not the length of the body that the app returned | §8.6 |
 ///
-/// Such a response becomes a [failure](Response::from_error) of the app: the client gets 500, and the error names the rule.
+/// In place of such a response the client gets 500. The rule is logged as the [error](Response::from_error) of a failed app.
 ///
 /// ```
 /// use degu_server::{Request, Response, Session, applib::Validator};
@@ -72,7 +73,7 @@ fn broken_rule(method: Method<'_>, asked_for_part: bool, response: &Response) ->
     let rule = match status {
         206 if !may_be_part => "the app sent 206 in response to a request that is not a GET or HEAD with range",
         206 if multipart && range.is_some() || !multipart && !matches!(range, Some(Ok(_))) => {
-            "a 206 response needs the field content-range, unless it is multipart/byteranges"
+            "a 206 response needs either a valid content-range or the type multipart/byteranges, not both"
         }
         401 if !headers.contains("www-authenticate") => "a 401 response needs the field www-authenticate",
         405 if !headers.contains("allow") => "a 405 response needs the field allow",
@@ -94,7 +95,7 @@ mod tests {
         const UNASKED: Option<&str> =
             Some("the app sent 206 in response to a request that is not a GET or HEAD with range");
         const RANGE: Option<&str> =
-            Some("a 206 response needs the field content-range, unless it is multipart/byteranges");
+            Some("a 206 response needs either a valid content-range or the type multipart/byteranges, not both");
         const LENGTH: Option<&str> =
             Some("the content-length of a response to HEAD differs from the length of its body");
         let range = ("content-range", "bytes 0-3/10");

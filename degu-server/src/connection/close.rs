@@ -144,7 +144,7 @@ impl CloseReason {
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",
-            Self::Body(_) => "the body of a response failed",
+            Self::Body(_) => "the body of a response returned an error",
             Self::Response(_) => "the server cannot send a response",
             Self::Shutdown => "the server shuts down",
             Self::Room => "the server closed an idle connection to make room for another one",

@@ -1,4 +1,4 @@
-//! Bodies: a source of parts on one side, a stream of frames on the other.
+//! Conversions between Degu's bodies, which are sources of parts, and those of `http-body`, which are streams of frames.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::fields::{into_map, trailers_from_http};
 
-/// A body of Degu that implements `http_body::Body`: data frames, and a frame of trailers if it is chunked.
+/// A body of Degu that implements `http_body::Body`. It has data frames. A body in chunks may end with a frame of trailers.
 ///
 /// ```
 /// use degu_server::http::HttpBody;
@@ -46,7 +46,7 @@ impl<S: Source + ?Sized> Body for HttpBody<S> {
 
     /// # Errors
     ///
-    /// Any error of the source, or the source returned fewer or more bytes than its length.
+    /// Any error of the source. The source has fewer or more bytes than its length.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = self.0.poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -105,11 +105,13 @@ impl<S: Source + ?Sized> State<S> {
     }
 }
 
-/// Converts a body of the crate `http-body`. If `size_hint` is exact, the body is sent with that length. Otherwise it is sent in
-/// chunks, one for each data frame, followed by the trailers. A body of length 0 for which `is_end_stream` is false is sent in
-/// chunks too, because trailers may follow.
+/// Converts a body of the crate `http-body`.
 ///
-/// If a body with a length has trailers, sending it fails, because trailers need chunks.
+/// If its `size_hint` is exact, the body is sent with that length. Otherwise it is sent in chunks, one chunk for each data
+/// frame, and then the trailers. A body of length 0 for which `is_end_stream` is false is also sent in chunks, because trailers
+/// may follow.
+///
+/// Trailers need chunks. If a body with a length has trailers, sending it fails.
 ///
 /// ```
 /// let body = degu_server::http::from_http(String::from("hello"));
@@ -123,16 +125,16 @@ pub(super) fn with_length<B>(length: Option<u64>, body: B) -> LocalBody
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
 {
-    // `http-body` does not tell an empty body from no body.
+    // In `http-body` an empty body and no body look the same.
     if length.unwrap_or(0) == 0 && body.is_end_stream() {
         return LocalBody::none();
     }
     let mut body = Box::pin(body);
     let mut left = length;
-    // An empty body that has not ended may still have trailers, which need chunks.
+    // An empty body that has not ended may have trailers, which need chunks.
     let length = length.filter(|length| *length > 0);
-    // The connection does not poll the body after its last byte. So the last data is held until the body has ended without
-    // trailers.
+    // The connection does not poll a body again after its last byte. The last data is therefore held until it is known that no
+    // trailers follow.
     let mut held: Option<Bytes> = None;
     let mut ended = false;
     let source = move |cx: &mut Context<'_>| {
@@ -168,7 +170,7 @@ where
                 (true, _) => {}
                 (false, None) => return Poll::Ready(Some(Ok(trailers.into()))),
                 (false, Some(_)) => {
-                    let why = "a body with a content-length has trailers: name the trailers in the field trailer, so that the body is sent in chunks";
+                    let why = "a body with a content-length cannot have trailers: list their names in the header field `trailer` to send the body in chunks";
                     return Poll::Ready(Some(Err(why.into())));
                 }
             }

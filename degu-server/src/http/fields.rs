@@ -1,18 +1,18 @@
-//! Fields of a head or of trailers, from and to the map of the crate `http`.
+//! Conversions of header fields and trailers from and to the map of the crate `http`.
 
 use degu_wire::{Headers, LocalError, Trailers};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// Returns the fields as a map. Names are in lower case, and the values of a name are together.
+/// Returns the fields as a map. The names become lower case, and fields with the same name are grouped.
 ///
 /// # Errors
 ///
-/// There are more than 32,768 names, which is the limit of a map.
+/// There are over 32,768 names, which is the limit of a map.
 pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
     into_map(headers.iter())
 }
 
-/// Returns the fields of a map, with a field line for each value. Whitespace around a value is removed (RFC 9110 §5.5).
+/// Returns the fields of a map. Each value becomes a field line. Whitespace around a value is removed (RFC 9110 §5.5).
 ///
 /// # Errors
 ///

@@ -17,16 +17,16 @@
 //!
 //! # What is lost
 //!
-//! | from Degu's types | from theirs |
+//! | from Degu's types | from the types of `http` and `http-body` |
 //! | --- | --- |
 //! | the reason phrase | a version other than 1.1 |
-//! | the case of names, and the order of fields with different names | extensions |
-//! | where chunks begin and end, and their extensions | where data frames begin and end, in a body with a length |
-//! | whether a request has no body or an empty one | |
+//! | the case of field names, and the order of fields with different names | extensions |
+//! | the boundaries of chunks, and their extensions | the boundaries of data frames, if the body has a length |
+//! | the difference between no body and an empty body, in a request | |
 //!
-//! A body has a content-length if its headers or its exact size hint give one. Otherwise it is sent in chunks, one for each data
-//! frame. Trailers need chunks: a message with trailers must have the field `trailer` in its headers, as with hyper. Trailers
-//! after a body with a length are an error, which cuts the message; they are never dropped silently.
+//! A body is sent with a content-length if its headers or its exact size hint have one. Otherwise each data frame is sent as a
+//! chunk. Trailers need chunks: as with hyper, a message with trailers must have the header field `trailer`. If trailers follow
+//! a body with a length, the message is cut. Trailers are never dropped silently.
 
 mod body;
 mod fields;
@@ -34,7 +34,7 @@ mod fields;
 use std::fmt;
 
 use degu_wire::{BoxError, LocalBody, Source};
-/// The crate whose types these are.
+/// The crate `http`, whose types this module converts.
 pub use http as http_types;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
 
@@ -43,7 +43,8 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{Error, IntoResponse, Request, Response};
 
-/// Converts a body, and removes the framing fields of its message, which decide whether the body has a length or chunks.
+/// Converts a body, and removes `content-length` and `transfer-encoding` from the headers. These fields and `trailer` decide
+/// whether the body is sent with a length or in chunks.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
@@ -55,13 +56,13 @@ where
 }
 
 impl<'r> Request<'r> {
-    /// Returns the request in the types of the crate `http`. Its path is whole, including the segments of the mount.
+    /// Returns the request in the types of the crate `http`. The path includes the segments of the [mount](Self::mount).
     ///
-    /// Its body belongs to this connection and cannot be moved to another thread.
+    /// The body belongs to this connection, and cannot be moved to another thread.
     ///
     /// # Errors
     ///
-    /// The target or a field cannot be represented in these types.
+    /// The target or a field cannot be represented in the types of `http`.
     pub fn into_http(self) -> Result<http::Request<HttpBody>, http::Error> {
         let mut request = http::Request::builder()
             .method(self.method().as_str())
@@ -78,7 +79,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The [error](Self::error) of an app that failed, or a status or a field that cannot be sent.
+    /// The [error](Self::error) of an app that failed. The status or a field cannot be represented in the types of `http`.
     pub fn into_http(mut self) -> Result<http::Response<HttpBody>, BoxError> {
         if let Some(error) = self.take_error()
             && Error::within(&error).is_none()
@@ -91,8 +92,7 @@ impl Response {
     }
 }
 
-/// Converts a response. Fields that cannot be sent are a failure of the app. The field `connection` is left out, unless it is
-/// `close`.
+/// Converts a response. If a field is malformed, the client gets 500. The field `connection` is removed unless it is `close`.
 impl<B> IntoResponse for http::Response<B>
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,

@@ -1,4 +1,4 @@
-//! Listening sockets that a runtime waits for.
+//! Listening sockets that are registered with a runtime.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,14 +14,14 @@ use super::{Listener, SocketFile, address_of};
 use crate::credentials;
 use crate::report::Peer;
 
-/// An accepted connection that is not yet assigned to a worker. Its socket is non-blocking, and registered with no runtime.
+/// An accepted connection that is not yet assigned to a worker. Its socket is non-blocking, and not registered with a runtime.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
     pub(crate) peer: Peer,
 }
 
-/// A listening socket that a runtime waits for.
+/// A listening socket that is registered with a runtime.
 #[derive(Debug)]
 pub(crate) struct Accepting {
     /// Unlinks the file of a Unix socket. It must be dropped before the socket: see [`SocketFile`].
@@ -30,7 +30,7 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
-    /// Registers the sockets of listeners. Must be called within the runtime.
+    /// Registers the sockets of listeners with the runtime that runs the caller.
     pub(crate) fn register(listeners: Vec<Listener>) -> io::Result<Vec<Self>> {
         let sockets = listeners.into_iter().flat_map(|listener| listener.sockets);
         sockets
@@ -52,8 +52,8 @@ impl Accepting {
         }
     }
 
-    /// Returns whether a connection waits to be accepted. A failed accept does not show that: when the process has no descriptor
-    /// left, accepting fails in any case.
+    /// Returns whether a connection waits to be accepted. If the process has no descriptor left, accepting fails even if no
+    /// connection waits, so the error does not show this.
     pub(crate) fn has_newcomer(&self) -> bool {
         let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)

@@ -18,12 +18,12 @@ use unix::{BACKLOG, SocketFile};
 
 use crate::options::{Deadlines, SocketOptions};
 
-/// The kernel sends the first probe after 30 s of silence, and gives up after 3 probes, 45 s later.
+/// The TCP keep-alive: the kernel sends 3 probes after 30 s without input, one every 15 s, and then gives up.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
 
-/// The number of attempts to bind `localhost` with port 0. The kernel chooses a port that is free for IPv4, but may be in use
-/// for IPv6.
+/// The number of attempts to bind `localhost` with port 0. An attempt fails if the port that the kernel has chosen for IPv4 is
+/// in use for IPv6.
 const TRIES: u32 = 16;
 
 /// A listening socket. It was bound by this process, or inherited from its parent.
@@ -42,11 +42,11 @@ const TRIES: u32 = 16;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    /// One socket, or up to two for `localhost`.
+    /// One socket, or two for `localhost`.
     sockets: Vec<Bound>,
 }
 
-/// A socket that listens.
+/// A listening socket, with its address and file.
 #[derive(Debug)]
 struct Bound {
     /// Unlinks the file of a Unix socket when it is dropped. It must be dropped before the socket: see [`SocketFile`].
@@ -56,8 +56,8 @@ struct Bound {
 }
 
 impl Listener {
-    /// Binds an address, and listens: see [`Server::bind`](crate::Server::bind). `mode` is the mode of a Unix socket's
-    /// file; other kinds of addresses ignore it. [`Options::listener`](crate::Options::listener) has more options.
+    /// Binds an address, and listens: see [`Server::bind`](crate::Server::bind). `mode` is the mode of a Unix socket's file. It
+    /// has no effect for other addresses. [`Options::listener`](crate::Options::listener) has more options.
     ///
     /// # Errors
     ///
@@ -73,12 +73,12 @@ impl Listener {
         }
     }
 
-    /// Lets the kernel detect TCP peers that vanish without FIN or RST, for example because a cable was pulled. Accepted
-    /// connections inherit these options of the listening socket.
+    /// Sets the socket options by which the kernel detects TCP peers that vanish without FIN or RST, for example because a cable
+    /// was pulled. Accepted connections inherit these options.
     ///
-    /// Keepalive probes detect vanished peers on idle connections. The user timeout detects them on connections with unacknowledged
-    /// bytes. The user timeout also runs while a living peer has no room for more bytes. It must therefore not be shorter
-    /// than the time that [`Deadlines`] allow for a write: two windows, each of which may be late by a second.
+    /// Keep-alive probes detect such peers on idle connections. The TCP user timeout detects them if sent bytes are not
+    /// acknowledged. This timeout also runs while a living peer has no room for more bytes. It must therefore be at least as
+    /// long as the server waits for a write: two windows of the minimum rate, each up to a second late.
     pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {
         for Bound { socket, .. } in self.sockets.iter().filter(|bound| !bound.address.is_unix()) {
             socket.set_tcp_keepalive(&KEEPALIVE)?;
@@ -92,13 +92,13 @@ impl Listener {
         Ok(())
     }
 
-    /// Returns the address that the kernel bound, with the port or the name that the kernel chose. `localhost` has several
-    /// addresses; then this is the first.
+    /// Returns the bound address, with the port or the name that the kernel chose. If there are several (`localhost`), returns
+    /// the first.
     pub fn address(&self) -> &Address {
         &self.sockets[0].address
     }
 
-    /// Returns every address that the kernel bound: `localhost` has one for IPv4 and one for IPv6.
+    /// Returns every bound address: `localhost` has one for IPv4 and one for IPv6.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.sockets.iter().map(|bound| &bound.address)
     }
@@ -143,11 +143,11 @@ impl Bound {
         Self::new(socket, Some(file))
     }
 
-    /// Binds both loopback addresses to one port, which the kernel may choose.
+    /// Binds the IPv4 and the IPv6 loopback address with the same port. For port 0 the kernel chooses the port.
     fn localhost(port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
         for _ in 1..TRIES {
             match Self::loopbacks(port, options) {
-                // The port that the kernel chose in one family is in use in the other.
+                // The port that the kernel chose for IPv4 is in use for IPv6.
                 Err(error) if port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
                 bound => return bound,
             }
@@ -155,7 +155,7 @@ impl Bound {
         Self::loopbacks(port, options)
     }
 
-    /// Binds the loopback addresses that the machine has.
+    /// Binds the loopback addresses of the machine. At least one of IPv4 and IPv6 must exist.
     fn loopbacks(mut port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
         let (mut bound, mut absent) = (Vec::new(), None);
         for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
@@ -178,8 +178,7 @@ impl Bound {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         if !address.is_unix() {
-            // Accepted sockets inherit this option. Each write contains all bytes that are ready, so the kernel has no reason to
-            // wait for more.
+            // Accepted sockets inherit this option. Each write contains all ready bytes, so the kernel need not wait for more.
             socket.set_tcp_nodelay(true)?;
         }
         let address = address_of(&address).ok_or(AddressError::from(AddressFault::Unnamed))?;
@@ -187,8 +186,8 @@ impl Bound {
     }
 }
 
-/// Converts a listening socket that was bound elsewhere. The file of a Unix socket is not removed when the server ends, because
-/// it belongs to the process that made it.
+/// Converts a listening socket that another process, or another part of the program, has bound. The server does not remove the
+/// file of such a Unix socket at its end.
 ///
 /// # Errors
 ///
@@ -205,7 +204,7 @@ impl TryFrom<OwnedFd> for Listener {
     }
 }
 
-/// Returns the index of an interface. The system's resolver looks the zone of an IP address up without a name server.
+/// Returns the index of a network interface. The system's resolver finds the zone of an IP address without a name server.
 fn interface_index(name: &str) -> io::Result<u32> {
     match (format!("fe80::1%{name}"), 0).to_socket_addrs().map(|mut found| found.next()) {
         Ok(Some(SocketAddr::V6(address))) => Ok(address.scope_id()),
@@ -213,8 +212,8 @@ fn interface_index(name: &str) -> io::Result<u32> {
     }
 }
 
-/// Returns whether a stream socket listens. Systems other than these cannot be asked; a connected socket is then the only one
-/// that is known not to listen.
+/// Returns whether a stream socket listens. Some systems cannot tell. There, every socket that is not connected counts as
+/// listening.
 fn is_listening(socket: &Socket) -> io::Result<bool> {
     #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
     {
@@ -226,12 +225,12 @@ fn is_listening(socket: &Socket) -> io::Result<bool> {
     }
 }
 
-/// Returns whether an error means that the machine does not have the address, or does not have its family.
+/// Returns whether an error means that the machine does not have the address or its address family.
 fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// Returns the address of one end of a socket. `None` for a Unix socket without a name, as most clients have.
+/// Returns the address of one end of a socket, or `None` for a Unix socket without a name, such as that of most clients.
 fn address_of(address: &SockAddr) -> Option<Address> {
     match (address.as_socket(), address.as_pathname()) {
         (Some(ip), _) => Some(ip.into()),

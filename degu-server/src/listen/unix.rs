@@ -1,12 +1,11 @@
-//! The file of a Unix socket. It is made with a mode, replaces a stale file, and is unlinked at the end. A file with a live
-//! server is not touched.
+//! The file of a Unix socket. A server creates it with a mode, and unlinks it at the end.
 //!
-//! A socket's file outlives the process that made it. A server that starts may therefore find a file, with a live server or
-//! without one. Only a connection attempt shows whether the server is alive, and another server may start between the attempt and
-//! the unlinking. The three steps (probe, unlink, bind) are therefore made while a file next to the socket is locked; every
-//! server of this crate takes that lock.
+//! The file stays if the process is killed. A server that starts may therefore find a stale file, which it replaces, or the
+//! file of a live server, which it must not touch. Only a connection attempt shows the difference. But another server may
+//! start between this attempt and the replacement. Every server of this crate therefore locks a file next to the socket, tries
+//! to connect, unlinks the stale file, binds the socket, and releases the lock.
 //!
-//! In a folder that several users can write to, another user may hold the lock. No code here waits longer than a second.
+//! In a folder with several users, another user may hold the lock. The code here waits for the lock for at most a second.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -21,28 +20,28 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::options::SocketOptions;
 
-/// The time that a start waits for the lock. Other servers hold it only for a few system calls.
+/// The time for which a start waits for the lock. Other servers hold it only for a few system calls.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The time that a shutdown waits for the lock. It is short, because the thread also serves connections.
+/// The time for which a shutdown waits for the lock. It is short, because the thread also serves connections.
 const BRIEFLY: Duration = Duration::from_millis(100);
 /// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The number of connections that may wait to be accepted, on every kind of socket. The kernel reduces it to
-/// `net.core.somaxconn`, 4,096 on Linux.
+/// The number of connections that may wait to be accepted, on every kind of socket. The kernel limits it to the sysctl
+/// `net.core.somaxconn`, by default 4,096 on Linux.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// The file of a socket that this process bound. Dropping it unlinks the file, unless another server has replaced it.
+/// The file of a socket that this process bound. Dropping this value unlinks the file, unless another server has replaced it.
 ///
-/// It must be dropped before the socket is closed. An open socket keeps its inode in use. After the socket is closed, the next
-/// server may replace the file, and the new file may get the same inode number. This process would then unlink the new file.
+/// Drop it before the socket. While the socket is open, no other file has the same inode number. If the socket is closed first,
+/// the next server may replace the file, and the new file may get this number. This process would then unlink the new file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     id: FileId,
 }
 
-/// The identity of a file: device and inode. It differs if another server has replaced the file.
+/// The identity of a file: device and inode. If another server replaces the file, the new file has another identity.
 type FileId = (u64, u64);
 
 fn id_of(metadata: &Metadata) -> FileId {
@@ -50,7 +49,7 @@ fn id_of(metadata: &Metadata) -> FileId {
 }
 
 impl SocketFile {
-    /// Binds the socket to a path, sets the owner and the mode of the file, and listens. No client can connect before that.
+    /// Binds the socket to a path, sets the owner and the mode of the file, and then listens. Until then no client can connect.
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
@@ -68,13 +67,13 @@ impl SocketFile {
             Err(error) => return Err(error),
         }
         socket.bind(&address)?;
-        // The path is made absolute, because the process may change its working directory before the unlinking.
+        // The path is made absolute, because the process may change its working directory before it unlinks the file.
         file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
         if let Some((user, group)) = owner {
-            // No client can connect before this, because a socket that is bound and does not listen refuses all.
+            // No client can connect before this, because the socket does not listen yet.
             lchown(path, user, group).map_err(|error| {
                 let owner = options.owner.as_deref().unwrap_or_default();
-                io::Error::new(error.kind(), format!("cannot give the socket to {owner}: {error}"))
+                io::Error::new(error.kind(), format!("cannot change the owner of the socket to {owner}: {error}"))
             })?;
         }
         if let Some(mode) = options.mode {
@@ -88,8 +87,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Without the lock, a server that starts at this moment could lose its file. The file is left in place instead. It is
-        // stale, and the next server replaces it.
+        // Without the lock, this could unlink the file of a server that starts at this moment. The file is left in place
+        // instead, and the next server replaces it.
         let Ok(_lock) = Lock::take(&self.path, BRIEFLY) else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id) {
             let _ = fs::remove_file(&self.path);
@@ -97,7 +96,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Sets the mode of a socket's file. Some file systems that a virtual machine shares with its host do not allow that.
+/// Sets the mode of a socket's file. Some file systems do not allow that, for example a folder that a virtual machine shares
+/// with its host.
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
         let text =
@@ -127,7 +127,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| of_owner("cannot remove the stale socket", &error))
         }
-        // A full backlog (EAGAIN) means that there is a server. Other errors, because of the file's mode for example, do not tell.
+        // A full backlog (EAGAIN) means that a server listens. Other errors, such as a missing permission, do not show that.
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             Err(of_owner("cannot find out whether a server listens on", &error))
         }
@@ -135,7 +135,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
     }
 }
 
-/// Returns the name of a user for a message.
+/// Returns the name and the id of a user, for an error text.
 fn user(id: u32) -> String {
     match User::from_uid(Uid::from_raw(id)) {
         Ok(Some(user)) => format!("user {} ({id})", user.name),
@@ -158,15 +158,15 @@ fn ids(owner: &str) -> io::Result<(Option<u32>, Option<u32>)> {
     Ok((user, group))
 }
 
-/// An exclusive lock on the file `<path>.lock`, which exists only while the lock is held. If the file system has no locks, there
-/// is no protection: two servers that start at the same time may both replace the file.
+/// An exclusive lock on the file `<path>.lock`, which exists only while the lock is held. If the file system has no locks, two
+/// servers that start at the same time may both replace the file of the socket.
 struct Lock {
     path: PathBuf,
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock, or returns an error after `patience`.
+    /// Takes the lock of a socket's file. Returns an error if another process still holds the lock after `patience`.
     fn take(socket: &Path, patience: Duration) -> io::Result<Self> {
         let path = socket.with_added_extension("lock");
         let failed = |what: &str, error: io::Error| {
@@ -191,13 +191,13 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                // If there is a pipe with this name, opening it would otherwise wait for a reader.
+                // Without O_NONBLOCK, opening a named pipe of this name would wait for a reader.
                 .custom_flags(O_NOFOLLOW | O_NONBLOCK)
                 .open(&path)
                 .map_err(|error| failed("open", error))?;
             match file.try_lock() {
                 Ok(()) => {
-                    // The previous holder may have unlinked this file. Another process may then hold the lock on a new one.
+                    // The previous holder may have unlinked this file. Another process may already have locked a new file.
                     let current = fs::symlink_metadata(&path).ok();
                     if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current)))
                     {
@@ -217,7 +217,7 @@ impl Lock {
     }
 }
 
-/// Returns whether an error means that the file system has no locks, as some network file systems.
+/// Returns whether an error means that the file system has no locks. Some network file systems have none.
 fn has_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)
 }
