@@ -57,8 +57,10 @@ impl<A: App> Worker<A> {
         let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
             // The first worker ends last.
             let _ended = (self.index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
+            // Dropped before the end is announced, and with it the app.
+            let worker = self;
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            let work = self
+            let work = worker
                 .work::<Socket>(queue, move || alongside().and_then(|future| started.write_all(&[0]).map(|()| future)));
             let threads = runtime.block_on(work);
             // The worker does not wait for jobs that apps have left on the runtime's blocking threads.

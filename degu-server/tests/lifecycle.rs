@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::common::{Raw, Running};
-use degu_server::{Address, Body, Chunk, Fault, Listener, Request, Server, Session};
+use degu_server::{Address, App, Body, Chunk, Fault, Listener, Request, Response, Server, Session};
 use tokio::sync::Notify;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -303,6 +303,33 @@ fn a_shutdown_answers_what_was_read_and_frees_the_address() {
         });
         assert_eq!(answered.load(Ordering::SeqCst), begun.load(Ordering::SeqCst), "each request, and none by half");
     }
+}
+
+/// An app whose drop takes a while.
+struct Slow(Arc<AtomicBool>);
+
+impl App for Slow {
+    async fn handle(&self, _: &mut Session, _: Request<'_>) -> Response {
+        "fine".into()
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_shutdown_is_over_after_the_app_was_dropped() {
+    let is_dropped = Arc::new(AtomicBool::new(false));
+    let handle = Server::bind(Address::ABSTRACT, Slow(is_dropped.clone())).unwrap().spawn().unwrap();
+    let mut client = Raw::connect(handle.address());
+    client.send(GET);
+    client.expect(FINE);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(handle.shutdown());
+    assert!(is_dropped.load(Ordering::SeqCst));
 }
 
 #[test]
