@@ -148,7 +148,7 @@ mod tests {
     use crate::connection::LINGER_IN_ALL;
     use crate::report::Peer;
     use crate::worker_state::KEPT;
-    use crate::{Request, Server};
+    use crate::{Error, Request, Server};
 
     /// Runs a test on the thread of a worker that counts no seconds and whose connections do not spin.
     fn on_worker(test: impl AsyncFnOnce(&Rc<WorkerState>)) {
@@ -165,7 +165,10 @@ mod tests {
         worker.server.counters[0].open.fetch_add(1, Relaxed);
         let peer = Peer::new(Address::unix("/unnamed"), None);
         let accepted = Accepted { fd: near.into_std().unwrap().into(), peer };
-        let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
+        let app = Arc::new(async |_: &mut Session, request: Request<'_>| match request.path() {
+            "/" => Ok("fine"),
+            status => Err(Error::new(status[1..].parse().unwrap(), "an error of the app")),
+        });
         adopt::<Socket, _>(worker, number, accepted, app);
         far
     }
@@ -242,8 +245,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
+    /// Sends a request on each of 100 connections, which ends with the response. Returns the lines of the log from `INFO` on.
+    fn log_of_100(request: &str, expected: &str) -> Vec<String> {
         let log = Log::default();
         let writer = log.clone();
         // With one subscriber, the first thread that reaches a log line decides for all threads whether the line is logged.
@@ -254,19 +257,39 @@ mod tests {
             on_worker(async |worker| {
                 for number in 0..100 {
                     let mut peer = connect(worker, number);
-                    peer.write_all(b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n").await.unwrap();
+                    peer.write_all(request.as_bytes()).await.unwrap();
                     let mut response = String::new();
                     peer.read_to_string(&mut response).await.unwrap();
-                    assert!(response.contains("\r\n\r\nBad Request: a malformed Host"), "{response}");
+                    assert!(response.contains(expected), "{response}");
                 }
             });
         });
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<_> = log.lines().collect();
-        assert!((10..15).contains(&lines.len()), "{log}");
+        log.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
+        let lines = log_of_100("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "\r\n\r\nBad Request: a malformed Host");
+        assert!((10..15).contains(&lines.len()), "{lines:?}");
         for part in
             ["INFO", "connection ends", "peer=unix:/unnamed", "requests=0", "fault=Host", "offset=22", "malformed"]
         {
+            assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+        }
+    }
+
+    #[test]
+    fn every_error_of_the_app_is_logged_but_no_flood_of_503() {
+        let lines = |status| {
+            let request = format!("GET /{status} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            log_of_100(&request, "\r\n\r\nan error of the app")
+        };
+        assert!(lines(404).is_empty());
+        assert_eq!(lines(500).len(), 100);
+        let lines = lines(503);
+        assert!((10..15).contains(&lines.len()), "{lines:?}");
+        for part in ["ERROR", "the server sent an error response", "peer=unix:/unnamed", "status=503", "of the app"] {
             assert!(lines[0].contains(part), "{part}: {}", lines[0]);
         }
     }

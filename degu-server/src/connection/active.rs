@@ -19,7 +19,7 @@ use crate::stats::add;
 use crate::stream::Transport;
 use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
-use crate::{App, Error, Options, Request, Response, Session};
+use crate::{App, Error, Request, Response, Session};
 
 /// The end of a connection's last response.
 enum Last {
@@ -144,7 +144,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             }
             return Ok(Some(switch));
         }
-        let end = end_after(&mut response, session, &worker.options);
+        let end = end_after(&mut response, session, worker);
         match end.as_deref() {
             Some(CloseReason::Peer(fault)) if !worker.options.answers_faults() => {
                 return Err(CloseReason::Peer(*fault));
@@ -256,18 +256,23 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
 }
 /// Returns the reason for which the connection ends after a response, if the response was made from an error that ends the
 /// connection. Logs an error that the app answered itself.
-fn end_after(response: &mut Response, session: &Session, options: &Options) -> Option<Box<CloseReason>> {
+fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -> Option<Box<CloseReason>> {
     let error = response.take_error()?;
-    response.set_error_body(&error, options);
+    response.set_error_body(&error, &worker.options);
     let Some(known) = Error::within(&error) else { return Some(Box::new(CloseReason::App(error))) };
     if let Some(fault) = known.fault() {
         return Some(Box::new(CloseReason::Peer(fault)));
     }
     let (peer, status, error) = (session.address(), response.status, &*error as &(dyn std::error::Error + 'static));
-    if status < 500 {
-        tracing::debug!(%peer, status, error, "the server sent an error response");
-    } else {
-        tracing::error!(%peer, status, error, "the server sent an error response");
+    let held_back = match status {
+        // Clients can overload an app on purpose, which then answers 503.
+        503 => worker.server.may_log(),
+        500.. => Some(None),
+        _ => None,
+    };
+    match held_back {
+        Some(held_back) => tracing::error!(%peer, status, error, held_back, "the server sent an error response"),
+        None => tracing::debug!(%peer, status, error, "the server sent an error response"),
     }
     None
 }
