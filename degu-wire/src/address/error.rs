@@ -36,12 +36,12 @@ explained! {
         Scheme "the address has a scheme or a path: write `host:port`, or `unix:/path` for a Unix socket",
         /// The port is not a decimal number of 16 bits.
         Port "the port is not a number from 0 to 65535",
-        /// An IPv6 address without brackets, or without the closing one.
+        /// An IPv6 address has no brackets, or no closing bracket.
         Brackets "an IPv6 address must be in brackets, as in `[::1]:80`",
-        /// A host whose last label is a number, and that is not four decimal numbers from 0 to 255.
+        /// The last label of the host is a number, but the host is not four decimal numbers from 0 to 255.
         Ipv4 "an IPv4 address is four decimal numbers from 0 to 255",
-        /// The text in brackets is not an IPv6 address (RFC 4291 §2.2).
-        Ipv6 "the text in brackets is not an IPv6 address",
+        /// The host is in brackets or has a colon, but is not an IPv6 address (RFC 4291 §2.2).
+        Ipv6 "the host is in brackets or has a colon, but is not an IPv6 address",
         /// The zone is neither an index of 32 bits, from 1 and without leading zeros, nor the name of an interface.
         Zone "the zone is neither the index nor the name of an interface",
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
@@ -50,7 +50,7 @@ explained! {
         HostLabel "a label of a host name is empty, over 63 bytes, or begins or ends with a hyphen",
         /// A host name is over 253 bytes.
         HostTooLong "the host name is over 253 bytes",
-        /// The host name `unix`, which would read as a Unix socket.
+        /// The host name is `unix`, which would be parsed as a Unix socket.
         HostReserved "write the host name `unix` as `unix.`, to distinguish it from a Unix socket",
         /// The path of a Unix socket is empty.
         PathEmpty "the path of the Unix socket is empty",
@@ -64,12 +64,12 @@ explained! {
         AbstractTooLong "the abstract name is over 107 bytes",
         /// `%` is not followed by two hexadecimal digits.
         Escape "`%` is not followed by two hexadecimal digits",
-        /// A control character that is not percent-encoded.
+        /// A control character is not percent-encoded.
         Control "the address has a control character: percent-encode it",
         /// An IP address is needed, but the address is a name or a Unix socket.
         NotIp "the address is not an IP address",
-        /// The index of the zone is needed, but the zone is the name of an interface. Look up the name first.
-        ZoneUnresolved "the zone is the name of an interface, which must be looked up first",
+        /// The index of the zone is needed, but the zone is the name of an interface.
+        ZoneUnresolved "the zone is the name of an interface: look up its index first",
         /// A link-local address has no zone. Only the zone tells which link is meant (RFC 4007 §6).
         ZoneMissing "a link-local address needs its zone, as in `[fe80::1%eth0]:80`",
         /// A Unix socket is needed, but the address is of another kind.
@@ -77,7 +77,7 @@ explained! {
         /// The kernel chooses the name when the socket is bound. Before that, there is no name.
         NotBound "the address has no name yet: the kernel chooses it when the socket is bound",
         /// The socket has no name, so no client can connect to it.
-        Unnamed "the Unix socket has no name",
+        Unnamed "the Unix socket has no name, so no client can connect to it",
         /// This system has no abstract namespace.
         AbstractUnsupported "this system has no abstract namespace",
     }
@@ -112,7 +112,7 @@ impl core::error::Error for AddressError {}
 
 debug_as_display!(AddressError);
 
-/// Converts to the error that `bind` or `connect` of an unusable address reports.
+/// Converts to the error that `bind` and `connect` return for an unusable address.
 #[cfg(feature = "std")]
 impl From<AddressError> for std::io::Error {
     fn from(error: AddressError) -> Self {

@@ -1,4 +1,4 @@
-//! Addresses on which a server listens and to which a client connects: one type for every kind.
+//! Addresses to listen on and to connect to: one type for every kind of address.
 
 mod convert;
 mod error;
@@ -33,19 +33,19 @@ pub use socket::SocketName;
 /// | `[fe80::1%eth0]:80` | the zone is the interface with that name |
 /// | `unix:/run/x.sock` | a Unix socket in the file system |
 /// | `unix:@name` | a Unix socket in the abstract namespace of Linux |
-/// | `unix:@` | a name there that the kernel chooses when the socket is bound |
+/// | `unix:@` | a name in the abstract namespace, which the kernel chooses when the socket is bound |
 /// | `example.org:80` | a DNS name, in lower case, and a port |
 ///
-/// In paths, abstract names and zones, `%` and every byte that is not visible ASCII is written as `%` and two
-/// hexadecimal digits. So an address is always one word of ASCII. The parser also accepts characters beyond ASCII and
-/// spaces that are not encoded, but not control characters.
+/// In paths, abstract names and zones, `%`, brackets, and all bytes that are not visible ASCII are written as `%` and
+/// two hexadecimal digits. So an address is always one word of ASCII. The parser also accepts spaces and characters
+/// beyond ASCII without this encoding, but no control characters.
 ///
 /// A path that does not begin with `/` is kept as it is. For system calls it is relative to the working folder of the
 /// process; an absolute path means the same to every process. A path that begins with `@` is written `unix:%40…`.
 /// `unix:` always begins a Unix address, so the host name `unix` has to be written `unix.`, with a final dot.
 ///
-/// If the last label of a host is a number, the host must be an IPv4 address in four decimal parts. Otherwise it is an
-/// error, because programs disagree about the meaning of `10.1` or `0x7f.1`.
+/// If the last label of a host is a number, the host must be an IPv4 address in four decimal parts. `10.1` and `0x7f.1`
+/// are errors, because programs disagree about their meaning.
 ///
 /// ```
 /// use degu_wire::{Address, AddressKind, Zone};
@@ -64,7 +64,8 @@ pub struct Address(Repr);
 /// The content of an address. It is private, so every name and every zone in it has been checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
-    /// The scope id is the zone's index, and the flow label 0. A zone that is a name has the scope id 0.
+    /// An IP address, and the name of its zone. The scope id is the index of the zone, or 0 if the zone is a name. The
+    /// flow label is 0.
     Ip(SocketAddr, Option<Box<str>>),
     Path(Box<[u8]>),
     /// A name, or `None` if the kernel chooses the name.
@@ -135,7 +136,8 @@ impl Address {
     pub const MAX_PATH: usize = 107;
     /// The longest abstract name, in bytes.
     pub const MAX_ABSTRACT: usize = 107;
-    /// The longest DNS name, in bytes, without a final dot (RFC 1035 §2.3.4, as it is written in text).
+    /// The longest DNS name, in bytes, without a final dot (RFC 1035 §2.3.4 counts 255 bytes for the same name in a DNS
+    /// message).
     pub const MAX_NAME: usize = 253;
     /// The longest name of an interface, in bytes.
     pub const MAX_ZONE: usize = 15;
@@ -160,8 +162,8 @@ impl Address {
         Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
     }
 
-    /// Returns the address of a Unix socket in the file system, from the bytes of its path. Code without std, or on other
-    /// systems than Unix, has no `Path` for it.
+    /// Returns the address of a Unix socket in the file system, from the bytes of its path. It is for code without std,
+    /// and for systems other than Unix.
     ///
     /// # Errors
     ///
@@ -175,7 +177,8 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// The name has more than 107 bytes, or none. For a name that the kernel chooses use [`ABSTRACT`](Self::ABSTRACT).
+    /// The name is empty, or has more than 107 bytes. For a name that the kernel chooses use
+    /// [`ABSTRACT`](Self::ABSTRACT).
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self, AddressError> {
         let name = name.as_ref();
         match name.len() {
@@ -185,7 +188,7 @@ impl Address {
         }
     }
 
-    /// Returns the address of an IPv6 address with a zone.
+    /// Returns an IPv6 address with a zone and a port.
     ///
     /// # Errors
     ///
@@ -219,8 +222,8 @@ impl Address {
         }
     }
 
-    /// Checks that a socket can have this address. Only addresses made by `Address::unix` can fail. An address that
-    /// passes can be written as text and parsed again without a change.
+    /// Checks that a socket can have this address. Only an address made by `Address::unix` can fail this check. An
+    /// address that passes can be written as text and parsed again without a change.
     ///
     /// # Errors
     ///
@@ -284,7 +287,7 @@ impl Address {
         if let Repr::Path(path) = &self.0 { Some(std::ffi::OsStr::from_bytes(path).as_ref()) } else { None }
     }
 
-    /// Returns the address to which a client of a server at this address connects. A wildcard address becomes the
+    /// Returns the address to which clients connect if a server listens on this address. A wildcard address becomes the
     /// loopback address of its family. Every other address is returned unchanged.
     ///
     /// ```

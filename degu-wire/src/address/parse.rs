@@ -15,7 +15,7 @@ impl FromStr for Address {
     ///
     /// # Errors
     ///
-    /// The text has none of the forms. The offset is an offset in the text, in bytes.
+    /// The text has none of these forms. The offset is an offset in the text, in bytes.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressFault::Empty.into());
@@ -53,9 +53,9 @@ impl Address {
     /// Returns the address of a host and a port. If the host is an IPv4 or IPv6 address, the result is an IP address;
     /// otherwise it is a DNS name. Brackets and a zone are allowed.
     ///
-    /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
-    /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 bytes in all, and may end with a dot. Names
-    /// beyond ASCII are given in their `xn--` form.
+    /// A name consists of labels with dots between them. A label has 1 to 63 letters, digits, hyphens and underscores,
+    /// and does not begin or end with a hyphen (RFC 1123 §2.1; local resolvers use the underscore). A name has at most
+    /// 253 bytes, and may end with a dot. Names beyond ASCII must be in their `xn--` form.
     ///
     /// ```
     /// use degu_wire::{Address, AddressFault};
@@ -90,7 +90,7 @@ impl Address {
     }
 }
 
-/// Parses `1*DIGIT`. It does not accept a sign, as `u16::from_str` does.
+/// Parses `1*DIGIT`. Unlike `u16::from_str`, it accepts no sign.
 fn port(digits: &str) -> Option<u16> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }

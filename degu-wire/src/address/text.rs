@@ -25,15 +25,15 @@ impl fmt::Display for Address {
     }
 }
 
-/// `Address(127.0.0.1:80)`.
+/// Writes `Address(127.0.0.1:80)`, for example.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
     }
 }
 
-/// Returns the text with percent-encoding: of all bytes that are not visible ASCII, and of `%` and brackets, because
-/// brackets enclose a zone.
+/// Returns the text in which all bytes that are not visible ASCII, `%`, and brackets are percent-encoded. Brackets are
+/// encoded because they enclose an IPv6 address.
 fn encode(bytes: &[u8]) -> PercentEncode<'_> {
     const ENCODED: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'[').add(b']');
     percent_encode(bytes, &ENCODED)

@@ -26,7 +26,7 @@ use crate::Chunk;
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
-/// The number of parts that a channel holds. The sender then waits.
+/// The number of parts that a channel holds. If it is full, the sender waits.
 const HELD: usize = 2;
 
 /// Defines the constructors for a kind of source and its bounds.
@@ -76,7 +76,7 @@ macro_rules! constructors {
             }
 
             /// Returns a body of `length` bytes from a stream of pieces; the message has this content-length. If the
-            /// stream ends too early, or a piece goes beyond the length, the message is cut. When the length is
+            /// stream ends too early, or a piece goes beyond the length, the message is cut short. When the length is
             /// reached, the stream is not polled again.
             pub fn from_stream<E: Into<BoxError> + 'static>(
                 length: u64,
@@ -86,8 +86,8 @@ macro_rules! constructors {
             }
 
             /// Returns a body of chunks from a stream, with optional [trailers](Trailers) at the end. The items of the
-            /// stream convert into [`Part`], or are results of such values. An error cuts the message, and the peer
-            /// notices.
+            /// stream convert into [`Part`], or are results of such values. An error cuts the message short, and the
+            /// peer notices it.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk, Part, Trailers};
@@ -135,7 +135,7 @@ macro_rules! constructors {
 constructors!(dyn Source);
 constructors!(dyn Source + Send, Send);
 
-/// Reads pieces of at most 64 KiB, of `left` bytes in all, until the reader has no more.
+/// Reads `left` bytes, or fewer if the reader ends, in pieces of at most 64 KiB.
 #[cfg(feature = "io")]
 fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> impl Source {
     let (mut reader, mut buffer) = (Box::pin(reader), BytesMut::new());
@@ -184,14 +184,14 @@ fn channel() -> (BodySender, impl Source) {
         Poll::Ready(match message {
             Some(Message::Part(part)) => Some(Ok(part)),
             Some(Message::End(trailers)) => trailers.map(|trailers| Ok(trailers.into())),
-            None => Some(Err("the sender of the body was dropped before it was finished".into())),
+            None => Some(Err("the sender of the body was dropped before `finish`, so the body is incomplete".into())),
         })
     };
     (BodySender { parts, end }, body)
 }
 
 impl BodySender {
-    /// Sends a part, such as a [`Chunk`](crate::Chunk). Waits while the two parts before it have not been sent, so a slow
+    /// Sends a part, such as a [`Chunk`](crate::Chunk). Waits while the channel is full: it holds two parts. So a slow
     /// peer slows down the caller.
     ///
     /// # Errors
@@ -209,7 +209,7 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     ///
     /// # Panics
     ///
@@ -241,7 +241,7 @@ pub struct BodyDropped(());
 
 impl fmt::Display for BodyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the receiver of the body was dropped: the connection ended, or the message is not sent")
+        f.write_str("the body was dropped: the connection ended, or the message is not sent")
     }
 }
 
@@ -302,7 +302,7 @@ mod tests {
         drop(sender);
         assert!(matches!(next(&mut source), Poll::Ready(Some(Ok(Part::Chunk { .. })))));
         let Poll::Ready(Some(Err(error))) = next(&mut source) else { panic!("no error") };
-        assert_eq!(error.to_string(), "the sender of the body was dropped before it was finished");
+        assert_eq!(error.to_string(), "the sender of the body was dropped before `finish`, so the body is incomplete");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl BlockingBody {
     }
 
     /// Returns a body of chunks from an iterator, with optional [trailers](crate::Trailers) at the end. The items
-    /// convert into [`Part`], or are results of such values. An error cuts the message, and the peer notices.
+    /// convert into [`Part`], or are results of such values. An error cuts the message short, and the peer notices it.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError, Chunk, Part, Trailers};
@@ -74,7 +74,7 @@ impl BlockingBody {
     }
 }
 
-/// Reads pieces of at most 64 KiB, of `left` bytes in all, until the reader has no more.
+/// Reads `left` bytes, or fewer if the reader ends, in pieces of at most 64 KiB.
 fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<Bytes>> + Unpin {
     let (mut reader, mut buffer) = (Box::new(reader), BytesMut::new());
     iter::from_fn(move || {
@@ -92,7 +92,7 @@ fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<B
     })
 }
 
-/// An iterator as a source that is never pending.
+/// Makes an iterator a source that is never pending.
 impl Source for dyn Iterator<Item = Result<Part, BoxError>> + Unpin {
     fn poll_part(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
         Poll::Ready(self.get_mut().next())

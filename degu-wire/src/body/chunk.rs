@@ -37,8 +37,8 @@ impl Chunk {
 
     /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
-    /// A name that is not a token, or a value with a control character, is remembered. Sending the chunk then fails
-    /// with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
+    /// If the name is not a token, or the value has a control character, this method does not fail. But sending the
+    /// chunk fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
     #[must_use]
     pub fn with_extension(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.extensions.push(name, Some(&value));
@@ -81,7 +81,7 @@ pub struct ChunkExtensions {
 }
 
 impl ChunkExtensions {
-    /// Returns no extensions.
+    /// Returns an empty list of extensions.
     pub const fn new() -> Self {
         Self { raw: Bytes::new(), poisoned: false }
     }
@@ -98,7 +98,7 @@ impl ChunkExtensions {
         Self { raw: text.into(), poisoned }
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no extensions.
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty() && !self.poisoned
     }
@@ -127,7 +127,7 @@ impl ChunkExtensions {
         self.raw = text.into();
     }
 
-    /// Returns the text for a chunk line in which the size has this number of digits.
+    /// Returns the text for a chunk line whose size has this number of digits.
     pub(crate) fn encoded(&self, digits: usize) -> Result<&[u8], LocalError> {
         if self.poisoned || digits + self.raw.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);

@@ -1,4 +1,4 @@
-//! The values that a body is made from.
+//! Values from which bodies are made.
 
 use super::{BodyOf, BoxError};
 use crate::headers::Headers;

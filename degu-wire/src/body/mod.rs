@@ -1,4 +1,4 @@
-//! Bodies that are sent, and the parts in which bodies are sent and received.
+//! Bodies to send, and the parts of bodies, sent or received.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -33,7 +33,7 @@ const PIECE: usize = 64 * 1024;
 /// Any error of an application.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
-/// A piece of a body on its way in or out.
+/// A part of a body that is sent or received.
 ///
 /// The parts of a chunked body are `(Chunk Data*)* Last`. The parts of every other body are `Data*`. A chunk that is in
 /// memory as a whole is one part. A larger chunk begins with a `Chunk` and continues as `Data`, so it need never be in
@@ -102,12 +102,12 @@ impl From<Trailers> for Part {
     }
 }
 
-/// The source of a body's parts: a stream of them, polled by the connection that sends it.
+/// The source of a body's parts. The connection that sends the body polls it.
 ///
 /// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so a slow
-/// reader slows down the source. Parts that the source returns without waiting are collected and written together, up
-/// to 448 KiB, or up to eight parts of more than 4 KiB. When the source returns [`Poll::Pending`], the collected parts
-/// are written. The connection drops the source when it ends or fails, and when the connection itself ends.
+/// peer slows down the source. Parts that the source returns without waiting are collected and written together, up to
+/// 448 KiB, or up to eight parts of more than 4 KiB. When the source returns [`Poll::Pending`], the collected parts are
+/// written. The connection drops the source when it ends or fails, and when the connection itself ends.
 pub trait Source {
     /// Returns the next part, or the end.
     ///
@@ -139,7 +139,7 @@ where
     }
 }
 
-/// A body to send: none, bytes in memory, or a source of them.
+/// A body to send: no body, bytes in memory, or a source of parts.
 ///
 /// The type determines the framing, so a length and a coding cannot contradict each other. No body and an empty body
 /// are different things: a request without a body has no `content-length`.
@@ -160,7 +160,7 @@ pub struct BodyOf<S: ?Sized> {
     content: Content,
     /// Present if the content comes in parts.
     source: Option<Pin<Box<S>>>,
-    /// The function that makes the body again.
+    /// The function that makes the body again, if it can be made again.
     make: Option<Make<S>>,
 }
 
@@ -188,7 +188,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Returns how the body is delimited.
+    /// Returns the framing of the body.
     pub fn framing(&self) -> Framing {
         match self {
             Self::None => Framing::None,
@@ -260,8 +260,8 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(Content::Chunked, Some(source))
     }
 
-    /// Returns a body that a function makes, so that a pool of the client can make and send it again. The function is
-    /// called now, and once more if the request is sent again.
+    /// Returns a body that a function makes. A pool of the client can then send the request again, with a new body. The
+    /// function is called now, and once more if the request is sent again.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError};
@@ -274,7 +274,7 @@ impl<S: ?Sized> BodyOf<S> {
     ///
     /// # Errors
     ///
-    /// Those of the function.
+    /// The errors of the function.
     pub fn from_fn(make: impl Fn() -> Result<Self, BoxError> + Send + Sync + 'static) -> Result<Self, BoxError> {
         let body = make()?;
         Ok(Self { make: Some(Arc::new(make)), ..body })
@@ -291,7 +291,7 @@ impl<S: ?Sized> BodyOf<S> {
         (&self.content, &mut self.source)
     }
 
-    /// Takes the body that is sent now. Afterwards, `self` can be [renewed](Self::renew).
+    /// Takes the body out of `self`, to send it now. Afterwards, `self` can be [renewed](Self::renew).
     pub fn start(&mut self) -> Self {
         Self::of(self.content.clone(), self.source.take())
     }

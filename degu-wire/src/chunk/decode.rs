@@ -12,9 +12,9 @@ const MAX_DIGITS: usize = 16;
 
 /// Reads a chunked body from a buffer of the caller, one [`Event`] at a time.
 ///
-/// The decoder stores no bytes of the body. It stores its place in the grammar, the balance of the extension budget, and
-/// the number of bytes of an unfinished line that it has checked. So a line that arrives byte by byte takes about as much
-/// time as a line that arrives as a whole.
+/// The decoder stores no bytes of the body. It stores its place in the grammar, the rest of the extension budget, and
+/// the number of checked bytes of an unfinished line. So a line that arrives byte by byte takes about as much time as a
+/// line that arrives as a whole.
 ///
 /// ```
 /// use degu_wire::Limits;
@@ -47,7 +47,7 @@ pub struct Decoder {
     max_trailers: u16,
     /// The number of bytes of extensions that are free for each chunk.
     free: u64,
-    /// The number of bytes of extensions that the next chunk may have: the balance of the budget plus `free`.
+    /// The number of bytes of extensions that the next chunk may have: the rest of the budget plus `free`.
     allowed: u64,
     /// True if blanks may stand between a size and the end of its line.
     padded: bool,
@@ -56,15 +56,15 @@ pub struct Decoder {
 /// The element that comes next in the input.
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// A chunk line. At most digits of it have been read.
+    /// A chunk line, of which nothing but digits has been read.
     Size,
-    /// The rest of a chunk line. More than its digits has been read.
+    /// The rest of a chunk line, of which more than the digits has been read.
     LineEnd(Place),
-    /// Data of a chunk: the number of bytes that are still to come.
+    /// Data of a chunk, of which this number of bytes is still to come.
     Data(u64),
     /// The CRLF after the data, and then a chunk line.
     DataEnd,
-    /// The trailer section: the number of its bytes that have been checked.
+    /// The trailer section, of which this number of bytes has been checked.
     Trailers(u16),
     /// The body has ended. The bytes that follow do not belong to it.
     Done,
@@ -93,8 +93,8 @@ struct Place {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step<'i> {
-    /// The number of bytes that the decoder does not need any more. The caller drops them from the front of its buffer.
-    /// The number may be above 0 without an event.
+    /// The number of bytes that the decoder does not need any more. The caller drops them from the beginning of its
+    /// buffer. The number may be above 0 without an event.
     pub consumed: usize,
     /// The event that was read. `None` if more input is needed, or if the body has ended.
     pub event: Option<Event<'i>>,
@@ -102,7 +102,7 @@ pub struct Step<'i> {
 
 /// A part of a chunked body.
 ///
-/// They come as `(Chunk Data+)* LastChunk End`.
+/// The events of a body come in this order: `(Chunk Data+)* LastChunk End`.
 ///
 /// ```
 /// use degu_wire::{Limits, chunk};
@@ -121,15 +121,15 @@ pub enum Event<'i> {
     Chunk {
         /// The number of bytes of its data: at least one.
         size: u64,
-        /// The extensions that were sent with it.
+        /// The extensions that were sent with the chunk.
         extensions: Extensions<'i>,
     },
-    /// Data of the chunk that began last, as far as the input has it. The data is never empty, and never extends beyond
-    /// the chunk.
+    /// Data of the chunk that began last, as much as the input contains. The data is never empty, and never extends
+    /// beyond the chunk.
     Data(&'i [u8]),
     /// The chunk of size 0, which ends the data.
     LastChunk {
-        /// The extensions that were sent with it.
+        /// The extensions that were sent with the chunk.
         extensions: Extensions<'i>,
     },
     /// The end of the body.
@@ -155,9 +155,8 @@ impl fmt::Debug for Event<'_> {
 impl Decoder {
     /// Returns a decoder for one body, under the bounds for chunks and trailers in `limits`.
     ///
-    /// [`max_chunk_line`](Limits::max_chunk_line) is never less than [`MAX_SIZE_LINE`](super::MAX_SIZE_LINE): a line
-    /// without extensions is always short enough. So is a trailer section without fields, whatever
-    /// [`max_trailers`](Limits::max_trailers) is.
+    /// A chunk line without extensions and a trailer section without fields are always accepted, even if
+    /// [`max_chunk_line`](Limits::max_chunk_line) or [`max_trailers`](Limits::max_trailers) is smaller.
     // Not inlined, because most messages have no chunks.
     #[inline(never)]
     pub fn new(limits: &Limits) -> Self {
@@ -171,8 +170,8 @@ impl Decoder {
         }
     }
 
-    /// Returns the decoder for the body of a response, where blanks may follow a size that has no extensions: some
-    /// servers write sizes in a field of fixed width. The blanks are skipped.
+    /// Returns the decoder for the body of a response. It skips blanks after a size without extensions, because some
+    /// servers write sizes in a field of fixed width.
     ///
     /// ```
     /// use degu_wire::{Limits, chunk};
@@ -188,18 +187,18 @@ impl Decoder {
         self
     }
 
-    /// Reads the next event from the front of `input`.
+    /// Reads the next event from the beginning of `input`.
     ///
     /// When more bytes are needed, the caller drops the [consumed](Step::consumed) bytes, appends new bytes to the
-    /// others, and calls again. An unfinished chunk line or trailer section is not consumed, so a buffer as long as the
-    /// longer of `max_chunk_line` and `max_trailers` is always enough. Once [`is_done`](Self::is_done), nothing more is
-    /// consumed.
+    /// others, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer of the size of
+    /// `max_chunk_line` or `max_trailers`, whichever is larger, is always enough. After the [end](Self::is_done)
+    /// nothing more is consumed.
     ///
     /// # Errors
     ///
     /// The [`RemoteError`] is the same for every division of the input into pieces. It is returned as soon as the
-    /// offending byte is in the input. Its offset counts from the first byte of the chunk line, of the CRLF after the
-    /// data, or of the trailer section. After an error the state of the decoder is unchanged.
+    /// offending byte is in the input. Its offset counts from the first byte of the element: the chunk line, the CRLF
+    /// after the data, or the trailer section. After an error the state of the decoder is unchanged.
     ///
     /// - [`Fault::ChunkSize`]: not one to sixteen hexadecimal digits.
     /// - [`Fault::ChunkExtension`]: a byte that is not allowed in an extension, or whitespace before the end of the
@@ -224,12 +223,12 @@ impl Decoder {
         self.line(&input[before..], before)
     }
 
-    /// Returns whether the body has ended: [`Event::End`] has been given.
+    /// Returns whether the body has ended: [`Event::End`] has been returned.
     pub const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
-    /// Returns how many bytes of the current chunk's data have not been given yet: 0 between chunks.
+    /// Returns the number of bytes of the current chunk's data that have not been returned yet; 0 between chunks.
     pub const fn chunk_remaining(&self) -> u64 {
         if let State::Data(remaining) = self.state { remaining } else { 0 }
     }
@@ -248,8 +247,7 @@ impl Decoder {
 
     /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
     fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
-        // If the input ended within the digits, the line is read from its beginning again. These are at most sixteen
-        // bytes.
+        // If the input ended within the digits, at most sixteen bytes, they are read again.
         let front = &line[..line.len().min(MAX_DIGITS + 1)];
         let mut size = 0;
         let mut digits = 0;
@@ -274,7 +272,8 @@ impl Decoder {
             _ => return Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
         let line = &line[..line.len().min(usize::from(self.max_line))];
-        // Most lines are plain and use nothing of the budget. Other lines are read again from the end of the size.
+        // Most lines are plain, and their extensions are within `free`. Other lines are read again from the end of the
+        // size.
         let seen = run_plain(line, digits);
         if let Some([b'\r', b'\n', ..]) = line.get(seen..)
             && (seen - digits) as u64 <= self.free
@@ -293,7 +292,7 @@ impl Decoder {
         let at = place.scanner.run(line, usize::from(place.seen));
         let length = (at - digits) as u64;
         if length > self.allowed {
-            // Not beyond `at`, so it fits.
+            // `allowed` is less than the length of the line here, so it fits into `usize`.
             return Err(RemoteError::at(Fault::ExtensionBudget, digits + self.allowed as usize));
         }
         let is_padding = || self.padded && line[digits..at].iter().all(|byte| matches!(byte, b' ' | b'\t'));
@@ -322,7 +321,7 @@ impl Decoder {
     /// Sets the state after a chunk line that has been read up to its CRLF.
     fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
         let extensions = Extensions::from_scanned(extensions);
-        // The data adds to the balance before the next line is read.
+        // The data is added to the budget before the next line is read.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
             self.state = State::Data(size);
@@ -345,7 +344,7 @@ impl Decoder {
             at += text;
             match rest[text..] {
                 [b'\r', b'\n', ..] => {
-                    // Each earlier LF was found directly after a CR, so this finds an empty line.
+                    // Each LF before `at` follows a CR, so a line that begins here is empty.
                     if at == 0 || section[at - 1] == b'\n' {
                         self.state = State::Done;
                         return Ok(Step { consumed: at + 2, event: Some(Event::End { trailers: &section[..at] }) });

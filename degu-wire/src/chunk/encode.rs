@@ -15,8 +15,8 @@ pub const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
 /// The longest chunk line without extensions, in bytes: sixteen digits and CRLF.
 pub const MAX_SIZE_LINE: usize = 18;
 
-/// The longest chunk line that is encoded, in bytes with its CRLF. [`Limits`](crate::Limits) accepts a line of this
-/// length by default.
+/// The longest chunk line that is encoded, in bytes, with its CRLF. By default, [`Limits`](crate::Limits) allow a
+/// received line of this length.
 pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 
 /// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns the number of bytes that it wrote to
@@ -99,7 +99,8 @@ pub(crate) fn put_line<'e>(
     sink.put(CRLF)
 }
 
-/// Writes `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send.
+/// Writes `";" chunk-ext-name [ "=" chunk-ext-val ]` without whitespace, because a sender must not generate it (RFC
+/// 9110 §5.6.3).
 pub(crate) fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
     if !is_token(extension.name.as_bytes()) {
         return Err(LocalError::ChunkExtension);

@@ -3,10 +3,9 @@
 use super::scan::Scanner;
 use crate::{Fault, RemoteError};
 
-/// The extensions of one chunk, well-formed, in the order they were sent (RFC 9112 §7.1.1).
+/// The well-formed extensions of one chunk, in the order in which they were sent (RFC 9112 §7.1.1).
 ///
-/// The value borrows from the input and is as small as a slice. The text is parsed only when the extensions are
-/// iterated over.
+/// The value is a slice of the input. The iterator parses it.
 ///
 /// ```
 /// use degu_wire::chunk::Extensions;
@@ -20,7 +19,7 @@ use crate::{Fault, RemoteError};
 /// # Ok::<(), degu_wire::RemoteError>(())
 /// ```
 ///
-/// Two values are equal if they mean the same: `;a="b"` equals `;a=b`.
+/// Two values are equal if they have the same names and values in the same order: `;a="b"` equals `;a=b`.
 #[derive(Clone, Copy, Default)]
 pub struct Extensions<'i> {
     raw: &'i [u8],
@@ -62,7 +61,7 @@ impl<'i> Extensions<'i> {
         self.raw
     }
 
-    /// Returns the extensions in the order they were sent. A name may occur more than once.
+    /// Returns the extensions in the order in which they were sent. A name may occur more than once.
     pub const fn iter(&self) -> Iter<'i> {
         Iter { rest: self.raw }
     }
@@ -142,7 +141,7 @@ impl core::iter::FusedIterator for Iter<'_> {}
 
 /// One chunk extension: a name, and a value if it has one.
 ///
-/// To send an extension, a tuple or a name is enough, because both convert into this type.
+/// A name, or a tuple of a name and a value, converts into this type.
 ///
 /// ```
 /// use degu_wire::chunk::{Extension, ExtensionValue};
@@ -155,7 +154,7 @@ impl core::iter::FusedIterator for Iter<'_> {}
 pub struct Extension<'i> {
     /// The name: a token. It is checked when it is encoded.
     pub name: &'i str,
-    /// The value. `;a` has none, and `;a=""` has an empty one.
+    /// The value. `;a` has no value, and `;a=""` has an empty value.
     pub value: Option<ExtensionValue<'i>>,
 }
 
@@ -193,8 +192,8 @@ impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
 pub enum ExtensionValue<'i> {
     /// The bytes of the value: a token, or a quoted-string in which nothing is escaped, without its quotes.
     Plain(&'i [u8]),
-    /// The text between the quotes of a quoted-string that has quoted-pairs, which are a backslash and a byte that
-    /// stands for itself.
+    /// The text between the quotes of a quoted-string that has quoted-pairs. A quoted-pair is a backslash and the byte
+    /// that it escapes.
     Escaped(&'i [u8]),
 }
 

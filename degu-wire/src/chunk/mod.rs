@@ -5,8 +5,8 @@
 //!
 //! # The grammar
 //!
-//! The grammar is that of RFC 9112 §7.1, and every element is bounded. Its deviations are in the
-//! [table](crate#where-it-deviates-from-the-standards) of the crate.
+//! The decoder follows the grammar of RFC 9112 §7.1, and every element is bounded. The deviations are in a
+//! [table](crate#where-it-deviates-from-the-standards) on the front page of the crate.
 //!
 //! ```text
 //! chunked-body    = *chunk last-chunk trailer-section CRLF
@@ -24,16 +24,16 @@
 //!   "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
 //!   overflows". A sign, a prefix `0x` or a space before the size is refused.
 //! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient accept LF alone after start lines and field lines, but
-//!   not after chunk lines. A reader that accepts it after chunk lines would read another body than other readers on
-//!   the path. LF alone is therefore refused in trailers too, as in heads.
-//! - Whitespace is accepted only around `;` and `=`, and is never written (RFC 9110 §5.6.3). No rule allows it between
-//!   a size and CRLF, but some servers pad the size with it. [`Decoder::of_response`] skips it there. Requests with
-//!   such whitespace are refused.
+//!   not after chunk lines. A program that accepts LF alone after chunk lines would read another body than other
+//!   programs on the path. LF alone is refused in trailers too, as in heads.
+//! - Whitespace is accepted only around `;` and `=`, and is never written (RFC 9110 §5.6.3). No rule allows whitespace
+//!   between a size and CRLF, but some servers pad the size with spaces. [`Decoder::of_response`] skips whitespace
+//!   there. Requests with such whitespace are refused.
 //! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) bytes. RFC 9112 §7.1.1 says that a server
 //!   "ought to limit the total length of chunk extensions received in a request to an amount reasonable for the
 //!   services provided". For each chunk, [`free_extension`](crate::Limits::free_extension) bytes are free, so an
-//!   endless stream can number its chunks. Further bytes reduce a balance that begins with
-//!   [`extension_budget`](crate::Limits::extension_budget) bytes. Each byte of data adds one byte to the balance.
+//!   endless stream can number its chunks. Further bytes are taken from a budget of
+//!   [`extension_budget`](crate::Limits::extension_budget) bytes, to which each byte of data adds one byte.
 //!
 //! # The decoder
 //!
@@ -52,12 +52,12 @@
 //!      └───────────────┘     End      └────────────┘
 //! ```
 //!
-//! The buffer belongs to the caller. [`Decoder::decode`] reads from its front and returns a [`Step`]: the number of
-//! bytes to drop from the front, and an [`Event`] that borrows from these bytes. If there is no event, more bytes are
-//! needed: append them and call again. A line is consumed when it is complete. Until then the decoder remembers how
-//! much of the line it has checked, does not read that part again, and refuses a bad byte as soon as it arrives. The
-//! events and errors do not depend on the pieces in which the input arrives, except that data is returned in these
-//! pieces.
+//! The buffer belongs to the caller. [`Decoder::decode`] reads from the beginning of the buffer and returns a [`Step`]:
+//! the number of bytes to drop from the beginning, and an [`Event`] that borrows from these bytes. If there is no
+//! event, more bytes are needed: append them and call again. A line is consumed when it is complete. Until then, the
+//! decoder remembers the number of bytes that it has checked. It does not read these bytes again, and it refuses a bad
+//! byte as soon as the byte arrives. Data is returned in the pieces in which it arrives. All other events, and all
+//! errors, do not depend on these pieces.
 //!
 //! # The encoder
 //!

@@ -10,7 +10,7 @@ use super::{
 use crate::sink::{Sink, SliceSink};
 use crate::{Framing, Limits, LocalError, Method};
 
-/// Writes a request head into `out`, and returns its length. Host is one of the fields.
+/// Writes a request head into `out`, and returns its length. The caller passes Host among the fields.
 ///
 /// ```
 /// use degu_wire::{Framing, Method, head::encode_request};
@@ -23,8 +23,8 @@ use crate::{Framing, Limits, LocalError, Method};
 ///
 /// # Errors
 ///
-/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. Then `out` holds an incomplete head, which must
-/// not be sent.
+/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. After an error, `out` holds an incomplete head,
+/// which must not be sent.
 pub fn encode_request<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     method: Method<'_>,
@@ -32,7 +32,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    // A request ends where its fields say, and never with the connection.
+    // The fields of a request determine its end. It never ends with the connection.
     if framing == Framing::UntilClose {
         return Err(LocalError::BodyNotAllowed);
     }
@@ -45,8 +45,8 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. Then `out` holds an incomplete head, which must
-/// not be sent.
+/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. After an error, `out` holds an incomplete head,
+/// which must not be sent.
 pub fn encode_response<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     status: u16,
@@ -63,11 +63,13 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
     put_fields(sink, fields, framing)
 }
 
-/// Writes a trailer section with its empty line, which follows the last chunk's line.
+/// Writes a trailer section with its empty line, and returns its length. The section follows the line of the last
+/// chunk.
 ///
 /// # Errors
 ///
-/// The rule that a trailer breaks, or [`LocalError::BufferTooSmall`].
+/// The rule that a trailer breaks, or [`LocalError::BufferTooSmall`]. After an error, `out` holds an incomplete
+/// section, which must not be sent.
 pub fn encode_trailers<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     fields: impl IntoIterator<Item = (&'f str, V)>,

@@ -1,7 +1,7 @@
 //! Field lines: `field-name ":" OWS field-value OWS CRLF` (RFC 9112 §5), and their meaning for framing.
 //!
-//! One pass finds the lines, checks every byte and notes the fields on which framing, routing and persistence depend
-//! ([`Semantics`]), so no field has to be looked up later to find the end of a message.
+//! One pass finds the lines and checks every byte. It also notes the fields that determine framing, routing and
+//! persistence ([`Semantics`]), so none of them has to be looked up later.
 
 use super::{
     host::{is_host, zone},
@@ -20,7 +20,7 @@ pub struct FieldSpan {
 }
 
 impl FieldSpan {
-    /// An empty span, with which a caller creates storage.
+    /// An empty span, to initialize storage.
     pub const EMPTY: Self = Self { name: 0, name_end: 0, value: 0, value_end: 0 };
 
     pub(crate) fn name(self, text: &[u8]) -> &str {
@@ -131,7 +131,7 @@ impl Semantics {
             (false, false) => Ok(None),
             (true, false) => Ok(Some(Framing::Length(self.content_length))),
             (false, true) => Ok(Some(Framing::Chunked)),
-            // RFC 9112 §6.3: a proxy before this reader may have used the other field.
+            // RFC 9112 §6.3: a proxy on the path may have used the other field.
             (true, true) => Err(Fault::LengthAndCoding.into()),
         }
     }
@@ -227,9 +227,9 @@ fn coding_fault(value: &[u8]) -> Fault {
     }
 }
 
-/// Returns whether a name equals `lower`, ignoring case. `lower` has only small letters and hyphens. No other byte of a
-/// token becomes a small letter or a hyphen when its case bit is set, so several bytes can be compared at once. A head
-/// of five lines takes 1,640 instructions in this way, and 1,900 byte by byte.
+/// Returns whether a name equals `lower`, ignoring case. `lower` has only lower-case letters and hyphens. Setting bit
+/// 0x20 makes a letter lower-case, and makes no other byte of a token a letter or a hyphen. So all bytes can be
+/// compared at once. A head of five lines takes 1,640 instructions in this way, and 1,900 byte by byte.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     let word = |text: &[u8; N]| {
@@ -357,8 +357,8 @@ pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// The fault of the peer; [`Fault::TrailerForbidden`] for fields that decide framing, routing or authentication (RFC
-/// 9110 §6.5.1).
+/// The fault of the peer; [`Fault::TrailerForbidden`] for fields that a recipient must know before the body (RFC 9110
+/// §6.5.1).
 pub fn parse_trailers<'b>(
     section: &'b [u8],
     slots: &'b mut [FieldSpan],
@@ -391,12 +391,12 @@ impl<'b> Fields<'b> {
         self.spans.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no fields.
     pub const fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
-    /// Returns the first value of a name, case ignored.
+    /// Returns the first value of this name. The case of names is ignored.
     pub fn get(&self, name: &str) -> Option<&'b [u8]> {
         let (text, mut spans) = (self.text, self.spans.iter());
         spans.find(|span| span.is_named(text, name)).map(|span| span.value(text))
@@ -409,9 +409,9 @@ impl<'b> Fields<'b> {
     }
 }
 
-/// The storage of a head's fields with their text: [`Fields`], or `Headers` if there is an allocator.
+/// The fields of a head, and the text that contains them: [`Fields`], or `Headers` with the feature `alloc`.
 pub trait Text {
-    /// Returns the head, of which the fields are a part.
+    /// Returns the text that contains the fields.
     #[doc(hidden)]
     fn text(&self) -> &[u8];
 }

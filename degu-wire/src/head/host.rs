@@ -7,8 +7,8 @@ use super::scan::is_name;
 /// Returns whether the text is empty or a host with an optional port.
 ///
 /// A host with userinfo, a zone (see [`zone`]) or an IPvFuture address is refused, because no server has such a host. A
-/// port without a host is refused too. The port may be empty (RFC 3986 §3.2.3). It may be any number, because no
-/// connection is made to it.
+/// port without a host is refused too. The port may be empty (RFC 3986 §3.2.3). It may be a number of any size, because
+/// no connection is made to it.
 pub(crate) fn is_host(text: &[u8]) -> bool {
     // Most hosts consist of letters and hyphens, which are checked eight at a time.
     if is_name(text) {
@@ -26,8 +26,8 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
     }
 }
 
-/// Returns the range of the zone of an IPv6 address, with its `%`, if the text has a zone and is a valid host without
-/// it.
+/// Returns the range of the zone of an IPv6 address, with its `%`, if the text has a zone, and would be a valid host
+/// without the zone.
 ///
 /// The grammar of Host has no zone, but Node and aiohttp send the zone of their address. A zone has a meaning only on
 /// the host of the sender (RFC 6874 §4), so the server's machine removes it. The zone may begin with `%` or `%25`.

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The caller owns the bytes and the storage for the fields' offsets. A parsed head is a view into both. One pass
-//! checks every byte, decides the [`Framing`](crate::Framing), and refuses input that two readers could understand in
-//! two ways. The first fault in the order of the bytes is reported, so more bytes after it do not change the result.
+//! checks every byte, decides the [`Framing`](crate::Framing), and refuses input that two programs could understand
+//! differently. The first fault in the order of the bytes is reported, so more bytes after it do not change the result.
 
 mod encode;
 mod fields;
@@ -59,9 +59,9 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
 }
 
-/// The number of bytes of an unfinished head that have been searched for its end. A head that arrives in pieces is parsed
-/// twice: when its first bytes arrive, so garbage is refused at once, and when its end has arrived. So each byte is
-/// searched once, but a fault may be found only when the end has arrived.
+/// The number of bytes of an unfinished head that have been searched for its end. A head that arrives in pieces is
+/// parsed twice. The first time, only its first bytes have arrived, and garbage is refused. The second time, its end
+/// has arrived. In between, new bytes are only searched for the end, so some faults are found only at the end.
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);

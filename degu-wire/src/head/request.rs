@@ -13,8 +13,8 @@ use crate::{Fault, Framing, Limits, Method, RemoteError};
 /// The offsets of the beginning and the end of a part of a head.
 type Span = (u16, u16);
 
-/// A parsed and checked request head. Its text is either the caller's bytes, with fields of the type [`Fields`], or
-/// text of its own, with fields of the type [`Headers`](crate::Headers). Clones share this text.
+/// A parsed and checked request head. With [`Fields`], it is a view into the caller's bytes. With
+/// [`Headers`](crate::Headers), it owns its text, and clones share this text.
 #[derive(Clone, Copy)]
 pub struct RequestHeadOf<F> {
     pub(crate) fields: F,
@@ -33,7 +33,7 @@ pub(crate) struct RequestMeta {
     /// The path within the target. After it comes the query with its `?`, or nothing.
     path: Span,
     pub(crate) authority: Span,
-    /// The value of Host has a zone.
+    /// True if the value of Host has a zone.
     pub(crate) has_zone: bool,
     pub(crate) fields: u16,
     pub(crate) framing: Framing,
@@ -49,7 +49,7 @@ pub(crate) struct RequestMeta {
 ///
 /// `None` means that the bytes are the beginning of a head, and more bytes are needed.
 /// [`find_head_end`](super::find_head_end) tells at low cost when to try again. A fault is reported as soon as its byte
-/// has arrived. It does not depend on the pieces in which the head arrives. Bytes after the head are not read.
+/// has arrived. The result does not depend on the pieces in which the head arrives. Bytes after the head are not read.
 ///
 /// The fields' offsets are written to `slots`. A head may have as many fields as `slots` has elements, and at most
 /// [`Limits::max_fields`].
@@ -202,7 +202,7 @@ fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usiz
     }
 }
 
-/// Finds the authority of a target in absolute-form (RFC 9112 §3.2.2), with the schemes of HTTP only.
+/// Finds the authority of a target in absolute-form (RFC 9112 §3.2.2). The scheme must be `http` or `https`.
 fn authority_of(target: &[u8]) -> Option<(usize, usize)> {
     let begins = |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     let from = [&b"http://"[..], b"https://"].into_iter().find(begins)?.len();
@@ -280,14 +280,14 @@ impl<F> RequestHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). A client of
-    /// HTTP/1.0 has to ask for this; a client of HTTP/1.1 has to ask for the end.
+    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). This is the
+    /// default in HTTP/1.1. A client of HTTP/1.0 has to ask for it.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }
 
-    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json` (RFC
-    /// 6839 §3.1), with any parameters. Returns `false` without Content-Type.
+    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or a type with the suffix `+json`
+    /// (RFC 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
         self.meta.is_json
     }

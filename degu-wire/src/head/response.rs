@@ -33,17 +33,18 @@ pub(crate) struct ResponseMeta {
     is_json: bool,
 }
 
-/// Parses a response head from the front of `input`, interim ones included.
+/// Parses a final or interim response head from the front of `input`.
 ///
-/// `None` means that the bytes are the beginning of a head, and more bytes are needed. Everything else is as for
-/// [`parse_request`](super::parse_request), except that some common faults of servers are accepted, because they cannot
+/// `None` means that the bytes are the beginning of a head, and more bytes are needed. The rest is as in
+/// [`parse_request`](super::parse_request), except that some common faults of servers are accepted. These faults cannot
 /// change the end of a message:
 ///
 /// - The space before an absent reason phrase may be missing (RFC 9112 §4).
 /// - A folded field line is read as if each fold were one space (RFC 9112 §5.2), and blanks between a field's name and the
 ///   colon are skipped (RFC 9112 §5.1). Such a line is rewritten in `input`, at the same length, and parsed again. Content-Length,
 ///   Transfer-Encoding, Connection, Content-Range and Upgrade are refused in this form.
-/// - Fields that must be unique may be repeated, except for Content-Length, Transfer-Encoding and Content-Range.
+/// - Fields that must be unique in a request may be repeated, except for Content-Length, Transfer-Encoding and
+///   Content-Range.
 /// - A 204 may have Transfer-Encoding, which has no meaning there. The connection cannot be used after it.
 ///
 /// # Errors
@@ -279,13 +280,13 @@ impl<F> ResponseHeadOf<F> {
     }
 
     /// Returns whether the head has the field Keep-Alive, which may announce the server's idle timeout. A client that
-    /// asks this first need not search the fields of each response.
+    /// checks this first need not search the fields of each response.
     pub const fn has_keep_alive(&self) -> bool {
         self.meta.has_keep_alive
     }
 
-    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json` (RFC
-    /// 6839 §3.1), with any parameters. Returns `false` without Content-Type.
+    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or a type with the suffix `+json`
+    /// (RFC 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
         self.meta.is_json
     }

@@ -22,7 +22,8 @@ pub struct Client {
     is_head: bool,
     /// True if the request asked for ranges.
     is_ranged: bool,
-    /// The number of bytes of a 206 response that are still to come, if they must be compared with its Content-Range.
+    /// The number of bytes of a 206 response that must still arrive according to its Content-Range. `None` if that is
+    /// not checked.
     partial_left: Option<u64>,
     /// True if the connection can carry another request after this exchange, as far as the client knows.
     persistent: bool,
@@ -33,7 +34,7 @@ pub struct Client {
     framing: Framing,
     /// A body in memory that is sent after `100 Continue`.
     withheld: Option<Bytes>,
-    /// The fields of a request that offered another protocol.
+    /// The fields of the request, if it offered another protocol.
     offered: Option<Headers>,
 }
 
@@ -43,19 +44,19 @@ impl Connection<Client> {
         Self::with_role(Client { persistent: true, continued: true, ..Client::default() }, limits.into())
     }
 
-    /// Begins an exchange: writes the request's head, and its body if it is in memory. Otherwise the driver then calls
+    /// Begins an exchange: writes the request's head, and its body if the body is in memory. Other bodies are sent with
     /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body). If the headers have `expect:
     /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true.
     ///
     /// `host` becomes the Host field if the headers have none. This method writes the framing field. The headers may
-    /// contain `content-length` or `transfer-encoding`, as the headers of a forwarded request do, but must then agree
-    /// with the content. With `connection: close` among the headers, this exchange is the last. A
-    /// caller that may send the content again passes a reference to it.
+    /// contain `content-length` or `transfer-encoding`, as in a forwarded request. These fields must match the content.
+    /// With `connection: close` among the headers, this exchange is the last. A caller that may send the content again
+    /// passes a reference to it.
     ///
     /// # Errors
     ///
-    /// The rule that the request breaks. Nothing has been written. [`LocalError::State`] if the connection is not
-    /// [reusable](Self::is_reusable).
+    /// The rule that the request breaks. After an error nothing has been written. [`LocalError::State`] if the
+    /// connection is not [reusable](Self::is_reusable).
     pub fn request<'c>(
         &mut self,
         method: Method<'_>,
@@ -67,8 +68,9 @@ impl Connection<Client> {
         self.begin(method, target, host, headers, content.into(), false)
     }
 
-    /// Begins an exchange whose request offers to switch to another protocol (RFC 9110 §7.8). A 101 response accepts: the
-    /// connection has then [switched](Self::has_switched). Any other final response declines, and is read as usual.
+    /// Begins an exchange whose request offers to switch to another protocol (RFC 9110 §7.8). If the server accepts, it
+    /// responds with 101, and the connection has [switched](Self::has_switched). Any other final response means that
+    /// the server declined, and is read as usual.
     ///
     /// This method writes the fields `connection` and `upgrade`.
     ///
@@ -123,7 +125,7 @@ impl Connection<Client> {
         if !self.is_reusable() {
             return Err(LocalError::State);
         }
-        // The method decides whether the response has a body, in whichever form the caller has written it.
+        // A HEAD that the caller wrote as an extension method is HEAD, too: its response has no body.
         let method = method.known_as();
         // RFC 9110 §9.3.8.
         if method == Method::Trace && !matches!(*content, Content::None) {
@@ -175,7 +177,8 @@ impl Connection<Client> {
         }
     }
 
-    /// Returns the head of the final response. Interim responses are skipped, but `100 Continue` is noted.
+    /// Returns the head of the final response. Interim responses are skipped. After `100 Continue`, the body may be
+    /// sent.
     ///
     /// A response may arrive while the request's body is still being sent: see [`stops_sending`](Self::stops_sending).
     ///
@@ -208,7 +211,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Notes the meaning of a head. Returns whether it belongs to the final response.
+    /// Notes the meaning of a head. Returns whether this is the head of the final response.
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
             101 if self.accepts_offer(head) => {
@@ -242,7 +245,7 @@ impl Connection<Client> {
         Ok(true)
     }
 
-    /// Returns whether a 101 response accepts the offered protocol. It must arrive after the whole request was sent.
+    /// Returns whether a 101 response accepts the offered protocol, and has arrived after the whole request was sent.
     fn accepts_offer(&self, head: &ResponseHead) -> bool {
         let Some(offered) = &self.role.offered else { return false };
         let mut protocols = head.headers().get_all("upgrade").map(core::str::from_utf8);
@@ -284,9 +287,8 @@ impl Connection<Client> {
         Ok(part)
     }
 
-    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body then has
-    /// ended. This needs one call, while [`poll_part`](Self::poll_part) needs one call for the data and another for the
-    /// end.
+    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body has then
+    /// ended. This call replaces two calls of [`poll_part`](Self::poll_part), for the data and for the end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         if self.state == State::Responding { self.receiver.take_rest() } else { None }
     }
@@ -306,8 +308,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns whether a request that asked for `100 Continue` may send its body: the server has sent `100 Continue`,
-    /// or the request did not ask for it.
+    /// Returns whether the body of the request may be sent now: the server has sent `100 Continue`, or the request does
+    /// not wait for it.
     pub fn may_send_body(&self) -> bool {
         self.role.continued
     }
@@ -321,9 +323,9 @@ impl Connection<Client> {
         }
     }
 
-    /// Returns whether the server will not read the rest of the request (RFC 9112 §9.5). This is so if the final
-    /// response has arrived before the request was sent completely, and has an error status or ends the connection.
-    /// Bytes that are [pending](Self::pending) count as not sent.
+    /// Returns whether the server will not read the rest of the request (RFC 9112 §9.5). Returns true if the final
+    /// response has arrived before the whole request was sent, and has an error status, ends the connection, or came
+    /// instead of an awaited `100 Continue`. Bytes that are [pending](Self::pending) count as not sent.
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
         unsent && (response.status() >= 400 || !response.keep_alive() || !self.role.continued)

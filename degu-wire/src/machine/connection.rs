@@ -34,7 +34,7 @@ pub(super) enum State {
     Closed,
 }
 
-/// Writes the number of bytes that wait to be read and to be written, but not the content, because it may be secret.
+/// Writes the number of received and of pending bytes, but not the content, because it may be secret.
 impl<R> fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -54,8 +54,8 @@ impl<R> Connection<R> {
         &self.receiver.limits
     }
 
-    /// Returns the buffer to which the driver appends received bytes. It has room for at least 2 KiB, and more while a
-    /// large body arrives.
+    /// Returns the buffer to which the driver appends received bytes. At least 2 KiB of its capacity are free, and more
+    /// while a large body arrives.
     pub fn receive_buffer(&mut self) -> &mut BytesMut {
         self.receiver.make_room();
         &mut self.receiver.buffer
@@ -77,7 +77,7 @@ impl<R> Connection<R> {
         self.receiver.eof = true;
     }
 
-    /// Returns the bytes that wait to be written, in order. After a write the driver calls
+    /// Returns the bytes that have to be written, in order. After a write the driver calls
     /// [`transmitted`](Self::transmitted) with the number of bytes.
     #[inline]
     pub fn pending(&self) -> Pending<'_> {
@@ -89,15 +89,15 @@ impl<R> Connection<R> {
         self.sender.out.sent(bytes);
     }
 
-    /// Returns whether nothing waits to be written.
+    /// Returns whether all bytes have been written.
     pub fn is_flushed(&self) -> bool {
         self.sender.out.is_flushed()
     }
 
     /// Returns whether the driver may call [`send_part`](Self::send_part) again before the pending bytes are written.
-    /// This is so while less than 64 KiB of heads and short parts (up to 4 KiB) wait. If longer parts wait, there must
-    /// also be fewer than eight of them, and less than 448 KiB in all. The last part may exceed this. Parts that the
-    /// driver sends in spite of `false` are collected without a bound.
+    /// Returns true while less than 64 KiB of heads and short parts (up to 4 KiB) are pending. If longer parts are
+    /// pending, they must also be fewer than eight, and less than 448 KiB must be pending in all. The last part may
+    /// exceed these bounds. If the driver sends parts in spite of `false`, they are collected without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }
@@ -129,7 +129,7 @@ impl<R> Connection<R> {
         self.sender.send_part(part)
     }
 
-    /// Ends the body of this end's message. After the announced length or a [`Part::Last`] it does nothing.
+    /// Ends the body of this end's message. Does nothing if the announced length or a [`Part::Last`] has been sent.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl<R> Connection<R> {
         self.state == State::Switched
     }
 
-    /// Frees the buffers that are empty. It is for a connection that may be idle for a long time.
+    /// Frees the memory of empty buffers, for a connection that may be idle for a long time.
     pub fn release_buffers(&mut self) {
         if self.receiver.buffer.is_empty() {
             self.receiver.buffer = BytesMut::new();

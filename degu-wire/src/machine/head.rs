@@ -45,7 +45,7 @@ impl ResponseHead {
     }
 }
 
-/// A reason phrase (RFC 9112 §4): a text for people, on which no program should depend.
+/// A reason phrase (RFC 9112 §4): a text for people. No program should depend on it.
 ///
 /// ```
 /// use degu_wire::machine::Reason;
@@ -65,7 +65,7 @@ enum Phrase {
 }
 
 impl Reason {
-    /// Returns the phrase, empty if it is not UTF-8.
+    /// Returns the phrase. It is empty if the received phrase is not UTF-8.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
 //! The connection machines: HTTP/1.1 between two byte streams, with no socket and no clock.
 //!
 //! A [`Connection`] is one end of one connection, in the role of [`Server`] or [`Client`]. It owns its buffers and
-//! decides which message or part may follow: heads, bodies, keep-alive, pipelining, `100 Continue`, half-closed
-//! connections. A driver owns the socket and the deadlines, and does four things:
+//! decides which message or part may come next. It handles heads, bodies, keep-alive, pipelining, `100 Continue` and
+//! half-closed connections. A driver owns the socket and the deadlines, and does four things:
 //!
 //! ```text
 //!             read into receive_buffer() ───▶ ┌────────────┐ ───▶ poll_request() / poll_response(), poll_part()
@@ -12,13 +12,13 @@
 //!
 //! Three rules cover every call:
 //!
-//! 1. `Poll::Pending` means that more bytes are needed: write what is [pending](Connection::pending), then read. A
-//!    driver that waits for the peer without writing first may wait forever, because the peer may wait for the pending
-//!    bytes (for example `100 Continue`).
+//! 1. `Poll::Pending` means that more bytes are needed. Write the [pending](Connection::pending) bytes first, then
+//!    read. Otherwise both ends may wait forever, because the peer may wait for the pending bytes (for example `100
+//!    Continue`).
 //! 2. A [`RemoteError`](crate::RemoteError) ends the connection: a server [refuses](Connection::refuse), then closes.
 //! 3. A call that returns a [`LocalError`](crate::LocalError) has written nothing.
 //!
-//! An exchange, as each side sees it:
+//! The states of an exchange on each side:
 //!
 //! ```text
 //!          server                                          client
@@ -42,7 +42,7 @@
 //! use degu_wire::machine::{Client, Connection, Content, Server};
 //! use degu_wire::{Headers, Limits, Method, Part};
 //!
-//! /// Moves what waits to be written by one end into the other.
+//! /// Moves the pending bytes of one end to the other end.
 //! fn carry<A, B>(from: &mut Connection<A>, to: &mut Connection<B>) {
 //!     for piece in from.pending() {
 //!         to.receive_buffer().extend_from_slice(piece);

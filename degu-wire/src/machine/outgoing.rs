@@ -7,19 +7,18 @@ use core::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
-/// The length up to which data is copied into the buffer of small bytes, in bytes. So a head and a short body are
-/// written in one piece. Longer data is not copied.
+/// Data of up to this number of bytes is copied into the buffer of small bytes, so a head and a short body are written
+/// in one piece. Longer data is not copied.
 const COPIED: usize = 4 * 1024;
-/// The number of small bytes from which a driver should write before it sends more parts.
+/// If this number of small bytes is pending, a driver should write before it sends more parts.
 const ENOUGH: usize = 64 * 1024;
-/// The same for all bytes, if some of the parts are large: seven parts of 64 KiB, which is the size that sources read.
-/// By default, a Unix socket accepts less in one write (208 KiB).
+/// The same bound for all pending bytes, if some parts are large: seven parts of 64 KiB, the size of the pieces that
+/// sources read. By default, a Unix socket accepts less in one write (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
-/// The number of large parts from which a driver should write before it sends more parts.
+/// If this number of large parts is pending, a driver should write before it sends more parts.
 const MOST_LARGE: usize = 8;
 
-/// The bytes that wait to be written: small pieces in one buffer, and large data between them. Both are emptied when
-/// everything has been written.
+/// The bytes that wait to be written: one buffer for all small pieces, and the large data between them.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) small: Vec<u8>,
@@ -64,7 +63,7 @@ impl Outgoing {
             self.small.shrink_to(ENOUGH);
             (self.sent, self.joined) = (0, 0);
         } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
-            // Otherwise small bytes would accumulate if a slow peer never reads all of the output.
+            // Without this, small bytes would accumulate if a slow peer never reads all of the output.
             self.small.drain(..self.sent);
             (self.sent, self.joined) = (0, self.joined.saturating_sub(self.sent));
         }
@@ -93,7 +92,7 @@ impl Outgoing {
         self.small.extend_from_slice(bytes);
     }
 
-    /// Copies data if it is small. Returns whether it is.
+    /// Copies data if it is small. Returns whether the data is small.
     pub(super) fn put_small(&mut self, data: &[u8]) -> bool {
         let is_small = data.len() <= COPIED;
         if is_small {
@@ -121,7 +120,7 @@ pub struct Pending<'c> {
     large: &'c VecDeque<Large>,
     /// The number of large pieces that have been returned.
     given: usize,
-    /// The large piece that follows the small bytes returned last.
+    /// The large piece that comes next, after the small bytes that were returned last.
     next: Option<&'c [u8]>,
 }
 
@@ -148,10 +147,11 @@ impl<'c> Pending<'c> {
         bytes
     }
 
-    /// Returns the result of `write`, for example an `io::Result` or a `Poll`.
+    /// Calls `write` with the pending bytes as slices, and returns its result, for example an `io::Result` or a `Poll`.
     ///
-    /// There are at most 17 slices, and none of them is empty. They hold all pending bytes if no part was sent without
-    /// [room](super::Connection::has_room). If nothing is pending, there is no slice, and a writer returns 0.
+    /// There are at most 17 slices, and none is empty. They hold all pending bytes if the driver sent parts only while
+    /// [`has_room`](super::Connection::has_room) returned true. If nothing is pending, there is no slice, and a writer
+    /// returns 0.
     ///
     /// ```
     /// use std::io::Write;

@@ -12,27 +12,29 @@ use crate::head::{FieldSpan, Search, has_begun, parse_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
-/// The room for a read at the beginning of each message, in bytes. It is enough for a head and a small body.
+/// The free bytes of the buffer for the first reads of a message: enough for a head and a small body.
 const FIRST_READ: u32 = 8 * 1024;
-/// The largest room for a read, in bytes. The room grows to it while each read is filled by the data of a body.
+/// The most free bytes of the buffer for a read. The number doubles up to this bound while each read of a body fills
+/// the buffer.
 const MOST_READ: u32 = 256 * 1024;
-/// The smallest room for a read, in bytes.
+/// The fewest free bytes of the buffer for a read.
 const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
-    /// The last head. If no clone of this head is left, the next head uses its storage.
+    /// The last head. The next head uses its storage if no clone of the last head is left.
     pub(super) head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
     /// The framing of the rest of the body: [`Framing::None`] after the end of the body has been returned.
     pub(super) body: Framing,
-    /// For a chunked body: the decoder, and the extensions of the last chunk until the trailers have arrived.
+    /// The decoder of a chunked body.
     decoder: chunk::Decoder,
+    /// The extensions of the last chunk, until the trailers have arrived.
     last: ChunkExtensions,
     search: Search,
     read_size: u32,
-    /// True if the peer sends no more bytes.
+    /// True if the peer will send no more bytes.
     pub(super) eof: bool,
     /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems complete.
     pub(super) fault: Option<RemoteError>,
@@ -54,7 +56,7 @@ impl Receiver {
         }
     }
 
-    /// Makes room for a read at the end of the buffer.
+    /// Makes space for a read at the end of the buffer.
     pub(super) fn make_room(&mut self) {
         let room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && self.body != Framing::None {
@@ -91,7 +93,7 @@ impl Receiver {
 
     /// Takes a head from the buffer, and keeps its text. Returns false if more bytes are needed, or if the connection
     /// ended before a head began. `scan` parses the head, and returns its length and the number of its fields. It is
-    /// called only when that is [due](Search::is_due).
+    /// called only when a parse is [due](Search::is_due).
     pub(super) fn take_head(
         &mut self,
         scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<(u16, u16)>, RemoteError>,
@@ -197,7 +199,8 @@ impl Receiver {
                 Some(Event::Chunk { size, extensions }) => {
                     let (line, extensions) = (step.consumed, extensions.as_bytes().len());
                     let extensions = take_line(&mut self.buffer, line, extensions);
-                    // Data that arrived with the chunk line is returned in the same part, so a small chunk is one part.
+                    // Data that arrived together with the chunk line is returned in the same part, so a small chunk is
+                    // one part.
                     let data = self.decoder.decode(&self.buffer)?.consumed;
                     let data = self.buffer.split_to(data).freeze();
                     return Ok(Some(Part::Chunk { size, extensions, data }));

@@ -9,18 +9,18 @@ use crate::framing::Framing;
 use crate::head::put_line;
 use crate::{Limits, LocalError};
 
-/// The sending half: the bytes that wait to be written, and the framing of the body that is being sent.
+/// The pending bytes, and the framing of the body that is being sent.
 #[derive(Debug, Default)]
 pub(super) struct Sender {
     pub(super) out: Outgoing,
     /// The framing of the rest of the body: [`Framing::None`] if no more parts are needed.
     pub(super) body: Framing,
-    /// For a chunked body: the number of bytes that are left of the current chunk.
+    /// The number of bytes that are still to be sent of the current chunk.
     chunk_left: u64,
 }
 
 impl Sender {
-    /// Writes a head: the lines that `put` writes, and the empty line. If `put` fails, nothing is written.
+    /// Writes a head: the lines that `put` writes, and the empty line. After an error nothing is written.
     pub(super) fn put_head<T>(
         &mut self,
         put: impl FnOnce(&mut Vec<u8>) -> Result<T, LocalError>,
@@ -109,7 +109,7 @@ impl Sender {
         self.chunk_left = left;
     }
 
-    /// Ends the body: the source has no more parts.
+    /// Ends the body, because the source has no more parts.
     pub(super) fn finish(&mut self) -> Result<(), LocalError> {
         match self.body {
             Framing::Length(_) => return Err(LocalError::BodyTooShort),

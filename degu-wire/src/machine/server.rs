@@ -96,9 +96,8 @@ impl Connection<Server> {
         result
     }
 
-    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body then has
-    /// ended. This needs one call, while [`poll_part`](Self::poll_part) needs one call for the data and another for the
-    /// end.
+    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body has then
+    /// ended. This call replaces two calls of [`poll_part`](Self::poll_part), for the data and for the end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
         // A client that sends its body does not wait any more.
@@ -107,8 +106,8 @@ impl Connection<Server> {
     }
 
     /// Sends `100 Continue` if the client waits for it and no final response has begun. [`poll_part`](Self::poll_part)
-    /// does this too. A driver calls this method before a response that is made from the request's body, because the
-    /// response begins before the body is read.
+    /// does this too. A driver calls this method before a response whose body is made from the request's body, because
+    /// that response begins before the request's body is read.
     pub fn send_continue(&mut self) {
         if self.role.terms.continue_pending && self.state == State::Requested {
             self.role.terms.continue_pending = false;
@@ -120,25 +119,27 @@ impl Connection<Server> {
     }
 
     /// Notes that the server reads no more of the request's body. If the rest has at most `drain` bytes, the driver has
-    /// to read and drop it after the response. If it is longer, the connection ends with this exchange. If the length
-    /// of the rest is unknown, the received bytes decide: the connection is kept if there are some, and at most `drain`.
+    /// to read and drop it after the response. If the rest is longer, the connection ends with this exchange. If the
+    /// length of the rest is unknown, the number of received bytes counts instead, which must be at least 1. The
+    /// connection also ends if the client still waits for `100 Continue`.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len();
         self.role.terms.abandon_body(self.body_remaining(), buffered, drain);
     }
 
-    /// Answers the request: writes the head, and the body if it is in memory. Otherwise the driver then calls
+    /// Answers the request: writes the head, and the body if the body is in memory. Other bodies are sent with
     /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body), as long as
     /// [`is_sending`](Self::is_sending) returns true.
     ///
     /// This method writes the fields for framing and persistence. The headers may contain `content-length` or
-    /// `transfer-encoding`, as the headers of a forwarded response do, but must then agree with the content. With
-    /// `connection: close` among the headers, this exchange is the last. A response to HEAD has the framing field of
-    /// `content`, and no body. `date` becomes the field Date if the headers have none.
+    /// `transfer-encoding`, as in a forwarded response. These fields must match the content. With `connection: close`
+    /// among the headers, this exchange is the last. A response to HEAD has the framing field of `content`, and no
+    /// body. `date` becomes the field Date if the headers have none.
     ///
     /// # Errors
     ///
-    /// The rule that the response breaks. Nothing has been written, and the caller can send another response.
+    /// The rule that the response breaks. After an error nothing has been written, and the caller can send another
+    /// response.
     pub fn respond(
         &mut self,
         status: u16,
@@ -169,8 +170,8 @@ impl Connection<Server> {
     /// # Errors
     ///
     /// [`LocalError::NotOffered`] if the request did not offer this protocol. [`LocalError::State`] if its body has not
-    /// been read to the end, or a response has begun. Another [`LocalError`] if `headers` cannot be sent. Nothing has
-    /// been written, and the caller can still answer the request.
+    /// been read to the end, or a response has begun. Another [`LocalError`] if `headers` cannot be sent. After an
+    /// error nothing has been written, and the caller can still answer the request.
     pub fn switch(&mut self, request: &RequestHead, protocol: &str, headers: &Headers) -> Result<(), LocalError> {
         if self.state != State::Requested || self.is_receiving() {
             return Err(LocalError::State);
@@ -187,9 +188,10 @@ impl Connection<Server> {
         Ok(())
     }
 
-    /// Ends the connection because of an error. If no final response has begun, writes a response with this status and
-    /// the body `text` of this media type. Returns the length of the written body in bytes, or `None` if no response
-    /// was written. A response to HEAD has no body. A media type that cannot be the value of a field is left out.
+    /// Ends the connection because of an error. If no final response has begun, first writes a response with this
+    /// status. Its body is `text`, with `media_type` as its Content-Type. A response to HEAD has no body. A
+    /// `media_type` that cannot be sent is left out. Returns the length of the written body in bytes, or `None` if no
+    /// response was written.
     ///
     /// All received bytes are dropped, because the bytes after an error cannot be understood.
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
@@ -227,8 +229,8 @@ impl Connection<Server> {
         self.receiver.discard_all();
     }
 
-    /// Stops the connection. The next response that begins is the last, and has `connection: close`. If no exchange is
-    /// in progress, and no byte of a request has arrived, no further request is accepted.
+    /// Stops the connection gracefully. The next response that begins is the last, and has `connection: close`. If no
+    /// exchange is in progress, and no byte of a request has arrived, the connection ends at once.
     pub fn stop(&mut self) {
         self.role.stopping = true;
         self.end_exchange();
