@@ -231,10 +231,10 @@ impl<D> OptionsOf<D> {
     ///
     /// ```no_run
     /// use degu_client::{Address, blocking::Client};
-    /// use degu_tls::{Cas, ClientTls};
+    /// use degu_tls::{CaSet, ClientTls};
     ///
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let tls = ClientTls::private(Cas::from_pem_file("servers.pem")?).build()?;
+    /// let tls = ClientTls::private(CaSet::from_pem_file("servers.pem")?).build()?;
     /// let client = Client::options().tls(tls).client(Address::from_host("device.example", 443)?);
     /// let connection = client.connect()?;
     /// println!("talking to {:?}", connection.identity());

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use axum::{Extension, Router, routing};
 use degu_server::hyper::{Caller, serve};
 use degu_server::{Address, BoxError, IntoResponse, Listener, Request, Response, Server, Session, applib};
-use degu_tls::{Cas, Identity, ServerTls};
+use degu_tls::{CaSet, Identity, ServerTls};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
@@ -32,7 +32,7 @@ async fn to_axum(axum: &Router, mut request: Request<'_>) -> Result<Response, Bo
 async fn run() -> Result<(), BoxError> {
     let app = Router::new().route("/", routing::get(whoami)).route("/echo", routing::post(async |body: Bytes| body));
     let identity = Identity::from_pem_files("device.pem", "device.key")?;
-    let tls = ServerTls::builder(identity).require_clients(Cas::from_pem_file("peers.pem")?).build()?;
+    let tls = ServerTls::builder(identity).require_clients(CaSet::from_pem_file("peers.pem")?).build()?;
     let local = serve(listen(1, "unix:@whoami")?, Server::options(), app.clone(), stop());
     let remote = serve(listen(2, "[::]:4433")?, Server::options().tls(tls), app.clone(), stop());
     let ours = async |session: &mut Session, _: Request<'_>| format!("request {}\n", session.requests());

@@ -20,7 +20,7 @@
 //! vouch is refused, with a sentence that says why.
 use degu_client::blocking::Client;
 use degu_server::{Address, BoxError, Request, Server, Session};
-use degu_tls::{Cas, ClientTls, Identity, PeerIdentity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Identity, PeerIdentity, ServerTls};
 
 fn name(peer: Option<&PeerIdentity>) -> String {
     let Some(peer) = peer else { return "a peer without a certificate".to_owned() };
@@ -39,7 +39,7 @@ fn run() -> Result<(), BoxError> {
     };
     let address: Address = address.parse()?;
     let identity = Identity::from_pem_files("device.pem", "device.key")?;
-    let peers = Cas::from_pem_file("peers.pem")?.with_crl_file("peers.crl")?;
+    let peers = CaSet::from_pem_file("peers.pem")?.with_crl_file("peers.crl")?;
     if role == "serve" {
         let tls = ServerTls::builder(identity).require_clients(peers).build()?;
         let server = Server::options().tls(tls).bind(address, greet)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
@@ -164,18 +164,18 @@ impl TempPki {
     }
 
     /// Returns the CA for servers, with its revocation list.
-    pub fn servers(&self) -> Cas {
-        self.cas("server-ca")
+    pub fn servers(&self) -> CaSet {
+        self.ca_set("server-ca")
     }
 
     /// Returns the CA for clients, with its revocation list.
-    pub fn clients(&self) -> Cas {
-        self.cas("client-ca")
+    pub fn clients(&self) -> CaSet {
+        self.ca_set("client-ca")
     }
 
     /// Returns the CA that no policy trusts.
-    pub fn others(&self) -> Cas {
-        self.cas("other-ca")
+    pub fn others(&self) -> CaSet {
+        self.ca_set("other-ca")
     }
 
     /// Returns the policy of a server with a valid certificate, which requires valid certificates of clients.
@@ -223,9 +223,9 @@ impl TempPki {
         sure("file", fs::write(self.file(stem, kind), pem));
     }
 
-    fn cas(&self, name: &str) -> Cas {
-        let cas = Cas::from_pem_file(self.file(name, "pem"));
-        sure("CA", cas.and_then(|cas| cas.with_crl_file(self.file(name, "crl"))))
+    fn ca_set(&self, name: &str) -> CaSet {
+        let ca_set = CaSet::from_pem_file(self.file(name, "pem"));
+        sure("CA", ca_set.and_then(|ca_set| ca_set.with_crl_file(self.file(name, "crl"))))
     }
 
     fn make_ca(&self, name: &str) -> Issuer<'static, KeyPair> {

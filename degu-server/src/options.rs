@@ -470,7 +470,7 @@ impl Options {
     ///
     /// ```no_run
     /// use degu_server::{Address, Request, Server, Session};
-    /// use degu_tls::{Cas, Identity, PeerIdentity, ServerTls};
+    /// use degu_tls::{CaSet, Identity, PeerIdentity, ServerTls};
     ///
     /// async fn app(session: &mut Session, _: Request<'_>) -> String {
     ///     format!("your certificate leads to the CA {:?}\n", session.identity().and_then(PeerIdentity::ca))
@@ -478,7 +478,7 @@ impl Options {
     ///
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let identity = Identity::from_pem_files("server.pem", "server.key")?;
-    /// let tls = ServerTls::builder(identity).require_clients(Cas::from_pem_file("clients.pem")?).build()?;
+    /// let tls = ServerTls::builder(identity).require_clients(CaSet::from_pem_file("clients.pem")?).build()?;
     /// Server::options().tls(tls).bind(Address::IPV6_LOOPBACK.with_port(4433), app)?.serve_forever()?;
     /// # Ok(())
     /// # }

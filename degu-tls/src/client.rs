@@ -11,7 +11,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{IpAddr, ServerName};
 
-use crate::cas::Cas;
+use crate::ca_set::CaSet;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
@@ -27,8 +27,8 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// | | trusted | name | dates | revocation |
 /// | --- | --- | --- | --- | --- |
 /// | [`system`] | certificates of the operating system's CAs | checked | checked | as the system does |
-/// | [`private`](Self::private) | certificates of the given [`Cas`] | checked | checked | by the lists of the CAs |
-/// | [`private`](Self::private)`.without_name_check()` | certificates of the given [`Cas`] | not checked | checked | by the lists of the CAs |
+/// | [`private`](Self::private) | certificates of the given CAs ([`CaSet`]) | checked | checked | by the lists of the CAs |
+/// | [`private`](Self::private)`.without_name_check()` | certificates of the given CAs ([`CaSet`]) | not checked | checked | by the lists of the CAs |
 /// | [`pinned`](Self::pinned) | the given keys | not checked | not checked | not checked |
 ///
 /// A clone is the same policy: after [`reload`](Self::reload) or [`replace`](Self::replace), all clones use the new one
@@ -43,9 +43,9 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// ```
 ///
 /// ```
-/// # use degu_tls::{Cas, ClientTls, Error, Identity};
-/// # fn f(cas: Cas, identity: Identity) -> Result<ClientTls, Error> {
-/// ClientTls::private(cas).without_name_check().identity(identity).build()
+/// # use degu_tls::{CaSet, ClientTls, Error, Identity};
+/// # fn f(ca_set: CaSet, identity: Identity) -> Result<ClientTls, Error> {
+/// ClientTls::private(ca_set).without_name_check().identity(identity).build()
 /// # }
 /// ```
 ///
@@ -65,9 +65,9 @@ struct Recipe {
 enum Servers {
     #[cfg(feature = "system")]
     System,
-    Private(Cas),
+    Private(CaSet),
     /// Private CAs, without a check of the server's name.
-    Unnamed(Cas),
+    Unnamed(CaSet),
     Pinned(Vec<SpkiPin>),
 }
 
@@ -113,8 +113,8 @@ impl ClientTls {
     }
 
     /// Trusts only servers for which one of these CAs vouches.
-    pub fn private(cas: Cas) -> ClientTlsBuilder<Private> {
-        ClientTlsBuilder::new(Servers::Private(cas))
+    pub fn private(ca_set: CaSet) -> ClientTlsBuilder<Private> {
+        ClientTlsBuilder::new(Servers::Private(ca_set))
     }
 
     /// Trusts servers that hold one of these keys. The issuer, the names and the dates of the certificate do not
@@ -214,8 +214,8 @@ impl ClientTlsBuilder<Private> {
     /// Switches the check of the server's name off: the client accepts any server certificate for which one of the CAs
     /// vouches. The client sends no name to the server.
     pub fn without_name_check(mut self) -> Self {
-        if let Servers::Private(cas) = self.recipe.trust {
-            self.recipe.trust = Servers::Unnamed(cas);
+        if let Servers::Private(ca_set) = self.recipe.trust {
+            self.recipe.trust = Servers::Unnamed(ca_set);
         }
         self
     }
@@ -271,8 +271,8 @@ impl policy::Recipe for Recipe {
 
     fn read_again(&self) -> Result<Self, Error> {
         let trust = match &self.trust {
-            Servers::Private(cas) => Servers::Private(cas.read_again()?),
-            Servers::Unnamed(cas) => Servers::Unnamed(cas.read_again()?),
+            Servers::Private(ca_set) => Servers::Private(ca_set.read_again()?),
+            Servers::Unnamed(ca_set) => Servers::Unnamed(ca_set.read_again()?),
             Servers::Pinned(_) if self.identity.is_none() => {
                 return Err(Error::caller(Kind::Reload, "cannot reload: pins are given in memory, not as files"));
             }
@@ -293,8 +293,8 @@ impl policy::Recipe for Recipe {
                         .with_source(error)
                 })?)
             }
-            Servers::Private(cas) | Servers::Unnamed(cas) => {
-                let store = Store::new(cas, build)?;
+            Servers::Private(ca_set) | Servers::Unnamed(ca_set) => {
+                let store = Store::new(ca_set, build)?;
                 Trust::Private { store, check_name: self.trust.checks_name() }
             }
             Servers::Pinned(pins) if pins.is_empty() => {

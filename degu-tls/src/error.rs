@@ -13,10 +13,10 @@ use rustls::AlertDescription;
 /// both can be written to a log or a terminal.
 ///
 /// ```
-/// use degu_tls::{Cas, Error};
+/// use degu_tls::{CaSet, Error};
 /// use degu_tls::error::{Blame, Kind};
 ///
-/// let error: Error = Cas::from_pem_file("no/such/clients.pem").unwrap_err();
+/// let error: Error = CaSet::from_pem_file("no/such/clients.pem").unwrap_err();
 /// assert_eq!((error.kind(), error.blame()), (Kind::Read, Blame::System));
 /// assert!(error.to_string().starts_with("no/such/clients.pem cannot be read: "));
 /// ```
@@ -168,7 +168,7 @@ kinds! {
     /// There is no CA that could vouch for the peer, or no pin.
     NoTrust "give at least one CA or pin",
     /// Different CAs from different files have the same name.
-    Label "give each CA a label, with `Cas::labelled` or `Cas::labelled_by_file`",
+    Label "give each CA a label, with `CaSet::labelled` or `CaSet::labelled_by_file`",
     /// A CA has no revocation list, although other CAs have one.
     CrlMissing "give a revocation list of every CA, or of no CA",
     /// A revocation list cannot be used: it is malformed, a delta or indirect, or its signature does not verify.
@@ -192,7 +192,7 @@ kinds! {
     /// The certificate is not for the expected name.
     Name "connect by a name that the certificate has as subjectAltName, or set `server_name`",
     /// The name must be checked, and the address has none.
-    NameMissing "set `server_name`, or build the policy with `ClientTls::private(cas).without_name_check()`",
+    NameMissing "set `server_name`, or build the policy with `ClientTls::private(ca_set).without_name_check()`",
     /// The server's key is none of the pinned ones.
     Pin "if the server's key was changed on purpose, add its pin",
     /// The peer sent no certificate.

@@ -2,18 +2,18 @@
 //! and which alert a refused peer gets.
 //!
 //! A policy is a [`ServerTls`] or a [`ClientTls`]. It is built from an [`Identity`], which is a certificate with its
-//! key, and from [`Cas`], the CAs that vouch for peers. If a peer showed a certificate, its connection has a
+//! key, and from [`CaSet`], the CAs that vouch for peers. If a peer showed a certificate, its connection has a
 //! [`PeerIdentity`]. The clients of a server that calls `allow_unauthenticated_clients` show none. If a connection or a
 //! policy cannot be made, the [`Error`] names the file or the certificate and says what to do. degu-server and
 //! degu-client add sockets and HTTP; they use the module [`drive`].
 //!
 //! ```
-//! use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+//! use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 //!
 //! /// Returns the policies of two devices that know only each other's CA.
 //! fn policies() -> Result<(ServerTls, ClientTls), degu_tls::Error> {
 //!     let identity = Identity::from_pem_files("device.pem", "device.key")?;
-//!     let peers = Cas::from_pem_file("peers.pem")?.with_crl_file("peers.crl")?;
+//!     let peers = CaSet::from_pem_file("peers.pem")?.with_crl_file("peers.crl")?;
 //!     let server = ServerTls::builder(identity.clone()).require_clients(peers.clone()).build()?;
 //!     let client = ClientTls::private(peers).without_name_check().identity(identity).build()?;
 //!     Ok((server, client))
@@ -61,7 +61,7 @@
 extern crate self as degu_tls;
 
 mod atomic;
-mod cas;
+mod ca_set;
 mod client;
 mod der;
 pub mod drive;
@@ -82,7 +82,7 @@ pub mod handshakes {}
 #[doc = include_str!("../docs/rfc5280.md")]
 pub mod rfc5280 {}
 
-pub use cas::Cas;
+pub use ca_set::CaSet;
 pub use client::{ClientTls, ClientTlsBuilder, Pinned, Private, System};
 pub use error::Error;
 pub use identity::Identity;

@@ -16,7 +16,7 @@ use crate::der;
 /// it. [`subject`](Self::subject) and [`issuer`](Self::issuer) are for logs.
 ///
 /// A name is only as trustworthy as the CA that issued it. An app that trusts several CAs sets their
-/// [labels](crate::Cas::labelled), and checks [`ca`](Self::ca) before it compares names.
+/// [labels](crate::CaSet::labelled), and checks [`ca`](Self::ca) before it compares names.
 ///
 /// ```
 /// use degu_tls::PeerIdentity;
@@ -52,7 +52,7 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer: the label that was [set](crate::Cas::labelled), or the
+    /// Returns the label of the CA that vouched for the peer: the label that was [set](crate::CaSet::labelled), or the
     /// CA's common name. `None` if the peer was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)

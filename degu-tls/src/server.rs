@@ -9,7 +9,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, Se
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 
-use crate::cas::Cas;
+use crate::ca_set::CaSet;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
@@ -34,18 +34,18 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// ```
 ///
 /// ```
-/// # use degu_tls::{Cas, Error, Identity, ServerTls};
-/// # fn f(identity: Identity, cas: Cas) -> Result<ServerTls, Error> {
-/// ServerTls::builder(identity).require_clients(cas).build()
+/// # use degu_tls::{CaSet, Error, Identity, ServerTls};
+/// # fn f(identity: Identity, ca_set: CaSet) -> Result<ServerTls, Error> {
+/// ServerTls::builder(identity).require_clients(ca_set).build()
 /// # }
 /// ```
 ///
 /// The choice cannot be made twice:
 ///
 /// ```compile_fail,E0599
-/// # use degu_tls::{Cas, Error, Identity, ServerTls};
-/// # fn f(identity: Identity, cas: Cas) -> Result<ServerTls, Error> {
-/// ServerTls::builder(identity).require_clients(cas).allow_unauthenticated_clients().build()
+/// # use degu_tls::{CaSet, Error, Identity, ServerTls};
+/// # fn f(identity: Identity, ca_set: CaSet) -> Result<ServerTls, Error> {
+/// ServerTls::builder(identity).require_clients(ca_set).allow_unauthenticated_clients().build()
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct ServerTls(Arc<Live<Recipe>>);
 #[derive(Clone, Debug)]
 struct Recipe {
     identity: Identity,
-    clients: Option<Cas>,
+    clients: Option<CaSet>,
     options: Options,
 }
 
@@ -83,7 +83,7 @@ impl ServerTls {
         }
     }
 
-    /// Returns whether every client must have a certificate for which one of the [`Cas`] vouches. This never changes
+    /// Returns whether every client must have a certificate for which a CA of the [`CaSet`] vouches. This never changes
     /// for a policy.
     pub fn requires_clients(&self) -> bool {
         self.0.get().verifier.is_some()
@@ -153,8 +153,8 @@ impl ServerTls {
 impl ServerTlsBuilder<Undecided> {
     /// Requires that every client shows a certificate for which one of these CAs vouches, and proves that it holds the
     /// key. The name in the certificate is not compared with anything: see [`PeerIdentity`](crate::PeerIdentity).
-    pub fn require_clients(mut self, cas: Cas) -> ServerTlsBuilder<Decided> {
-        self.recipe.clients = Some(cas);
+    pub fn require_clients(mut self, ca_set: CaSet) -> ServerTlsBuilder<Decided> {
+        self.recipe.clients = Some(ca_set);
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
 
@@ -211,7 +211,7 @@ impl policy::Recipe for Recipe {
     fn read_again(&self) -> Result<Self, Error> {
         Ok(Self {
             identity: self.identity.read_again()?,
-            clients: self.clients.as_ref().map(Cas::read_again).transpose()?,
+            clients: self.clients.as_ref().map(CaSet::read_again).transpose()?,
             options: self.options.clone(),
         })
     }
@@ -220,8 +220,8 @@ impl policy::Recipe for Recipe {
         let options = &self.options;
         let key = self.identity.certified(Side::Server, build)?;
         let verifier = match &self.clients {
-            Some(cas) => {
-                let trust = Trust::Private { store: Store::new(cas, build)?, check_name: false };
+            Some(ca_set) => {
+                let trust = Trust::Private { store: Store::new(ca_set, build)?, check_name: false };
                 Some(Arc::new(Verifier::new(trust, Side::Client, build.crypto.clone())))
             }
             None => None,

@@ -28,11 +28,11 @@ fn both_sides_know_each_other() {
         });
         let host = servers.leaf("host", &|_| {});
         let server_tls = ServerTls::builder(host.identity())
-            .require_clients(operators.cas("operators"))
+            .require_clients(operators.ca_set("operators"))
             .clock(Clock::now())
             .build_with(version.provider())
             .unwrap();
-        let client_tls = ClientTls::private(servers.cas("servers"))
+        let client_tls = ClientTls::private(servers.ca_set("servers"))
             .identity(alice.identity())
             .clock(Clock::now())
             .build_with(version.provider())
@@ -72,8 +72,9 @@ fn a_peer_as_an_operator_reads_it() {
         ];
     });
     let host = root.leaf("host", &|_| {});
-    let tls = ServerTls::builder(host.identity()).require_clients(root.cas("x")).clock(Clock::now()).build().unwrap();
-    let caller = ClientTls::private(root.cas("x")).identity(device.identity()).clock(Clock::now()).build().unwrap();
+    let tls =
+        ServerTls::builder(host.identity()).require_clients(root.ca_set("x")).clock(Clock::now()).build().unwrap();
+    let caller = ClientTls::private(root.ca_set("x")).identity(device.identity()).clock(Clock::now()).build().unwrap();
     let (_, at_server) = join(client(&caller, Some("host.example")), server(&tls));
     let peer = at_server.peer().0.unwrap();
     assert_eq!(peer.subject(), r"O=a\0Ab,CN=device");
@@ -97,16 +98,16 @@ fn sha256sum(data: &[u8]) -> String {
 #[test]
 fn the_label_is_of_the_ca_that_vouched() {
     let roots: Vec<_> = (0..4).map(|n| Cert::root(&format!("Root {n}"))).collect();
-    let mut cas = degu_tls::Cas::new();
+    let mut ca_set = degu_tls::CaSet::new();
     for (n, root) in roots.iter().enumerate() {
-        cas = cas.add(&format!("label{n}"), root.der.clone());
+        ca_set = ca_set.add(&format!("label{n}"), root.der.clone());
     }
     let host = roots[0].leaf("host", &|_| {});
-    let server_tls = ServerTls::builder(host.identity()).require_clients(cas).clock(Clock::now()).build().unwrap();
+    let server_tls = ServerTls::builder(host.identity()).require_clients(ca_set).clock(Clock::now()).build().unwrap();
     for (n, root) in roots.iter().enumerate() {
         let caller = root.leaf("caller", &|_| {});
         let client_tls =
-            ClientTls::private(roots[0].cas("x")).identity(caller.identity()).clock(Clock::now()).build().unwrap();
+            ClientTls::private(roots[0].ca_set("x")).identity(caller.identity()).clock(Clock::now()).build().unwrap();
         let (_, at_server) = join(client(&client_tls, Some("host.example")), server(&server_tls));
         let peer = at_server.peer().0.unwrap();
         assert_eq!(peer.ca(), Some(&*format!("label{n}")));
@@ -137,11 +138,11 @@ fn one_byte_at_a_time() {
     let host = root.leaf("host", &|_| {});
     for version in Version::BOTH {
         let tls = ServerTls::builder(host.identity())
-            .require_clients(root.cas("root"))
+            .require_clients(root.ca_set("root"))
             .clock(Clock::now())
             .build_with(version.provider())
             .unwrap();
-        let client_tls = ClientTls::private(root.cas("root"))
+        let client_tls = ClientTls::private(root.ca_set("root"))
             .identity(host.identity())
             .clock(Clock::now())
             .build_with(version.provider())
@@ -170,9 +171,9 @@ impl ResolvesClientCert for Curious {
 fn a_server_tells_which_cas_it_trusts() {
     let root = Cert::root("Root");
     let host = root.leaf("host", &|_| {});
-    let cas = root.cas("one").add("two", Cert::root("Second").der);
-    let tls = ServerTls::builder(host.identity()).require_clients(cas).clock(Clock::now()).build().unwrap();
-    let client_tls = ClientTls::private(root.cas("root")).clock(Clock::now()).build().unwrap();
+    let ca_set = root.ca_set("one").add("two", Cert::root("Second").der);
+    let tls = ServerTls::builder(host.identity()).require_clients(ca_set).clock(Clock::now()).build().unwrap();
+    let client_tls = ClientTls::private(root.ca_set("root")).clock(Clock::now()).build().unwrap();
     let connect = client_tls.connect(Some("host.example"), "x").unwrap();
     let curious = Arc::new(Curious::default());
     let mut config = (*connect.config).clone();

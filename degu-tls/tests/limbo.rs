@@ -11,7 +11,7 @@ use crate::kit::{Cert, Clock, Key, Version};
 use crate::table::raw;
 use degu_tls::rustls::pki_types::pem::PemObject;
 use degu_tls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use degu_tls::{Cas, ClientTls, ServerTls};
+use degu_tls::{CaSet, ClientTls, ServerTls};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -56,11 +56,11 @@ impl Case {
     /// Our judgement: the chain is accepted if only the proof of the key, which nobody has, is missing.
     fn ours(&self) -> Result<(), String> {
         let clock = Clock::new(self.time);
-        let cas = self.roots.iter().fold(Cas::new(), |cas, root| cas.add("root", root.clone()));
-        let cas = self.crls.iter().fold(cas, |cas, crl| cas.with_crl(crl.clone()));
+        let ca_set = self.roots.iter().fold(CaSet::new(), |ca_set, root| ca_set.add("root", root.clone()));
+        let ca_set = self.crls.iter().fold(ca_set, |ca_set, crl| ca_set.with_crl(crl.clone()));
         let (version, key) = (Version::Tls13, Key::new());
         let ours = if self.server {
-            let builder = ClientTls::private(cas);
+            let builder = ClientTls::private(ca_set);
             let builder = if self.name.is_some() { builder } else { builder.without_name_check() };
             let tls = builder.clock(clock).build().map_err(|error| error.to_string())?;
             // A name that cannot be asked for cannot be connected to.
@@ -70,7 +70,7 @@ impl Case {
         } else {
             let host = Cert::root("Host CA").leaf("host", &|_| {}).identity().allow_invalid_time();
             let tls = ServerTls::builder(host)
-                .require_clients(cas)
+                .require_clients(ca_set)
                 .clock(clock)
                 .build()
                 .map_err(|error| error.to_string())?;

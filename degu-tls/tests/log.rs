@@ -22,8 +22,8 @@ fn logged(run: impl FnOnce()) -> String {
 fn a_revocation_list_that_has_expired_is_told_of() {
     let root = Cert::root("Root");
     let build = |until| {
-        let cas = root.cas("root").with_crl(root.crl(&[], until));
-        logged(|| drop(ClientTls::private(cas).clock(Clock::now()).build().unwrap()))
+        let ca_set = root.ca_set("root").with_crl(root.crl(&[], until));
+        logged(|| drop(ClientTls::private(ca_set).clock(Clock::now()).build().unwrap()))
     };
     assert_eq!(build(NOW + 1), "");
     for (until, date) in [(NOW, "2026-11-22 12:00:00 UTC"), (NOW - DAY, "2026-11-21 12:00:00 UTC")] {

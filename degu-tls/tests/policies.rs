@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::kit::pipe::{client, join, server};
 use crate::kit::{Cert, Clock, DAY, Key, NOW, Version, at, crl_point, pem};
 use degu_tls::error::{Blame, Kind};
-use degu_tls::{Cas, ClientTls, Error, Identity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Error, Identity, ServerTls};
 use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa};
 use tempfile::TempDir;
 
@@ -46,8 +46,8 @@ fn serve(identity: Identity) -> Result<ServerTls, Error> {
     ServerTls::builder(identity).allow_unauthenticated_clients().clock(Clock::now()).build()
 }
 
-fn call(cas: Cas) -> Result<ClientTls, Error> {
-    ClientTls::private(cas).clock(Clock::now()).build()
+fn call(ca_set: CaSet) -> Result<ClientTls, Error> {
+    ClientTls::private(ca_set).clock(Clock::now()).build()
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_identity_out_of_date_or_for_something_else() {
             said(Kind::Purpose, "the certificate of cert.pem (CN=host) is not for a server (extended key usage)")
         );
         assert!(serve(only(Usage::ServerAuth)).is_ok());
-        let calls = |usage| ClientTls::private(root.cas("root")).identity(only(usage)).clock(Clock::now()).build();
+        let calls = |usage| ClientTls::private(root.ca_set("root")).identity(only(usage)).clock(Clock::now()).build();
         assert_eq!(
             folder.said(calls(Usage::ServerAuth)),
             said(Kind::Purpose, "the certificate of cert.pem (CN=host) is not for a client (extended key usage)")
@@ -153,11 +153,12 @@ fn an_identity_out_of_date_or_for_something_else() {
 }
 
 #[test]
-fn cas() {
+fn ca_set() {
     let folder = Folder::new();
     let root = Cert::root("Root");
-    assert_eq!(folder.said(call(Cas::new())), said(Kind::NoTrust, "no CA was given"));
-    let file = |name: &str, cert: &Cert| Cas::from_pem_file(folder.write(name, pem("CERTIFICATE", &cert.der))).unwrap();
+    assert_eq!(folder.said(call(CaSet::new())), said(Kind::NoTrust, "no CA was given"));
+    let file =
+        |name: &str, cert: &Cert| CaSet::from_pem_file(folder.write(name, pem("CERTIFICATE", &cert.der))).unwrap();
     assert!(call(file("good.pem", &root)).is_ok());
 
     let expired = file("old.pem", &Cert::root_with("Old", Key::new(), &|params| params.not_after = at(NOW - DAY)));
@@ -196,7 +197,7 @@ fn cas() {
         said(Kind::WeakKey, "the CA of weak.pem (CN=Weak) has an RSA key of 1024 bits")
     );
     assert_eq!(
-        folder.said(call(Cas::new().add("x", vec![1, 2, 3]))),
+        folder.said(call(CaSet::new().add("x", vec![1, 2, 3]))),
         said(Kind::Malformed, "a certificate of the CA bundle in memory is malformed (TrailingData(SignedData))")
     );
     let backwards = Cert::root_with("Backwards", Key::new(), &|params| {
@@ -215,8 +216,8 @@ fn a_bundle_survives_its_worst_member() {
     let weak = Cert::root_with("Weak", Key::rsa(1024), &|_| {});
     let leaf = root.leaf("leaf", &|_| {});
     let all = [&old, &early, &weak, &leaf, &root].map(|cert| pem("CERTIFICATE", &cert.der)).concat();
-    let cas = Cas::from_pem_file(folder.write("roll.pem", all)).unwrap().labelled("roll");
-    let tls = call(cas.clone()).unwrap();
+    let ca_set = CaSet::from_pem_file(folder.write("roll.pem", all)).unwrap().labelled("roll");
+    let tls = call(ca_set.clone()).unwrap();
     let texts = tls.warnings().into_iter().map(|warning| folder.said::<()>(Err(warning))).collect::<Vec<_>>();
     assert_eq!(
         texts,
@@ -239,9 +240,9 @@ fn a_bundle_survives_its_worst_member() {
         )
     );
     // Garbage is no CA of yesterday.
-    assert_eq!(folder.said(call(cas.clone().add("x", vec![1, 2, 3]))).0, Kind::Malformed);
+    assert_eq!(folder.said(call(ca_set.clone().add("x", vec![1, 2, 3]))).0, Kind::Malformed);
     // A CA that was left out needs no revocation list.
-    assert!(call(cas.with_crl(root.crl(&[], NOW + DAY))).is_ok());
+    assert!(call(ca_set.with_crl(root.crl(&[], NOW + DAY))).is_ok());
 }
 
 #[test]
@@ -272,8 +273,8 @@ fn what_openssl_makes_and_the_provider_does_not_know() {
         let own = ServerTls::builder(own).allow_unauthenticated_clients().clock(clock()).build_with(ring());
         let wanted = format!("the private key of file.pem is {kind}, which the cryptography provider does not know");
         assert_eq!(folder.said(own), said(Kind::Key, &wanted));
-        let cas = ClientTls::private(Cas::from_pem_file(&file).unwrap()).clock(clock()).build_with(ring());
-        let (found, text) = folder.said(cas);
+        let ca_set = ClientTls::private(CaSet::from_pem_file(&file).unwrap()).clock(clock()).build_with(ring());
+        let (found, text) = folder.said(ca_set);
         assert_eq!(found, Kind::Algorithm);
         assert!(
             text.ends_with(&format!(") has a key ({kind}) that the cryptography provider does not know")),
@@ -290,15 +291,15 @@ fn what_openssl_makes_and_the_provider_does_not_know() {
         folder.said(Identity::from_pem_files(&old, key)),
         said(Kind::Malformed, &format!("certificate 1 of v1.pem {wanted}"))
     );
-    let cas = ClientTls::private(Cas::from_pem_file(&old).unwrap()).clock(clock()).build();
-    assert_eq!(folder.said(cas), said(Kind::Malformed, &format!("a certificate of v1.pem {wanted}")));
+    let ca_set = ClientTls::private(CaSet::from_pem_file(&old).unwrap()).clock(clock()).build();
+    assert_eq!(folder.said(ca_set), said(Kind::Malformed, &format!("a certificate of v1.pem {wanted}")));
 }
 
 #[test]
 fn a_ca_that_expired_is_an_anchor_if_that_was_asked_for() {
     let root = Cert::root_with("Old", Key::new(), &|params| params.not_after = at(NOW - DAY));
     let host = root.leaf("host", &|_| {});
-    let tls = ClientTls::private(root.cas("old").allow_invalid_time()).clock(Clock::now()).build().unwrap();
+    let tls = ClientTls::private(root.ca_set("old").allow_invalid_time()).clock(Clock::now()).build().unwrap();
     let (at_client, _) = join(client(&tls, Some("host.example")), server(&serve(host.identity()).unwrap()));
     assert_eq!(at_client.peer().0.unwrap().ca(), Some("old"));
 }
@@ -306,8 +307,8 @@ fn a_ca_that_expired_is_an_anchor_if_that_was_asked_for() {
 #[test]
 fn a_folder_of_cas() {
     let folder = Folder::new();
-    assert_eq!(Cas::from_pem_dir(folder.path("none")).unwrap_err().kind(), Kind::Read);
-    let (kind, text) = folder.said(Cas::from_pem_dir(folder.path("")));
+    assert_eq!(CaSet::from_pem_dir(folder.path("none")).unwrap_err().kind(), Kind::Read);
+    let (kind, text) = folder.said(CaSet::from_pem_dir(folder.path("")));
     assert_eq!(kind, Kind::NoTrust);
     assert!(text.ends_with("has no file *.pem or *.crt"), "{text}");
     let cert = |name: &str| pem("CERTIFICATE", &Cert::root(name).der);
@@ -317,27 +318,28 @@ fn a_folder_of_cas() {
     folder.write("c.crl", "");
     folder.write("README", "");
     fs::create_dir(folder.path("d.pem")).unwrap();
-    let cas = Cas::from_pem_dir(folder.path("")).unwrap();
-    assert_eq!(cas.labels().collect::<Vec<_>>(), ["A", "B1", "B2"]);
-    assert_eq!(cas.labelled_by_file().labels().collect::<Vec<_>>(), ["a", "b", "b"]);
+    let ca_set = CaSet::from_pem_dir(folder.path("")).unwrap();
+    assert_eq!(ca_set.labels().collect::<Vec<_>>(), ["A", "B1", "B2"]);
+    assert_eq!(ca_set.labelled_by_file().labels().collect::<Vec<_>>(), ["a", "b", "b"]);
     folder.write("e.pem", "");
     assert_eq!(
-        folder.said(Cas::from_pem_dir(folder.path(""))),
+        folder.said(CaSet::from_pem_dir(folder.path(""))),
         said(Kind::Pem, "e.pem has no certificate: it is empty")
     );
-    let more = Cas::new().add_pem("x", cert("X")).unwrap().with_pem_file(folder.path("b.pem")).unwrap();
+    let more = CaSet::new().add_pem("x", cert("X")).unwrap().with_pem_file(folder.path("b.pem")).unwrap();
     assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "B1", "B2"]);
     let more = more.labelled_by_file().with_pem_file(folder.path("a.crt")).unwrap().labelled("mine");
     assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "b", "b", "mine"]);
-    let all = Cas::new().add_pem("x", cert("X") + &cert("Y")).unwrap().labelled_by_file();
+    let all = CaSet::new().add_pem("x", cert("X") + &cert("Y")).unwrap().labelled_by_file();
     assert_eq!(all.labels().collect::<Vec<_>>(), ["x", "x"]);
     assert_eq!(all.labelled("y").labels().collect::<Vec<_>>(), ["y", "y"]);
 
     // A message names a few of many.
     let host = Cert::root("Other").leaf("host", &|_| {});
     let heard = |count: usize| {
-        let cas = (0..count).fold(Cas::new(), |cas, n| cas.add(&format!("l{n}"), Cert::root(&format!("R{n}")).der));
-        let ends = join(client(&call(cas).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
+        let ca_set =
+            (0..count).fold(CaSet::new(), |ca_set, n| ca_set.add(&format!("l{n}"), Cert::root(&format!("R{n}")).der));
+        let ends = join(client(&call(ca_set).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
         ends.0.error().to_string()
     };
     assert!(heard(4).contains("not among the CAs of l0, l1, l2, l3, and the server sent no"), "{}", heard(4));
@@ -346,7 +348,7 @@ fn a_folder_of_cas() {
         "{}",
         heard(6)
     );
-    assert_eq!(Cas::new().add_pem("x", "").unwrap_err().kind(), Kind::Pem);
+    assert_eq!(CaSet::new().add_pem("x", "").unwrap_err().kind(), Kind::Pem);
 }
 
 #[test]
@@ -356,56 +358,56 @@ fn cas_of_one_name_from_two_files_warn_until_labelled() {
     let mine = root();
     let file = |name: &str, text: String| folder.write(name, text);
     let (ours, theirs) = (file("ours.pem", mine.clone()), file("theirs.pem", root()));
-    let warnings = |cas: Cas| {
-        let tls = call(cas).unwrap();
+    let warnings = |ca_set: CaSet| {
+        let tls = call(ca_set).unwrap();
         tls.warnings().into_iter().map(|warning| folder.said::<()>(Err(warning))).collect::<Vec<_>>()
     };
-    let both = |label: fn(Cas) -> Cas| label(Cas::from_pem_file(&ours).unwrap()).with_pem_file(&theirs).unwrap();
-    assert_eq!(both(|cas| cas).labels().collect::<Vec<_>>(), ["Operators", "Operators"]);
+    let both = |label: fn(CaSet) -> CaSet| label(CaSet::from_pem_file(&ours).unwrap()).with_pem_file(&theirs).unwrap();
+    assert_eq!(both(|ca_set| ca_set).labels().collect::<Vec<_>>(), ["Operators", "Operators"]);
     let text = "ours.pem and theirs.pem have different CAs with the same name (Operators)";
-    assert_eq!(warnings(both(|cas| cas)), [said(Kind::Label, text)]);
-    assert_eq!(warnings(both(|cas| cas.labelled("operators"))), []);
-    assert_eq!(warnings(both(|cas| cas).labelled_by_file()), []);
+    assert_eq!(warnings(both(|ca_set| ca_set)), [said(Kind::Label, text)]);
+    assert_eq!(warnings(both(|ca_set| ca_set.labelled("operators"))), []);
+    assert_eq!(warnings(both(|ca_set| ca_set).labelled_by_file()), []);
     // The old and the new key of one CA, and one certificate twice.
-    assert_eq!(warnings(Cas::from_pem_file(file("rolled.pem", mine.clone() + &root())).unwrap()), []);
+    assert_eq!(warnings(CaSet::from_pem_file(file("rolled.pem", mine.clone() + &root())).unwrap()), []);
     let copy = file("copy.pem", mine);
-    assert_eq!(warnings(Cas::from_pem_file(&ours).unwrap().with_pem_file(copy).unwrap()), []);
+    assert_eq!(warnings(CaSet::from_pem_file(&ours).unwrap().with_pem_file(copy).unwrap()), []);
 }
 
 #[test]
 fn revocation_lists() {
     let folder = Folder::new();
     let (one, two) = (Cert::root("One"), Cert::root("Two"));
-    let cas = || {
-        Cas::from_pem_file(folder.write("one.pem", pem("CERTIFICATE", &one.der)))
-            .and_then(|cas| cas.with_pem_file(folder.write("two.pem", pem("CERTIFICATE", &two.der))))
+    let ca_set = || {
+        CaSet::from_pem_file(folder.write("one.pem", pem("CERTIFICATE", &one.der)))
+            .and_then(|ca_set| ca_set.with_pem_file(folder.write("two.pem", pem("CERTIFICATE", &two.der))))
             .unwrap()
     };
     let of_one = folder.write("one.crl", one.crl(&[], NOW + DAY));
     let of_two = folder.write("two.crl", pem("X509 CRL", &two.crl(&[], NOW + DAY)));
-    assert!(call(cas()).is_ok());
+    assert!(call(ca_set()).is_ok());
     assert_eq!(
-        folder.said(call(cas().with_crl_file(&of_one).unwrap())),
+        folder.said(call(ca_set().with_crl_file(&of_one).unwrap())),
         said(Kind::CrlMissing, "two.pem (CN=Two) has no revocation list, although other CAs have one")
     );
-    assert!(call(cas().with_crl_file(&of_one).unwrap().with_crl_file(&of_two).unwrap()).is_ok());
+    assert!(call(ca_set().with_crl_file(&of_one).unwrap().with_crl_file(&of_two).unwrap()).is_ok());
     // An expired list does not keep a device from booting.
     let old = folder.write("old.crl", two.crl(&[], NOW - DAY));
-    assert!(call(cas().with_crl_file(&of_one).unwrap().with_crl_file(old).unwrap()).is_ok());
+    assert!(call(ca_set().with_crl_file(&of_one).unwrap().with_crl_file(old).unwrap()).is_ok());
 
-    assert_eq!(cas().with_crl_file(folder.path("no.crl")).unwrap_err().kind(), Kind::Read);
+    assert_eq!(ca_set().with_crl_file(folder.path("no.crl")).unwrap_err().kind(), Kind::Read);
     let wrong = folder.write("wrong.crl", pem("CERTIFICATE", &one.der));
     assert_eq!(
-        folder.said(cas().with_crl_file(wrong)),
+        folder.said(ca_set().with_crl_file(wrong)),
         said(Kind::Pem, "wrong.crl has no revocation list, but a certificate")
     );
     let broken = folder.write("broken.crl", pem("X509 CRL", b"\x30\x01\x02"));
-    let (kind, text) = folder.said(call(cas().with_crl_file(broken).unwrap()));
+    let (kind, text) = folder.said(call(ca_set().with_crl_file(broken).unwrap()));
     assert_eq!(kind, Kind::Crl);
     assert!(text.starts_with("the revocation list in broken.crl cannot be used ("), "{text}");
 
     let twin = Cert::root("One");
-    let twins = Cas::new().add("a", one.der.clone()).add("b", twin.der.clone());
+    let twins = CaSet::new().add("a", one.der.clone()).add("b", twin.der.clone());
     assert!(call(twins.clone()).is_ok());
     assert_eq!(
         folder.said(call(twins.with_crl(one.crl(&[], NOW + DAY)).with_crl(twin.crl(&[], NOW + DAY)))),
@@ -415,7 +417,7 @@ fn revocation_lists() {
         )
     );
     // The same certificate twice is no such twin.
-    let same = Cas::new().add("a", one.der.clone()).add("b", one.der.clone());
+    let same = CaSet::new().add("a", one.der.clone()).add("b", one.der.clone());
     assert!(call(same.with_crl(one.crl(&[], NOW + DAY))).is_ok());
 }
 
@@ -426,9 +428,9 @@ fn the_newest_list_counts() {
     let old = root.crl_issued(&[], NOW - 20 * DAY, NOW + 20 * DAY);
     let new = root.crl_issued(&[&host], NOW - 10 * DAY, NOW + DAY);
     for lists in [[old.clone(), new.clone()], [new, old]] {
-        let cas = lists.into_iter().fold(root.cas("root"), |cas, list| cas.with_crl(list));
+        let ca_set = lists.into_iter().fold(root.ca_set("root"), |ca_set, list| ca_set.with_crl(list));
         let (at_client, _) =
-            join(client(&call(cas).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
+            join(client(&call(ca_set).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
         assert_eq!(at_client.error().kind(), Kind::Revoked);
     }
 }
@@ -441,7 +443,7 @@ fn lists_of_one_ca_for_different_certificates_all_count() {
     let meet = |revoked: &[&Cert]| {
         let newer = root.crl_for(Some(a), &[], NOW - DAY, NOW + DAY);
         let older = root.crl_for(Some(b), revoked, NOW - 2 * DAY, NOW + DAY);
-        let tls = call(root.cas("root").with_crl(newer).with_crl(older)).unwrap();
+        let tls = call(root.ca_set("root").with_crl(newer).with_crl(older)).unwrap();
         join(client(&tls, Some("host.example")), server(&serve(host.identity()).unwrap())).0
     };
     assert_eq!(meet(&[]).peer().0.unwrap().leaf(), &host.der);
@@ -452,10 +454,10 @@ fn lists_of_one_ca_for_different_certificates_all_count() {
 fn a_clock_that_is_broken() {
     let root = Cert::root("Root");
     let clock = Clock::new(u64::MAX);
-    let error = ClientTls::private(root.cas("root")).clock(clock.clone()).build().unwrap_err();
+    let error = ClientTls::private(root.ca_set("root")).clock(clock.clone()).build().unwrap_err();
     assert_eq!((error.kind(), error.blame()), (Kind::System, Blame::System));
     clock.set(NOW);
-    let tls = ClientTls::private(root.cas("root")).clock(clock.clone()).build().unwrap();
+    let tls = ClientTls::private(root.ca_set("root")).clock(clock.clone()).build().unwrap();
     clock.set(u64::MAX);
     let host = serve(root.leaf("host", &|_| {}).identity()).unwrap();
     assert_eq!(join(client(&tls, Some("host.example")), server(&host)).0.error().kind(), Kind::System);
@@ -466,7 +468,7 @@ fn a_provider_that_lacks_the_only_version() {
     let root = Cert::root("Root");
     let old = Version::Tls12.provider();
     assert_eq!(
-        ClientTls::private(root.cas("root")).tls13_only().build_with(old.clone()).unwrap_err().kind(),
+        ClientTls::private(root.ca_set("root")).tls13_only().build_with(old.clone()).unwrap_err().kind(),
         Kind::Provider
     );
     let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).tls13_only().clock(Clock::now());
@@ -476,13 +478,13 @@ fn a_provider_that_lacks_the_only_version() {
 #[test]
 fn names() {
     let root = Cert::root("Root");
-    let checked = call(root.cas("root")).unwrap();
+    let checked = call(root.ca_set("root")).unwrap();
     let error = checked.connect(None, "unix:/run/a.sock").unwrap_err();
     assert_eq!(error.kind(), Kind::NameMissing);
     assert_eq!(
         error.explain(),
         "the policy checks the name of the server, but the address unix:/run/a.sock has no name; set `server_name`, or build \
-         the policy with `ClientTls::private(cas).without_name_check()`"
+         the policy with `ClientTls::private(ca_set).without_name_check()`"
     );
     for bad in ["", "a b", "fe80::1%eth0", "-", "a\nb"] {
         let error = checked.connect(Some(bad), "somewhere").unwrap_err();
@@ -492,7 +494,7 @@ fn names() {
     assert!(checked.checks_name());
 
     // What is not checked is not sent, and tells the sessions of two peers apart.
-    let unchecked = ClientTls::private(root.cas("root")).without_name_check().clock(Clock::now()).build().unwrap();
+    let unchecked = ClientTls::private(root.ca_set("root")).without_name_check().clock(Clock::now()).build().unwrap();
     assert!(!unchecked.checks_name() && !unchecked.connect(Some("a.example"), "x").unwrap().config.enable_sni);
     let [a, b] = ["unix:/a", "unix:/b"].map(|peer| unchecked.connect(Some("a.example"), peer).unwrap().name);
     assert_ne!(a, b);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::kit::pipe::{Ended, client, join, server};
 use crate::kit::{Cert, Clock, DAY, NOW, pem};
 use degu_tls::error::{Blame, Kind};
-use degu_tls::{Cas, ClientTls, Identity, ServerTls, SpkiPin};
+use degu_tls::{CaSet, ClientTls, Identity, ServerTls, SpkiPin};
 use tempfile::TempDir;
 
 /// A server and a client that live from files.
@@ -31,9 +31,9 @@ impl Site {
         let crl = write("root.crl", pem("X509 CRL", &root.crl(&[], NOW + DAY)));
         let host = Identity::from_pem_files(write("host.pem", host.pem()), write("host.key", host.key.pem())).unwrap();
         let own = Identity::from_pem_files(write("dev.pem", device.pem()), write("dev.key", device.key.pem())).unwrap();
-        let cas = Cas::from_pem_file(ca).unwrap().with_crl_file(crl).unwrap();
-        let server = ServerTls::builder(host).require_clients(cas.clone()).clock(Clock::now()).build().unwrap();
-        let client = ClientTls::private(cas).identity(own).clock(Clock::now()).build().unwrap();
+        let ca_set = CaSet::from_pem_file(ca).unwrap().with_crl_file(crl).unwrap();
+        let server = ServerTls::builder(host).require_clients(ca_set.clone()).clock(Clock::now()).build().unwrap();
+        let client = ClientTls::private(ca_set).identity(own).clock(Clock::now()).build().unwrap();
         Self { folder, root, device, server, client }
     }
 
@@ -144,9 +144,9 @@ fn accepted_peer_is_revoked_after_a_reload() {
     assert_eq!(site.server.changes(), before + 2);
     // The same serial number of another CA is another certificate.
     let others = Cert::root("Others");
-    let cas = site.root.cas("root").add("others", others.der.clone());
-    let cas = cas.with_crl(site.root.crl(&[], NOW + DAY)).with_crl(others.crl(&[&site.device], NOW + DAY));
-    let next = ServerTls::builder(site.root.leaf("host", &|_| {}).identity()).require_clients(cas);
+    let ca_set = site.root.ca_set("root").add("others", others.der.clone());
+    let ca_set = ca_set.with_crl(site.root.crl(&[], NOW + DAY)).with_crl(others.crl(&[&site.device], NOW + DAY));
+    let next = ServerTls::builder(site.root.leaf("host", &|_| {}).identity()).require_clients(ca_set);
     site.server.replace(&next.clock(Clock::now()).build().unwrap()).unwrap();
     assert!(!site.server.revokes(&peer));
 }
@@ -154,20 +154,20 @@ fn accepted_peer_is_revoked_after_a_reload() {
 #[test]
 fn a_folder_is_read_again() {
     let site = Site::new();
-    let cas = site.path("cas");
-    fs::create_dir(&cas).unwrap();
-    fs::write(cas.join("first.pem"), pem("CERTIFICATE", &site.root.der)).unwrap();
+    let ca_set = site.path("ca_set");
+    fs::create_dir(&ca_set).unwrap();
+    fs::write(ca_set.join("first.pem"), pem("CERTIFICATE", &site.root.der)).unwrap();
     let host = Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
     let builder = ServerTls::builder(host)
-        .require_clients(Cas::from_pem_dir(&cas).unwrap().labelled_by_file())
+        .require_clients(CaSet::from_pem_dir(&ca_set).unwrap().labelled_by_file())
         .clock(Clock::now());
     let tls = builder.build().unwrap();
     let guests = Cert::root("Guests");
-    let guest = ClientTls::private(site.root.cas("root")).identity(guests.leaf("guest", &|_| {}).identity());
+    let guest = ClientTls::private(site.root.ca_set("root")).identity(guests.leaf("guest", &|_| {}).identity());
     let guest = guest.clock(Clock::now()).build().unwrap();
     let meet = || join(client(&guest, Some("host.example")), server(&tls)).1;
     assert_eq!(meet().error().kind(), Kind::UnknownIssuer);
-    fs::write(cas.join("guests.pem"), pem("CERTIFICATE", &guests.der)).unwrap();
+    fs::write(ca_set.join("guests.pem"), pem("CERTIFICATE", &guests.der)).unwrap();
     tls.reload().unwrap();
     assert_eq!(meet().peer().0.unwrap().ca(), Some("guests"));
 }
@@ -178,12 +178,12 @@ fn a_label_is_kept_when_the_file_holds_another_ca() {
     let file = site.path("clients.pem");
     fs::write(&file, pem("CERTIFICATE", &site.root.der)).unwrap();
     let host = Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
-    let cas = Cas::from_pem_file(&file).unwrap().labelled("clients");
-    let tls = ServerTls::builder(host).require_clients(cas).clock(Clock::now()).build().unwrap();
+    let ca_set = CaSet::from_pem_file(&file).unwrap().labelled("clients");
+    let tls = ServerTls::builder(host).require_clients(ca_set).clock(Clock::now()).build().unwrap();
     let guests = Cert::root("Guests");
     fs::write(&file, pem("CERTIFICATE", &guests.der)).unwrap();
     tls.reload().unwrap();
-    let guest = ClientTls::private(site.root.cas("root")).identity(guests.leaf("guest", &|_| {}).identity());
+    let guest = ClientTls::private(site.root.ca_set("root")).identity(guests.leaf("guest", &|_| {}).identity());
     let guest = guest.clock(Clock::now()).build().unwrap();
     assert_eq!(join(client(&guest, Some("host.example")), server(&tls)).1.peer().0.unwrap().ca(), Some("clients"));
 }
@@ -201,25 +201,25 @@ fn what_is_allowed_stays_allowed() {
     let expired =
         Cert::root_with("Root", crate::kit::Key::new(), &|params| params.not_after = crate::kit::at(NOW - DAY));
     site.write("root.pem", pem("CERTIFICATE", &expired.der));
-    let cas = Cas::from_pem_file(site.path("root.pem")).unwrap().allow_invalid_time();
-    ClientTls::private(cas).clock(Clock::now()).build().unwrap().reload().unwrap();
+    let ca_set = CaSet::from_pem_file(site.path("root.pem")).unwrap().allow_invalid_time();
+    ClientTls::private(ca_set).clock(Clock::now()).build().unwrap().reload().unwrap();
 }
 
 #[test]
 fn memory_can_not_be_read_again() {
     let site = Site::new();
-    let files = || Cas::from_pem_file(site.path("root.pem")).unwrap();
+    let files = || CaSet::from_pem_file(site.path("root.pem")).unwrap();
     let host = || Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
     let crl = site.root.crl(&[], NOW + DAY);
-    let serve = |identity: Identity, cas: Cas| {
-        ServerTls::builder(identity).require_clients(cas).clock(Clock::now()).build().unwrap().reload()
+    let serve = |identity: Identity, ca_set: CaSet| {
+        ServerTls::builder(identity).require_clients(ca_set).clock(Clock::now()).build().unwrap().reload()
     };
     serve(host(), files()).unwrap();
     for result in [
         serve(site.device.identity(), files()),
-        serve(host(), site.root.cas("root")),
+        serve(host(), site.root.ca_set("root")),
         serve(host(), files().with_crl(crl)),
-        ClientTls::private(site.root.cas("root")).clock(Clock::now()).build().unwrap().reload(),
+        ClientTls::private(site.root.ca_set("root")).clock(Clock::now()).build().unwrap().reload(),
         ClientTls::private(files()).identity(site.device.identity()).clock(Clock::now()).build().unwrap().reload(),
         ClientTls::pinned([SpkiPin::from_sha256([0; 32])]).build().unwrap().reload(),
     ] {
@@ -240,7 +240,7 @@ fn a_replacement_never_changes_who_may_call() {
     let root = Cert::root("Root");
     let host = || root.leaf("host", &|_| {}).identity();
     let open = ServerTls::builder(host()).allow_unauthenticated_clients().clock(Clock::now()).build().unwrap();
-    let closed = ServerTls::builder(host()).require_clients(root.cas("root")).clock(Clock::now()).build().unwrap();
+    let closed = ServerTls::builder(host()).require_clients(root.ca_set("root")).clock(Clock::now()).build().unwrap();
     assert!(!open.requires_clients() && closed.requires_clients());
     for error in [site.server.replace(&open).unwrap_err(), open.replace(&closed).unwrap_err()] {
         assert_eq!((error.kind(), error.blame()), (Kind::Replace, Blame::Caller));
@@ -250,8 +250,9 @@ fn a_replacement_never_changes_who_may_call() {
     assert_eq!(site.join().0.error().kind(), Kind::Signature);
 
     let pins = || ClientTls::pinned([SpkiPin::from_sha256([0; 32])]).build().unwrap();
-    let checked = || ClientTls::private(root.cas("root")).clock(Clock::now()).build().unwrap();
-    let unchecked = || ClientTls::private(root.cas("root")).without_name_check().clock(Clock::now()).build().unwrap();
+    let checked = || ClientTls::private(root.ca_set("root")).clock(Clock::now()).build().unwrap();
+    let unchecked =
+        || ClientTls::private(root.ca_set("root")).without_name_check().clock(Clock::now()).build().unwrap();
     for (n, (present, next)) in [
         (pins(), checked()),
         (pins(), unchecked()),

@@ -19,9 +19,9 @@ struct End {
 /// A client and a server that have met; the client has a certificate, or has none and is refused.
 fn pair_with(version: Version, known: bool) -> (End, Result<End, degu_tls::Error>) {
     let root = Cert::root("Root");
-    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
+    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.ca_set("root"));
     let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
-    let builder = ClientTls::private(root.cas("root")).clock(Clock::now());
+    let builder = ClientTls::private(root.ca_set("root")).clock(Clock::now());
     let builder = if known { builder.identity(root.leaf("device", &|_| {}).identity()) } else { builder };
     let client = builder.build_with(version.provider()).unwrap();
     let (mut near, mut far) = Pipe::pair();

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
 use degu_tls::drive::Progress;
-use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use socket2::SockRef;
 
@@ -16,12 +16,12 @@ fn policies() -> (ServerTls, ClientTls) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = Issuer::new(params.clone(), KeyPair::generate().unwrap());
-    let cas = Cas::new().add("servers", params.self_signed(ca.key()).unwrap().der().clone());
+    let ca_set = CaSet::new().add("servers", params.self_signed(ca.key()).unwrap().der().clone());
     let key = KeyPair::generate().unwrap();
     let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
     let server = Identity::from_pem(server.pem(), key.serialize_pem()).unwrap();
     let server = ServerTls::builder(server).allow_unauthenticated_clients().build().unwrap();
-    (server, ClientTls::private(cas).build().unwrap())
+    (server, ClientTls::private(ca_set).build().unwrap())
 }
 
 /// A socket with little room, whose peer reads a head, does what comes `then`, and is gone.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use degu_client::BoxError;
-use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 
 /// The files that the command line names.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Files {
         let Some(identity) = self.identity()? else { return Ok(None) };
         let builder = ServerTls::builder(identity);
         Ok(Some(match &self.clients {
-            Some(clients) => builder.require_clients(Cas::from_pem_file(clients)?).build()?,
+            Some(clients) => builder.require_clients(CaSet::from_pem_file(clients)?).build()?,
             None => builder.allow_unauthenticated_clients().build()?,
         }))
     }
@@ -40,7 +40,7 @@ impl Files {
     /// `--tls-no-name`, it does not check the name of the server.
     pub(crate) fn client(&self) -> Result<Option<ClientTls>, BoxError> {
         let Some(ca) = &self.ca else { return Ok(None) };
-        let builder = ClientTls::private(Cas::from_pem_file(ca)?);
+        let builder = ClientTls::private(CaSet::from_pem_file(ca)?);
         let builder = if self.no_name { builder.without_name_check() } else { builder };
         Ok(Some(match self.identity()? {
             Some(identity) => builder.identity(identity).build()?,

@@ -12,7 +12,7 @@ use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
 use degu_tls::rustls::pki_types::UnixTime;
 use degu_tls::rustls::time_provider::TimeProvider;
-use degu_tls::{Cas, ClientTls, ServerTls};
+use degu_tls::{CaSet, ClientTls, ServerTls};
 
 use super::assert_refused;
 use super::kit::{Bare, CLIENT, End, REQUEST, Version, both, client, one_thread, run, serve, until, who};
@@ -127,7 +127,7 @@ fn expired_client_is_cut_before_its_first_resumed_request() {
     for version in Version::BOTH {
         let clock = Clock::new();
         let builder = ServerTls::builder(pki.identity(Leaf::Server));
-        let clients = Cas::from_pem_file(pki.client_ca()).unwrap();
+        let clients = CaSet::from_pem_file(pki.client_ca()).unwrap();
         let tls = builder.require_clients(clients).clock(clock.clone()).build().unwrap();
         let server = serve(one_thread(), &tls, who);
         let tls = version.client_tls(&pki);
@@ -148,7 +148,7 @@ fn a_server_that_has_expired_since_is_not_talked_to() {
     let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, who);
     for version in Version::BOTH {
         let clock = Clock::new();
-        let servers = Cas::from_pem_file(pki.server_ca()).unwrap();
+        let servers = CaSet::from_pem_file(pki.server_ca()).unwrap();
         let builder = ClientTls::private(servers).identity(pki.identity(Leaf::Client)).clock(clock.clone());
         let client = server.client_with(builder.build_with(version.provider()).unwrap());
         for answer in both(&client) {

@@ -54,17 +54,17 @@ const PIECES: usize = 17;
 ///
 /// # #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use degu_tls::{Cas, Identity};
+/// # use degu_tls::{CaSet, Identity};
 /// # use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 /// # let mut params = CertificateParams::default();
 /// # params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
 /// # let ca = Issuer::new(params.clone(), KeyPair::generate()?);
-/// # let cas = Cas::new().add("devices", params.self_signed(ca.key())?.der().clone());
+/// # let ca_set = CaSet::new().add("devices", params.self_signed(ca.key())?.der().clone());
 /// # let key = KeyPair::generate()?;
 /// # let device = CertificateParams::new(["device.example".to_owned()])?.signed_by(&key, &ca)?;
 /// # let device = Identity::from_pem(device.pem(), key.serialize_pem())?;
-/// let server = ServerTls::builder(device.clone()).require_clients(cas.clone()).build()?;
-/// let client = ClientTls::private(cas).identity(device).build()?;
+/// let server = ServerTls::builder(device.clone()).require_clients(ca_set.clone()).build()?;
+/// let client = ClientTls::private(ca_set).identity(device).build()?;
 ///
 /// let (mut near, mut far) = UnixStream::pair()?;
 /// let answering = std::thread::spawn(move || -> Result<(), degu_tls::Error> {

@@ -44,11 +44,12 @@ fn a_note_of_somebody_else_is_not_believed() {
             assert_eq!(peer.ca(), Some("root"));
         }
         // Nor is one of another policy, for the same chain.
-        let others = ServerTls::builder(bob.identity()).require_clients(site.root.cas("strangers")).clock(Clock::now());
+        let others =
+            ServerTls::builder(bob.identity()).require_clients(site.root.ca_set("strangers")).clock(Clock::now());
         let others = others.build_with(version.provider()).unwrap();
         let mut connection = Connection::from(ServerConnection::new(others.accept().config).unwrap());
         let note = drive(
-            &ClientTls::private(site.root.cas("root"))
+            &ClientTls::private(site.root.ca_set("root"))
                 .identity(alice.identity())
                 .without_name_check()
                 .clock(Clock::now())
@@ -59,7 +60,7 @@ fn a_note_of_somebody_else_is_not_believed() {
         assert_eq!(accept.judge.finish(&with_alice, note).unwrap().unwrap().ca(), Some("root"));
         // And what is no longer true is not either, without a note.
         let clock = Clock::now();
-        let builder = ServerTls::builder(bob.identity()).require_clients(site.root.cas("root")).clock(clock.clone());
+        let builder = ServerTls::builder(bob.identity()).require_clients(site.root.ca_set("root")).clock(clock.clone());
         let later = builder.build_with(version.provider()).unwrap().accept();
         clock.set(kit::NOW + 31 * kit::DAY);
         assert_eq!(later.judge.finish(&with_alice, None).unwrap_err().kind(), Kind::Expired);
@@ -71,11 +72,11 @@ fn noted_verdict_is_reused_except_for_a_resumed_session() {
     let root = Cert::root("Root");
     let device = root.leaf("device", &|_| {});
     let clock = Clock::now();
-    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
+    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.ca_set("root"));
     let tls = builder.clock(clock.clone()).build_with(Version::Tls12.provider()).unwrap();
     let accept = tls.accept();
     let caller = || {
-        let builder = ClientTls::private(root.cas("root")).identity(device.identity()).clock(Clock::now());
+        let builder = ClientTls::private(root.ca_set("root")).identity(device.identity()).clock(Clock::now());
         builder.build_with(Version::Tls12.provider()).unwrap()
     };
     let meet = |tls: &ClientTls| {
@@ -106,7 +107,7 @@ fn what_is_not_done_has_no_peer() {
     let open = ServerTls::builder(site.root.leaf("host", &|_| {}).identity()).allow_unauthenticated_clients();
     let open = open.clock(Clock::now()).build().unwrap();
     let mut connection = Connection::from(ServerConnection::new(open.accept().config).unwrap());
-    let tls = ClientTls::private(site.root.cas("root")).clock(Clock::now()).build().unwrap();
+    let tls = ClientTls::private(site.root.ca_set("root")).clock(Clock::now()).build().unwrap();
     let _ = drive(&tls, &mut connection);
     assert_eq!(open.accept().judge.finish(&connection, None).unwrap(), None);
     let error = site.server.accept().judge.finish(&connection, None).unwrap_err();

@@ -10,7 +10,7 @@ use webpki::{
 
 use super::fitness::{own_fitness, parse};
 use super::{Refusal, Side};
-use crate::cas::{Ca, Cas, Crl};
+use crate::ca_set::{Ca, CaSet, Crl};
 use crate::der;
 use crate::error::{Error, Kind};
 use crate::peer::VouchedBy;
@@ -39,12 +39,12 @@ impl Store {
     /// # Errors
     ///
     /// A CA is not a certificate, no CA remains, or a revocation list is missing or cannot be used.
-    pub(crate) fn new(cas: &Cas, build: &mut Build) -> Result<Self, Error> {
+    pub(crate) fn new(ca_set: &CaSet, build: &mut Build) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: cas.describe() };
+        let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: ca_set.describe() };
         let mut kept = Vec::new();
-        for ca in &cas.cas {
-            match anchor(ca, cas.any_time, build) {
+        for ca in &ca_set.members {
+            match anchor(ca, ca_set.any_time, build) {
                 Ok((anchor, spki)) => {
                     let is_namesake = |(other, by): &(&&Ca, &VouchedBy)| {
                         by.label == ca.label
@@ -76,12 +76,12 @@ impl Store {
             return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "no CA was given")));
         }
         build.warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
-        store.add_crls(&cas.crls, &kept, build)?;
+        store.add_crls(&ca_set.crls, &kept, build)?;
         Ok(store)
     }
 
-    /// Checks and adds the revocation lists. `cas` are the CAs of the anchors.
-    fn add_crls(&mut self, crls: &[Crl], cas: &[&Ca], build: &mut Build) -> Result<(), Error> {
+    /// Checks and adds the revocation lists. `kept` are the CAs of the anchors, in the same order.
+    fn add_crls(&mut self, crls: &[Crl], kept: &[&Ca], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in crls {
             let unusable =
@@ -113,7 +113,7 @@ impl Store {
         if self.crls.is_empty() {
             return Ok(());
         }
-        for (anchor, Ca { source, .. }) in self.anchors.iter().zip(cas) {
+        for (anchor, Ca { source, .. }) in self.anchors.iter().zip(kept) {
             let name = der::name(&anchor.subject);
             if !self.crls.iter().any(|crl| crl.issuer() == anchor.subject.as_ref()) {
                 let what = format!("{source} ({name}) has no revocation list, although other CAs have one");

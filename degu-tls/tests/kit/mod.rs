@@ -11,7 +11,7 @@ use degu_tls::rustls::crypto::CryptoProvider;
 use degu_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::rustls::{SupportedProtocolVersion, version};
-use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CrlIssuingDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
@@ -242,8 +242,8 @@ impl Cert {
         Identity::from_der(chain, self.key.private()).unwrap()
     }
 
-    pub(crate) fn cas(&self, label: &str) -> Cas {
-        Cas::new().add(label, self.der.clone())
+    pub(crate) fn ca_set(&self, label: &str) -> CaSet {
+        CaSet::new().add(label, self.der.clone())
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -260,13 +260,13 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new(version: Version) -> Self {
         let root = Cert::root("Root");
-        let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
+        let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.ca_set("root"));
         let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
         Self { root, server }
     }
 
     pub(crate) fn client(&self, version: Version, cert: &Cert) -> ClientTls {
-        let builder = ClientTls::private(self.root.cas("root")).identity(cert.identity());
+        let builder = ClientTls::private(self.root.ca_set("root")).identity(cert.identity());
         builder.clock(Clock::now()).build_with(version.provider()).unwrap()
     }
 }

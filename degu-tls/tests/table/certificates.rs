@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use degu_tls::error::Kind;
 use degu_tls::rustls::pki_types::CertificateDer;
-use degu_tls::{Cas, ClientTls, ServerTls};
+use degu_tls::{CaSet, ClientTls, ServerTls};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, ExtendedKeyUsagePurpose as Usage, GeneralSubtree,
     IsCa, NameConstraints,
@@ -41,23 +41,23 @@ impl Side {
 struct Case {
     chain: Vec<CertificateDer<'static>>,
     key: Key,
-    cas: Cas,
+    ca_set: CaSet,
 }
 
 impl Case {
-    fn new(cert: Cert, cas: Cas) -> Self {
-        Self { chain: cert.chain(), key: cert.key, cas }
+    fn new(cert: Cert, ca_set: CaSet) -> Self {
+        Self { chain: cert.chain(), key: cert.key, ca_set }
     }
 }
 
 /// Runs a case with the one side presenting.
 fn run(version: Version, side: Side, case: &Case) -> Verdict {
-    let cas = case.cas.clone();
+    let ca_set = case.ca_set.clone();
     match side {
         Side::Client => {
             let host = Cert::root("Host CA").leaf("host", &|_| {});
             let tls = ServerTls::builder(host.identity())
-                .require_clients(cas)
+                .require_clients(ca_set)
                 .clock(Clock::now())
                 .build_with(version.provider())
                 .unwrap();
@@ -66,7 +66,7 @@ fn run(version: Version, side: Side, case: &Case) -> Verdict {
             Verdict::of(ours, theirs)
         }
         Side::Server => {
-            let tls = ClientTls::private(cas).clock(Clock::now()).build_with(version.provider()).unwrap();
+            let tls = ClientTls::private(ca_set).clock(Clock::now()).build_with(version.provider()).unwrap();
             let host = server_config(version, case.chain.clone(), &case.key);
             let (ours, theirs) = join(client(&tls, Some("device.example")), raw_server(Arc::new(host)));
             Verdict::of(ours, theirs)
@@ -91,11 +91,11 @@ pub(crate) fn rows(table: &mut Table) {
 
     both("from the right CA", None, &|_| {
         let root = root();
-        Case::new(root.leaf("device", none), root.cas("devices"))
+        Case::new(root.leaf("device", none), root.ca_set("devices"))
     });
     both("with an intermediate", None, &|_| {
         let root = root();
-        Case::new(root.intermediate("Sub", none).leaf("device", none), root.cas("devices"))
+        Case::new(root.intermediate("Sub", none).leaf("device", none), root.ca_set("devices"))
     });
     both("with six intermediates, in the wrong order, the root and a stranger among them", None, &|_| {
         let root = root();
@@ -104,7 +104,7 @@ pub(crate) fn rows(table: &mut Table) {
             last = last.intermediate(&format!("Sub {n}"), none);
         }
         let leaf = last.leaf("device", none);
-        let mut case = Case::new(leaf, root.cas("devices"));
+        let mut case = Case::new(leaf, root.ca_set("devices"));
         case.chain[1..].reverse();
         case.chain.insert(1, Cert::root("Stranger").der);
         case.chain.insert(1, root.der);
@@ -116,97 +116,97 @@ pub(crate) fn rows(table: &mut Table) {
         for n in 2..=7 {
             last = last.intermediate(&format!("Sub {n}"), none);
         }
-        Case::new(last.leaf("device", none), root.cas("devices"))
+        Case::new(last.leaf("device", none), root.ca_set("devices"))
     });
     both("without extended key usage", None, &|_| {
         let root = root();
-        Case::new(root.leaf("device", &|params| params.extended_key_usages.clear()), root.cas("devices"))
+        Case::new(root.leaf("device", &|params| params.extended_key_usages.clear()), root.ca_set("devices"))
     });
     both("from another CA", Some(Kind::UnknownIssuer), &|_| {
-        Case::new(Cert::root("Other").leaf("device", none), root().cas("devices"))
+        Case::new(Cert::root("Other").leaf("device", none), root().ca_set("devices"))
     });
     both("from another CA, which is sent along", Some(Kind::UnknownIssuer), &|_| {
         let other = Cert::root("Other");
-        let mut case = Case::new(other.leaf("device", none), root().cas("devices"));
+        let mut case = Case::new(other.leaf("device", none), root().ca_set("devices"));
         case.chain.push(other.der);
         case
     });
     both("from another CA of the same name", Some(Kind::Signature), &|_| {
-        Case::new(root().leaf("device", none), root().cas("devices"))
+        Case::new(root().leaf("device", none), root().ca_set("devices"))
     });
     both("without its intermediate", Some(Kind::UnknownIssuer), &|_| {
         let root = root();
-        let mut case = Case::new(root.intermediate("Sub", none).leaf("device", none), root.cas("devices"));
+        let mut case = Case::new(root.intermediate("Sub", none).leaf("device", none), root.ca_set("devices"));
         case.chain.truncate(1);
         case
     });
     both("signed by itself", Some(Kind::SelfSigned), &|_| {
         let key = Key::new();
         let cert = leaf_params("device", none).self_signed(&key).unwrap();
-        Case { chain: vec![cert.der().clone()], key, cas: root().cas("devices") }
+        Case { chain: vec![cert.der().clone()], key, ca_set: root().ca_set("devices") }
     });
     both("with CA:TRUE", Some(Kind::CaAsLeaf), &|_| {
         let root = root();
         let leaf = root.leaf("device", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-        Case::new(leaf, root.cas("devices"))
+        Case::new(leaf, root.ca_set("devices"))
     });
     both("expired", Some(Kind::Expired), &|_| {
         let root = root();
-        Case::new(root.leaf("device", &|params| params.not_after = at(NOW - DAY)), root.cas("devices"))
+        Case::new(root.leaf("device", &|params| params.not_after = at(NOW - DAY)), root.ca_set("devices"))
     });
     both("not yet valid", Some(Kind::NotYetValid), &|_| {
         let root = root();
-        Case::new(root.leaf("device", &|params| params.not_before = at(NOW + DAY)), root.cas("devices"))
+        Case::new(root.leaf("device", &|params| params.not_before = at(NOW + DAY)), root.ca_set("devices"))
     });
     both("from an intermediate that has expired", Some(Kind::Expired), &|_| {
         let root = root();
         let sub = root.intermediate("Sub", &|params| params.not_after = at(NOW - DAY));
-        Case::new(sub.leaf("device", none), root.cas("devices"))
+        Case::new(sub.leaf("device", none), root.ca_set("devices"))
     });
     both("from an intermediate that is not yet valid", Some(Kind::NotYetValid), &|_| {
         let root = root();
         let sub = root.intermediate("Sub", &|params| params.not_before = at(NOW + DAY));
-        Case::new(sub.leaf("device", none), root.cas("devices"))
+        Case::new(sub.leaf("device", none), root.ca_set("devices"))
     });
     both("that ends before it begins", Some(Kind::Malformed), &|_| {
         let root = root();
         let edit = |params: &mut CertificateParams| {
             (params.not_before, params.not_after) = (at(NOW + DAY), at(NOW - DAY));
         };
-        Case::new(root.leaf("device", &edit), root.cas("devices"))
+        Case::new(root.leaf("device", &edit), root.ca_set("devices"))
     });
     both("not on the revocation list", None, &|_| {
         let root = root();
-        let cas = root.cas("devices").with_crl(root.crl(&[&root.leaf("lost", none)], NOW + DAY));
-        Case::new(root.leaf("device", none), cas)
+        let ca_set = root.ca_set("devices").with_crl(root.crl(&[&root.leaf("lost", none)], NOW + DAY));
+        Case::new(root.leaf("device", none), ca_set)
     });
     both("revoked", Some(Kind::Revoked), &|_| {
         let root = root();
         let leaf = root.leaf("device", none);
-        let cas = root.cas("devices").with_crl(root.crl(&[&leaf], NOW + DAY));
-        Case::new(leaf, cas)
+        let ca_set = root.ca_set("devices").with_crl(root.crl(&[&leaf], NOW + DAY));
+        Case::new(leaf, ca_set)
     });
     both("from an intermediate that was revoked", Some(Kind::Revoked), &|_| {
         let root = root();
         let sub = root.intermediate("Sub", &|params| params.serial_number = Some(77.into()));
-        let cas = root.cas("devices").with_crl(root.crl(&[&sub], NOW + DAY)).with_crl(sub.crl(&[], NOW + DAY));
-        Case::new(sub.leaf("device", none), cas)
+        let ca_set = root.ca_set("devices").with_crl(root.crl(&[&sub], NOW + DAY)).with_crl(sub.crl(&[], NOW + DAY));
+        Case::new(sub.leaf("device", none), ca_set)
     });
     both("from an intermediate without a list, under a CA with one", Some(Kind::RevocationUnknown), &|_| {
         let root = root();
         let sub = root.intermediate("Sub", none);
-        let cas = root.cas("devices").with_crl(root.crl(&[], NOW + DAY));
-        Case::new(sub.leaf("device", none), cas)
+        let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW + DAY));
+        Case::new(sub.leaf("device", none), ca_set)
     });
     both("under a list that has expired", Some(Kind::CrlExpired), &|_| {
         let root = root();
-        let cas = root.cas("devices").with_crl(root.crl(&[], NOW - DAY));
-        Case::new(root.leaf("device", none), cas)
+        let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW - DAY));
+        Case::new(root.leaf("device", none), ca_set)
     });
     both("under a list with a forged signature", Some(Kind::Crl), &|_| {
         let real = root();
-        let cas = real.cas("devices").with_crl(root().crl(&[], NOW + DAY));
-        Case::new(real.leaf("device", none), cas)
+        let ca_set = real.ca_set("devices").with_crl(root().crl(&[], NOW + DAY));
+        Case::new(real.leaf("device", none), ca_set)
     });
     both("under a list of an intermediate that may not sign lists", Some(Kind::Crl), &|_| {
         let root = root();
@@ -216,51 +216,51 @@ pub(crate) fn rows(table: &mut Table) {
         let leaf = sub.leaf("device", none);
         // rcgen would not sign for it otherwise.
         sub.params.key_usages.clear();
-        let cas = root.cas("devices").with_crl(root.crl(&[], NOW + DAY)).with_crl(sub.crl(&[], NOW + DAY));
-        Case::new(leaf, cas)
+        let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW + DAY)).with_crl(sub.crl(&[], NOW + DAY));
+        Case::new(leaf, ca_set)
     });
     both("for the other side of a connection", Some(Kind::Purpose), &|side| {
         let root = root();
         let edit = |params: &mut CertificateParams| params.extended_key_usages = vec![side.other().usage()];
-        Case::new(root.leaf("device", &edit), root.cas("devices"))
+        Case::new(root.leaf("device", &edit), root.ca_set("devices"))
     });
     both("for any usage (anyExtendedKeyUsage)", Some(Kind::Purpose), &|_| {
         let root = root();
         let edit = |params: &mut CertificateParams| params.extended_key_usages = vec![Usage::Any];
-        Case::new(root.leaf("device", &edit), root.cas("devices"))
+        Case::new(root.leaf("device", &edit), root.ca_set("devices"))
     });
     both("from an intermediate for the other side of a connection", Some(Kind::Purpose), &|side| {
         let root = root();
         let edit = |params: &mut CertificateParams| params.extended_key_usages = vec![side.other().usage()];
-        Case::new(root.intermediate("Sub", &edit).leaf("device", none), root.cas("devices"))
+        Case::new(root.intermediate("Sub", &edit).leaf("device", none), root.ca_set("devices"))
     });
     both("with RSA of 1024 bits", Some(Kind::WeakKey), &|_| {
         let root = root();
-        Case::new(root.leaf_with("device", Key::rsa(1024), none), root.cas("devices"))
+        Case::new(root.leaf_with("device", Key::rsa(1024), none), root.ca_set("devices"))
     });
     both("with RSA of 2047 bits", Some(Kind::WeakKey), &|_| {
         let root = root();
-        Case::new(root.leaf_with("device", Key::rsa(2047), none), root.cas("devices"))
+        Case::new(root.leaf_with("device", Key::rsa(2047), none), root.ca_set("devices"))
     });
     both("with RSA of 2048 bits, without its key", Some(Kind::Signature), &|_| {
         let root = root();
-        Case::new(root.leaf_with("device", Key::rsa(2048), none), root.cas("devices"))
+        Case::new(root.leaf_with("device", Key::rsa(2048), none), root.ca_set("devices"))
     });
     both("from an intermediate with RSA of 1024 bits", Some(Kind::WeakKey), &|_| {
         let root = root();
         let sub = root.intermediate_with("Sub", Key::rsa(1024), none);
-        Case::new(sub.leaf("device", none), root.cas("devices"))
+        Case::new(sub.leaf("device", none), root.ca_set("devices"))
     });
     both("signed with an algorithm that is not supported (ECDSA with SHA-224)", Some(Kind::Algorithm), &|_| {
         let root = root();
-        let mut case = Case::new(root.leaf("device", none), root.cas("devices"));
+        let mut case = Case::new(root.leaf("device", none), root.ca_set("devices"));
         case.chain[0] =
             patched(&case.chain[0], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1]);
         case
     });
     both("changed after it was signed", Some(Kind::Signature), &|_| {
         let root = root();
-        let mut case = Case::new(root.leaf("device", none), root.cas("devices"));
+        let mut case = Case::new(root.leaf("device", none), root.ca_set("devices"));
         case.chain[0] = patched(
             &case.chain[0],
             b"device.example",
@@ -270,7 +270,7 @@ pub(crate) fn rows(table: &mut Table) {
     });
     both("cut off", Some(Kind::Malformed), &|_| {
         let root = root();
-        let mut case = Case::new(root.leaf("device", none), root.cas("devices"));
+        let mut case = Case::new(root.leaf("device", none), root.ca_set("devices"));
         let der = &case.chain[0];
         case.chain[0] = der[..der.len() - 1].to_vec().into();
         case
@@ -282,32 +282,32 @@ pub(crate) fn rows(table: &mut Table) {
             extension.set_criticality(true);
             params.custom_extensions.push(extension);
         });
-        Case::new(leaf, root.cas("devices"))
+        Case::new(leaf, root.ca_set("devices"))
     });
     both("beyond the path length of a CA", Some(Kind::Constraint), &|_| {
         let root = root();
         let sub = root.intermediate("Sub", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
-        Case::new(sub.intermediate("Sub sub", none).leaf("device", none), root.cas("devices"))
+        Case::new(sub.intermediate("Sub sub", none).leaf("device", none), root.ca_set("devices"))
     });
     both("outside of the names that its CA may give", Some(Kind::Constraint), &|_| {
         let permitted = vec![GeneralSubtree::DnsName("elsewhere.example".into())];
         let root = constrained(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: vec![] });
-        Case::new(root.leaf("device", none), root.cas("devices"))
+        Case::new(root.leaf("device", none), root.ca_set("devices"))
     });
     both("inside of the names that its CA may give", None, &|_| {
         let permitted = vec![GeneralSubtree::DnsName("example".into())];
         let excluded = vec![GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([10, 0, 0, 0], 8))];
         let root = constrained(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded });
-        Case::new(root.leaf("device", none), root.cas("devices"))
+        Case::new(root.leaf("device", none), root.ca_set("devices"))
     });
     both("issued with the certificate of another device", Some(Kind::UnknownIssuer), &|_| {
         let root = root();
         let thief = root.leaf("thief", none);
-        Case::new(thief.leaf("device", none), root.cas("devices"))
+        Case::new(thief.leaf("device", none), root.ca_set("devices"))
     });
     both("of somebody else, without its key", Some(Kind::Signature), &|_| {
         let root = root();
-        Case { key: Key::new(), ..Case::new(root.leaf("device", none), root.cas("devices")) }
+        Case { key: Key::new(), ..Case::new(root.leaf("device", none), root.ca_set("devices")) }
     });
 }
 

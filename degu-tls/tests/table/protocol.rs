@@ -19,7 +19,7 @@ pub(crate) fn rows(table: &mut Table) {
     let host = root.leaf("host", &|_| {});
     let device = root.leaf("device", &|_| {});
     let trusting = |version: Version| {
-        ClientTls::private(root.cas("root")).clock(Clock::now()).build_with(version.provider()).unwrap()
+        ClientTls::private(root.ca_set("root")).clock(Clock::now()).build_with(version.provider()).unwrap()
     };
 
     table.add(CLIENT, "no certificate, where none is asked for", None, |version| {
@@ -27,12 +27,12 @@ pub(crate) fn rows(table: &mut Table) {
         Verdict::of(ours, theirs)
     });
     table.add(CLIENT, "no certificate, where one is required", Some(Kind::NoCertificate), |version| {
-        let tls = ServerTls::builder(host.identity()).require_clients(root.cas("root")).clock(Clock::now());
+        let tls = ServerTls::builder(host.identity()).require_clients(root.ca_set("root")).clock(Clock::now());
         let (theirs, ours) = ends(&trusting(version), &tls.build_with(version.provider()).unwrap());
         Verdict::of(ours, theirs)
     });
     table.add(CLIENT, "a certificate, where none is asked for", None, |version| {
-        let tls = ClientTls::private(root.cas("root")).identity(device.identity()).clock(Clock::now());
+        let tls = ClientTls::private(root.ca_set("root")).identity(device.identity()).clock(Clock::now());
         let (theirs, ours) = ends(&tls.build_with(version.provider()).unwrap(), &open(version, &host));
         Verdict::of(ours, theirs)
     });
@@ -122,7 +122,7 @@ pub(crate) fn rows(table: &mut Table) {
         if !protocol.is_empty() {
             config.alpn_protocols = vec![protocol.to_vec()];
         }
-        let builder = ClientTls::private(root.cas("root")).clock(Clock::now());
+        let builder = ClientTls::private(root.ca_set("root")).clock(Clock::now());
         let builder = if required { builder.require_alpn() } else { builder };
         let tls = builder.build_with(version.provider()).unwrap();
         let (ours, theirs) = join(client(&tls, Some("host.example")), raw_server(Arc::new(config)));

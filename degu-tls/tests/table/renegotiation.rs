@@ -88,7 +88,7 @@ pub(crate) fn rows(table: &mut Table) {
     table.add_one(SECTION, "that a client begins", None, taken.send(hello));
     table.add_one(SECTION, "that a client begins again", Some(Kind::Protocol), taken.send(hello));
 
-    let tls = ClientTls::private(root.cas("root")).clock(Clock::now()).build_with(Arc::new(provider)).unwrap();
+    let tls = ClientTls::private(root.ca_set("root")).clock(Clock::now()).build_with(Arc::new(provider)).unwrap();
     let connect = tls.connect(Some("host.example"), "x").unwrap();
     let mut config = server_config(Version::Tls12, host.chain(), &host.key);
     config.enable_secret_extraction = true;

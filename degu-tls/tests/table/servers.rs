@@ -24,7 +24,7 @@ pub(crate) fn rows(table: &mut Table) {
         let root = Cert::root("Root");
         let host = root.leaf("host", &|params: &mut CertificateParams| params.subject_alt_names = names.to_vec());
         table.add(NAMES, row, wanted, |version| {
-            let builder = ClientTls::private(root.cas("servers")).clock(Clock::now());
+            let builder = ClientTls::private(root.ca_set("servers")).clock(Clock::now());
             let builder = if asked.is_some() { builder } else { builder.without_name_check() };
             let tls = builder.build_with(version.provider()).unwrap();
             let config = server_config(version, host.chain(), &host.key);
@@ -54,7 +54,8 @@ pub(crate) fn rows(table: &mut Table) {
     let root = Cert::root("Root");
     let unnamed = root.leaf("host", &|_| {});
     table.add(NAMES, "that is not checked, from another CA", Some(Kind::UnknownIssuer), |version| {
-        let builder = ClientTls::private(Cert::root("Other").cas("servers")).without_name_check().clock(Clock::now());
+        let builder =
+            ClientTls::private(Cert::root("Other").ca_set("servers")).without_name_check().clock(Clock::now());
         let tls = builder.build_with(version.provider()).unwrap();
         let config = server_config(version, unnamed.chain(), &unnamed.key);
         let (ours, theirs) = join(client(&tls, None), raw_server(Arc::new(config)));

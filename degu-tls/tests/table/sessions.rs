@@ -29,13 +29,13 @@ impl Met {
             move |params: &mut rcgen::CertificateParams| params.not_after = crate::kit::at(NOW + hours * HOUR)
         };
         let (device, host) = (root.leaf("device", &until(2)), root.leaf("host", &until(20)));
-        let cas = root.cas("root").with_crl(root.crl(&[], NOW + crl_hours * HOUR));
+        let ca_set = root.ca_set("root").with_crl(root.crl(&[], NOW + crl_hours * HOUR));
         let server = ServerTls::builder(host.identity())
-            .require_clients(cas)
+            .require_clients(ca_set)
             .clock(clock.clone())
             .build_with(version.provider())
             .unwrap();
-        let client = ClientTls::private(root.cas("root"))
+        let client = ClientTls::private(root.ca_set("root"))
             .identity(device.identity())
             .clock(clock.clone())
             .build_with(version.provider())
@@ -88,7 +88,7 @@ pub(crate) fn rows(table: &mut Table) {
         // The client's own clock alone: its server would refuse it as well.
         let client_clock = Clock::now();
         let builder =
-            ClientTls::private(met.root.cas("root")).identity(met.device.identity()).clock(client_clock.clone());
+            ClientTls::private(met.root.ca_set("root")).identity(met.device.identity()).clock(client_clock.clone());
         let patient = builder.build_with(version.provider()).unwrap();
         let meet = || join(client(&patient, Some("host.example")), server(&met.server));
         meet().0.peer();
@@ -99,40 +99,41 @@ pub(crate) fn rows(table: &mut Table) {
     });
     table.add(SECTION, "after the client was revoked and the list was taken up", Some(Kind::Revoked), |version| {
         let met = Met::new(version, 20);
-        let cas = met.root.cas("root").with_crl(met.root.crl(&[&met.device], NOW + DAY));
-        let builder = ServerTls::builder(met.host.identity()).require_clients(cas).clock(Clock::now());
+        let ca_set = met.root.ca_set("root").with_crl(met.root.crl(&[&met.device], NOW + DAY));
+        let builder = ServerTls::builder(met.host.identity()).require_clients(ca_set).clock(Clock::now());
         met.server.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
         met.verdict(HandshakeKind::Full)
     });
     table.add(SECTION, "to another policy with the same CAs: a full handshake", None, |version| {
         let met = Met::new(version, 20);
-        let builder = ServerTls::builder(met.host.identity()).require_clients(met.root.cas("same")).clock(Clock::now());
+        let builder =
+            ServerTls::builder(met.host.identity()).require_clients(met.root.ca_set("same")).clock(Clock::now());
         met.server.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
         met.verdict(HandshakeKind::Full)
     });
     table.add(SECTION, "to another policy with other CAs", Some(Kind::UnknownIssuer), |version| {
         let met = Met::new(version, 20);
-        let cas = Cert::root("Other").cas("other");
-        let builder = ServerTls::builder(met.host.identity()).require_clients(cas).clock(Clock::now());
+        let ca_set = Cert::root("Other").ca_set("other");
+        let builder = ServerTls::builder(met.host.identity()).require_clients(ca_set).clock(Clock::now());
         met.server.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
         met.verdict(HandshakeKind::Full)
     });
     table.add(SECTION, "by a client that has taken up another policy: a full handshake", None, |version| {
         let met = Met::new(version, 20);
-        let builder = ClientTls::private(met.root.cas("root")).identity(met.device.identity()).clock(Clock::now());
+        let builder = ClientTls::private(met.root.ca_set("root")).identity(met.device.identity()).clock(Clock::now());
         met.client.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
         met.verdict(HandshakeKind::Full)
     });
     table.add(SECTION, "with `sessions(0)` on the server: a full handshake", None, |version| {
         let met = Met::new(version, 20);
-        let builder = ServerTls::builder(met.host.identity()).require_clients(met.root.cas("root")).sessions(0);
+        let builder = ServerTls::builder(met.host.identity()).require_clients(met.root.ca_set("root")).sessions(0);
         met.server.replace(&builder.clock(Clock::now()).build_with(version.provider()).unwrap()).unwrap();
         met.again().0.peer();
         met.verdict(HandshakeKind::Full)
     });
     table.add(SECTION, "with `sessions(0)` on the client: a full handshake", None, |version| {
         let met = Met::new(version, 20);
-        let builder = ClientTls::private(met.root.cas("root")).identity(met.device.identity()).sessions(0);
+        let builder = ClientTls::private(met.root.ca_set("root")).identity(met.device.identity()).sessions(0);
         met.client.replace(&builder.clock(Clock::now()).build_with(version.provider()).unwrap()).unwrap();
         met.again().0.peer();
         met.verdict(HandshakeKind::Full)

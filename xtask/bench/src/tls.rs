@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -15,7 +15,7 @@ impl Setup {
     pub(crate) fn server_policy(&self) -> Result<Option<ServerTls>> {
         let Some(folder) = self.pki.as_deref() else { return Ok(None) };
         let identity = Identity::from_pem_files(folder.join("server.pem"), folder.join("server.key"))?;
-        let clients = Cas::from_pem_file(folder.join("client-ca.pem"))?;
+        let clients = CaSet::from_pem_file(folder.join("client-ca.pem"))?;
         Ok(Some(ServerTls::builder(identity).require_clients(clients).sessions(0).build()?))
     }
 
@@ -28,7 +28,7 @@ impl Setup {
     pub(crate) fn connector(&self) -> Result<Option<(TlsConnector, ServerName<'static>)>> {
         let Some(folder) = self.pki.as_deref() else { return Ok(None) };
         let identity = Identity::from_pem_files(folder.join("client.pem"), folder.join("client.key"))?;
-        let servers = Cas::from_pem_file(folder.join("server-ca.pem"))?;
+        let servers = CaSet::from_pem_file(folder.join("server-ca.pem"))?;
         let policy = ClientTls::private(servers).identity(identity).sessions(0).build()?;
         let name = self.address.parse::<SocketAddr>()?.ip().to_string();
         let connect = policy.connect(Some(&name), &self.address)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use degu_server::{Handle, Options, Server};
-use degu_tls::{Cas, Identity, ServerTls};
+use degu_tls::{CaSet, Identity, ServerTls};
 
 use crate::Result;
 use crate::app::{Counters, Planned, app};
@@ -53,6 +53,6 @@ fn options(target: &Target, tls: &ServerTls) -> Options {
 /// Returns the TLS policy of the servers. Its files are renewed during the run.
 pub(crate) fn tls(folder: &Path) -> Result<ServerTls> {
     let identity = Identity::from_pem_files(folder.join("server.pem"), folder.join("server.key"))?;
-    let clients = Cas::from_pem_file(folder.join("client-ca.pem"))?.with_crl_file(folder.join("client-ca.crl"))?;
+    let clients = CaSet::from_pem_file(folder.join("client-ca.pem"))?.with_crl_file(folder.join("client-ca.crl"))?;
     Ok(ServerTls::builder(identity).require_clients(clients).build()?)
 }

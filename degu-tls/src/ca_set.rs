@@ -31,21 +31,21 @@ use crate::source::{self, Source};
 /// must boot to fetch a newer list. If a CA has several lists, the newest is used.
 ///
 /// ```no_run
-/// use degu_tls::Cas;
+/// use degu_tls::CaSet;
 ///
 /// // /etc/app/clients/operators.pem, /etc/app/clients/machines.pem
-/// let cas = Cas::from_pem_dir("/etc/app/clients")?
+/// let ca_set = CaSet::from_pem_dir("/etc/app/clients")?
 ///     .labelled_by_file()
 ///     .with_crl_file("/etc/app/operators.crl")?
 ///     .with_crl_file("/etc/app/machines.crl")?;
-/// assert_eq!(cas.labels().collect::<Vec<_>>(), ["machines", "operators"]);
+/// assert_eq!(ca_set.labels().collect::<Vec<_>>(), ["machines", "operators"]);
 /// # Ok::<(), degu_tls::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Cas {
+pub struct CaSet {
     /// The calls, in order. A reload repeats them.
     steps: Vec<Step>,
-    pub(crate) cas: Vec<Ca>,
+    pub(crate) members: Vec<Ca>,
     /// The number of CAs before the last call that added CAs.
     before_last: usize,
     pub(crate) crls: Vec<Crl>,
@@ -55,7 +55,7 @@ pub struct Cas {
 #[derive(Clone)]
 enum Step {
     /// A call that read a file or a folder.
-    Read(fn(Cas, &Path) -> Result<Cas, Error>, PathBuf),
+    Read(fn(CaSet, &Path) -> Result<CaSet, Error>, PathBuf),
     /// A call that was given a value in memory.
     Memory,
     Label(String),
@@ -80,7 +80,7 @@ pub(crate) struct Crl {
 const MEMORY: Source = Source::Memory("the CA bundle in memory");
 const CRL_MEMORY: Source = Source::Memory("memory");
 
-impl Cas {
+impl CaSet {
     /// Returns a value without CAs. At least one CA must be added before a policy is built.
     pub fn new() -> Self {
         Self::default()
@@ -113,9 +113,9 @@ impl Cas {
     ///
     /// The errors of [`from_pem_file`](Self::from_pem_file).
     pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
-        self.before_last = self.cas.len();
+        self.before_last = self.members.len();
         self.read_file(path.as_ref())?;
-        self.steps.push(Step::Read(|cas, path| cas.with_pem_file(path), path.as_ref().into()));
+        self.steps.push(Step::Read(|ca_set, path| ca_set.with_pem_file(path), path.as_ref().into()));
         Ok(self)
     }
 
@@ -133,20 +133,20 @@ impl Cas {
             return Err(Error::caller(Kind::NoTrust, format!("{} has no file *.pem or *.crt", folder.display())));
         }
         files.sort();
-        self.before_last = self.cas.len();
+        self.before_last = self.members.len();
         for file in files {
             self.read_file(&file)?;
         }
-        self.steps.push(Step::Read(|cas, path| cas.with_pem_dir(path), folder.into()));
+        self.steps.push(Step::Read(|ca_set, path| ca_set.with_pem_dir(path), folder.into()));
         Ok(self)
     }
 
     /// Adds a CA from memory, in DER. A policy with this CA can be replaced, but not reloaded.
     #[must_use]
     pub fn add(mut self, label: &str, certificate: impl Into<CertificateDer<'static>>) -> Self {
-        self.before_last = self.cas.len();
+        self.before_last = self.members.len();
         let (label, certificate) = (label.into(), certificate.into());
-        self.cas.push(Ca { label, is_labelled_by_name: false, certificate, source: MEMORY });
+        self.members.push(Ca { label, is_labelled_by_name: false, certificate, source: MEMORY });
         self.steps.push(Step::Memory);
         self
     }
@@ -157,7 +157,7 @@ impl Cas {
     ///
     /// The text has no certificate ([`Kind::Pem`]).
     pub fn add_pem(mut self, label: &str, pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let before = self.cas.len();
+        let before = self.members.len();
         for certificate in source::certificates(pem.as_ref(), &MEMORY)? {
             self = self.add(label, certificate);
         }
@@ -169,9 +169,9 @@ impl Cas {
     /// the names in the certificates. After a reload the CAs that are then in the files have this label.
     ///
     /// ```no_run
-    /// use degu_tls::Cas;
+    /// use degu_tls::CaSet;
     ///
-    /// let cas = Cas::from_pem_file("/etc/app/operators-2026.pem")?
+    /// let ca_set = CaSet::from_pem_file("/etc/app/operators-2026.pem")?
     ///     .labelled("operators")
     ///     .with_pem_dir("/etc/app/machines")?
     ///     .labelled("machines");
@@ -198,7 +198,7 @@ impl Cas {
     }
 
     fn label_last(&mut self, label: impl Fn(&Source) -> Option<Arc<str>>) {
-        for ca in &mut self.cas[self.before_last..] {
+        for ca in &mut self.members[self.before_last..] {
             if let Some(label) = label(&ca.source) {
                 (ca.label, ca.is_labelled_by_name) = (label, false);
             }
@@ -214,7 +214,7 @@ impl Cas {
         let source = Source::file(&path);
         let lists = source::crls(&source::read(path.as_ref())?, &source)?;
         self.crls.extend(lists.into_iter().map(|der| Crl { der, source: source.clone() }));
-        self.steps.push(Step::Read(|cas, path| cas.with_crl_file(path), path.as_ref().into()));
+        self.steps.push(Step::Read(|ca_set, path| ca_set.with_crl_file(path), path.as_ref().into()));
         Ok(self)
     }
 
@@ -237,14 +237,14 @@ impl Cas {
 
     /// Returns the labels in order, one for each CA certificate.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.cas.iter().map(|ca| &*ca.label)
+        self.members.iter().map(|ca| &*ca.label)
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), Error> {
         let source = Source::file(path);
         for certificate in source::certificates(&source::read(path)?, &source)? {
             let label = der::subject(&certificate).map(der::label).unwrap_or_default().into();
-            self.cas.push(Ca { label, is_labelled_by_name: true, certificate, source: source.clone() });
+            self.members.push(Ca { label, is_labelled_by_name: true, certificate, source: source.clone() });
         }
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Cas {
     /// Returns the origin of the CAs, for error texts: `the CAs of operators.pem, machines.pem`.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<String> = Vec::new();
-        for ca in &self.cas {
+        for ca in &self.members {
             let name = match &ca.source {
                 Source::File(path) => path.display().to_string(),
                 Source::Memory(_) => ca.label.to_string(),
@@ -288,11 +288,11 @@ impl Cas {
     }
 }
 
-impl fmt::Debug for Cas {
+impl fmt::Debug for CaSet {
     /// Writes the labels. The certificates would be pages of numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let labels: Vec<_> = self.labels().collect();
-        f.debug_struct("Cas").field("labels", &labels).field("crls", &self.crls.len()).finish_non_exhaustive()
+        f.debug_struct("CaSet").field("labels", &labels).field("crls", &self.crls.len()).finish_non_exhaustive()
     }
 }
 
