@@ -1,5 +1,5 @@
-//! Accepts connections, up to `max_connections`. At that limit an idle connection is closed for each new one. If all connections
-//! are busy, the new one waits for a while, and is then refused.
+//! Accepts connections, up to `max_connections`. At that limit an idle connection is closed for each new connection. If all
+//! connections are busy, the new connection waits for up to two seconds, and is then refused.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -20,21 +20,22 @@ use crate::report::Report;
 use crate::response::last_response;
 use crate::state::{Phase, ServerState};
 
-/// The pause after a failed accept, unless the client caused the failure.
+/// The pause after a failed accept that the client did not cause.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time that an idle connection has to close before the next one is asked to close.
+/// The time for which the acceptor waits for an idle connection to close. After that it asks the next connection.
 const TURN: Duration = Duration::from_millis(50);
-/// The time for which the process must have had no descriptor before an idle connection is closed. Most shortages are shorter.
+/// The time for which the process must have had no free descriptor before an idle connection is closed. Most shortages are
+/// shorter.
 const SHORTAGE: Duration = Duration::from_millis(100);
-/// The time that a new connection waits for room before it is refused.
+/// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
     sockets: Vec<Accepting>,
-    /// The socket that is polled first. It changes each time, so a busy socket does not starve the others.
+    /// The socket that is polled first. It changes with each poll, so a busy socket does not starve the others.
     turn: usize,
-    /// An accepted connection for which there may be no room yet.
+    /// A connection that was accepted from the kernel, and may have to wait for room.
     newcomer: Option<Accepted>,
     state: Arc<ServerState>,
     options: Arc<Options>,
@@ -63,14 +64,14 @@ impl Admission {
         loop {
             match self.next().await {
                 Ok(accepted) => {
-                    // If a descriptor had to be freed for this connection, the shortage goes on.
+                    // If an idle connection was closed for a descriptor, the shortage has not ended.
                     if !self.state.set_out_of_descriptors(false) {
                         failing_since = None;
                     }
                     self.newcomer = Some(accepted);
                     self.admit(hand_over).await;
                 }
-                // The client gave up, which is no reason for a pause.
+                // The client closed the connection before it was accepted. There is no reason for a pause.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     let is_shortage = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
@@ -79,7 +80,7 @@ impl Admission {
                         tokio::time::sleep(SHORTAGE).await;
                         continue;
                     }
-                    // A shortage may last, or come and go with every connection, so the lines are limited.
+                    // A shortage may begin and end again with every connection, so the log lines are limited.
                     if failing_since.is_none()
                         && let Some(held_back) = self.state.may_log()
                     {
@@ -87,7 +88,7 @@ impl Admission {
                     }
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     match is_shortage {
-                        // The app opens descriptors too, so the process may have none left below `max_connections`.
+                        // The app also opens descriptors, so the process may have none left below `max_connections`.
                         true if since.elapsed() >= SHORTAGE => {
                             self.state.set_out_of_descriptors(true);
                             self.ask_for_room().await;
@@ -105,14 +106,14 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// Passes the new connection on when there is room for it. If there is no room in time, the connection and all connections in
-    /// the backlog are refused. Otherwise those in the backlog would wait in vain, one after the other.
+    /// Passes the new connection to `hand_over` when there is room. If there is no room within [`PATIENCE`], refuses it together
+    /// with all connections in the backlog. Otherwise each of these would also wait for that time, one after the other.
     async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(PATIENCE, self.make_room()).await;
         }
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
-            // A connection may have ended while others were refused.
+            // There may be room now, because a connection may have ended meanwhile.
             if !self.state.is_full() {
                 return self.let_in(newcomer, hand_over);
             }
@@ -125,14 +126,14 @@ impl Admission {
         }
     }
 
-    /// Asks idle connections to close, one after the other, until there is room.
+    /// Asks idle connections to close, one at a time, until there is room.
     async fn make_room(&self) {
         while self.state.is_full() {
             self.ask_for_room().await;
         }
     }
 
-    /// Asks an idle connection to close, if there is one. Waits until there may be room, but not longer than [`TURN`].
+    /// Asks an idle connection to close, if there is one. Then waits until there may be room, for at most [`TURN`].
     async fn ask_for_room(&self) {
         let room = self.state.room();
         if self.state.is_full() {
@@ -141,7 +142,7 @@ impl Admission {
         }
     }
 
-    /// Accepts the next connection of any socket.
+    /// Accepts the next connection on any of the sockets.
     async fn next(&mut self) -> io::Result<Accepted> {
         let count = self.sockets.len();
         self.turn = (self.turn + 1) % count.max(1);
@@ -158,13 +159,13 @@ impl Admission {
     }
 }
 
-/// Sends a 503, without waiting. Reads the input first, because closing a socket with unread input resets the connection, and the
-/// client could lose the response.
+/// Sends a 503 without waiting. Reads the available input first. Closing a socket with unread input would reset the connection,
+/// and the client could lose the response.
 fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];
     let read = (&*socket).read(&mut input).unwrap_or(0);
-    // Under TLS there is no session yet, so no response can be sent.
+    // Under TLS no response can be sent before the handshake.
     if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
         let (response, body_bytes) = last_response(options, 503, "all connections are busy", is_head);

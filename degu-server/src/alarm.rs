@@ -1,8 +1,7 @@
-//! The part of a connection that other tasks read: when to wake it, and whether it can be closed to make room.
+//! The alarm of a connection: the part of its state that other tasks read.
 //!
-//! A connection belongs to its task. Two other tasks read its alarm: its worker wakes it when a deadline may have expired, and
-//! the acceptor asks a connection to close when there are too many. Both only wake the connection's task, which decides
-//! what to do.
+//! Two other tasks read it. The worker wakes the connection's task when a deadline may have expired. The acceptor asks a
+//! connection to close when there are too many connections. Only the connection's task decides what to do.
 
 use std::cmp::Reverse;
 use std::sync::OnceLock;
@@ -12,41 +11,42 @@ use std::time::{Duration, Instant};
 
 use crate::atomic::AtomicU64;
 
-/// The time for which a new connection is not closed to make room although it has sent nothing. Its request may be on its way.
+/// The time for which a new connection is not closed to make room, because its first request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);
-/// The same for a connection that begins with a handshake, which takes several round trips.
+/// The same time for a connection that begins with a TLS handshake, which takes several round trips.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
-/// The reason for which a connection can be closed to make room. Connections with the first reason are closed first.
+/// The reason for which a connection may be closed to make room for another connection. The acceptor closes connections in the
+/// order of these reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spare {
-    /// Its last response has been sent.
+    /// The last response of the connection has been sent.
     Done = 1,
-    /// It has not sent a request yet.
+    /// The client has not sent a request yet.
     Fresh,
-    /// It waits for its next request.
+    /// The connection waits for its next request.
     Idle,
 }
 
-/// The rank of a connection among those that can be closed to make room: the reason, the number of seconds since it holds, and
-/// the turn of its worker since which it holds.
+/// The rank of a connection that may be closed to make room. The connection with the lowest rank is closed first. The fields are
+/// the reason, the seconds for which the connection has waited, and the turn of the worker in which the wait began.
 pub(crate) type Rank = (u64, Reverse<u32>, u32);
 
 /// The state of a connection that other tasks read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// The second from which on the task is woken; 0 if it is asked to close.
+    /// The worker's second in which the task is woken. 0 asks the connection to close.
     due: AtomicU32,
-    /// The reason for which the connection can be closed to make room, in the two highest bits, then the second (30 bits) and the
-    /// turn (32 bits) from which on this holds. 0 while the connection is busy.
+    /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which its wait began
+    /// (30 bits), and the turn in which its wait began (32 bits). 0 while the connection is busy.
     spare: AtomicU64,
     task: OnceLock<Waker>,
-    /// The time until which a connection without a request is not closed to make room.
+    /// The time before which a connection without a request is not closed to make room.
     grace: Instant,
 }
 
 impl Alarm {
-    /// Returns an alarm that is not set, for a connection that has just been accepted.
+    /// Returns the alarm of a new connection. It is not set.
     pub(crate) fn new(is_secure: bool) -> Self {
         let grace = if is_secure { HANDSHAKE_GRACE } else { GRACE };
         Self {
@@ -62,12 +62,12 @@ impl Alarm {
         let _ = self.task.set(task.clone());
     }
 
-    /// Sets the second from which on the task is woken, at least 1. This also withdraws a request to close.
+    /// Sets the worker's second in which the task is woken, at least 1. If the connection was asked to close, this cancels it.
     pub(crate) fn set(&self, due: u32) {
         self.due.store(due, Relaxed);
     }
 
-    /// Returns the second from which on the task is woken.
+    /// Returns the worker's second in which the task is woken, or 0 if the connection is asked to close.
     pub(crate) fn due(&self) -> u32 {
         self.due.load(Relaxed)
     }
@@ -78,17 +78,17 @@ impl Alarm {
         }
     }
 
-    /// Sets that the connection cannot be closed to make room.
+    /// Marks the connection as busy, so it is not closed to make room.
     pub(crate) fn set_busy(&self) {
         self.spare.store(0, Relaxed);
     }
 
-    /// Sets that the connection can be closed to make room, from this second and turn on.
+    /// Records that the connection may be closed to make room. `second` and `turn` are those in which its wait began.
     pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: u32) {
         self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
     }
 
-    /// Returns whether the connection can be closed to make room.
+    /// Returns whether the connection may be closed to make room.
     pub(crate) fn can_be_spared(&self) -> bool {
         self.spare.load(Relaxed) != 0
     }
@@ -98,8 +98,8 @@ impl Alarm {
         self.spare.load(Relaxed) >> 62 == Spare::Done as u64
     }
 
-    /// Returns the connection's rank in this second of its worker. `None` if the connection cannot be closed to make room, is new,
-    /// or has been asked already.
+    /// Returns the connection's rank in this second of its worker. Returns `None` if the connection is busy, is too new, or was
+    /// already asked to close.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
         let packed = self.spare.load(Relaxed);
         let (spare, since, turn) = (packed >> 62, (packed >> 32) as u32 & 0x3fff_ffff, packed as u32);
@@ -107,7 +107,7 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to close. The connection does not close if it has become busy meanwhile.
+    /// Asks the connection to close. If it has become busy meanwhile, it stays open.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();

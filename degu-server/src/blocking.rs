@@ -1,4 +1,4 @@
-//! Handlers that block, on threads of their own.
+//! An app that calls a blocking function on a pool of threads.
 //!
 //! ```text
 //!   connection's task                     threads of the app
@@ -7,7 +7,7 @@
 //!        ◀───────────────────────────────────────────────────┘
 //! ```
 //!
-//! The threads are those that a runtime of tokio has for blocking functions.
+//! The pool is the pool for blocking functions of a tokio runtime that has no other task.
 
 use std::fmt;
 use std::num::NonZero;
@@ -26,12 +26,12 @@ use crate::report::Peer;
 use crate::request::owned_head;
 use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
 
-/// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. It is for handlers that
-/// block, on a database or a device for example. While the function blocks, other apps of the same server go on.
+/// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. Use it for handlers that
+/// block, for example on a database or a device. Meanwhile the other apps of the server continue.
 ///
-/// The body of the request is read first, up to `limit` bytes; if there is more, the client gets 413. The function gets the
-/// request as one value. It returns the same types as an async handler, if they are `Send`: a status, a tuple, text, a
-/// `Result` of these. [`Response`] is not `Send`.
+/// The body of the request is read first, up to `limit` bytes. If there is more, the client gets 413. The function gets the
+/// request with its whole body. It may return the same types as an async handler if they are `Send`: a status, a tuple, text,
+/// or a `Result` of these. [`Response`] is not `Send`.
 ///
 /// ```
 /// use degu_server::{Address, BlockingRequest, Error, Method, Server, blocking};
@@ -51,10 +51,9 @@ use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A request waits in a queue while all threads are busy. If the queue is full, the client gets 503 with `retry-after: 1`. If the
-/// client goes away while its request is in the queue, the request is dropped. A running function cannot be stopped: it runs to
-/// its end, even if the client goes away or the server ends. If the function panics, the client gets 500, and the thread
-/// goes on.
+/// While all threads are busy, a request waits in a queue. If the queue is full, the client gets 503 with `retry-after: 1`. If the
+/// client goes away, its request is removed from the queue. A running function cannot be stopped: it runs to its end, even if
+/// the client goes away or the server ends. If the function panics, the client gets 500, and the thread is used again.
 pub fn blocking<F, R>(limit: usize, function: F) -> Blocking<R>
 where
     F: Fn(BlockingRequest) -> R + Send + Sync + 'static,
@@ -70,31 +69,31 @@ pub struct Blocking<R> {
     limit: usize,
     threads: usize,
     queue: usize,
-    /// Made for the first request.
+    /// The threads, which start at the first request.
     pool: OnceLock<Pool>,
 }
 
 /// The threads of an app.
 struct Pool {
-    /// The number of requests that may wait or run.
+    /// The permits to wait or to run. A request without such a permit gets 503.
     places: Arc<Semaphore>,
-    /// The number of requests that may run.
+    /// The permits to run.
     turns: Arc<Semaphore>,
-    /// A runtime that is used only for its threads. `None` after the drop.
+    /// A runtime that is used only for its threads. `None` after the pool was dropped.
     runtime: Option<Runtime>,
 }
 
 impl<R: IntoResponse + Send + 'static> Blocking<R> {
-    /// Sets the maximum number of threads that run the function, at least one. They start when requests need them, and end when
-    /// they have had no request for 10 seconds. Default: one for each core, and at least four, because a blocked thread uses no
-    /// CPU time.
+    /// Sets the maximum number of threads that run the function, at least one. A thread starts when a request needs it, and ends
+    /// after 10 seconds without a request. Default: one for each core, at least four, because a blocked thread uses no CPU time.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Sets the maximum number of requests that wait for a thread. Each of them has its body in memory. Default: 64.
+    /// Sets the maximum number of requests that wait for a thread. Each waiting request has its whole body in memory. If the queue
+    /// is full, the client gets 503. Default: 64.
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
@@ -105,7 +104,7 @@ impl<R: IntoResponse + Send + 'static> Blocking<R> {
         self.pool.get_or_init(|| Pool {
             places: Arc::new(Semaphore::new(self.threads.saturating_add(self.queue).min(Semaphore::MAX_PERMITS))),
             turns: Arc::new(Semaphore::new(self.threads)),
-            // This does not fail, because a runtime without drivers opens nothing.
+            // A runtime without drivers opens no descriptors, so this does not fail.
             runtime: Builder::new_current_thread()
                 .thread_name("degu-blocking")
                 .max_blocking_threads(self.threads)
@@ -128,13 +127,13 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
             let busy = "the server is busy: all threads of this handler are in use, try again later\n";
             return Error::new(503, busy).header("retry-after", 1).into();
         };
-        // A request whose client goes away here gives up its place.
+        // If the client goes away during this wait, the future is dropped, and the place becomes free.
         let (Ok(turn), Some(runtime)) = (pool.turns.clone().acquire_owned().await, &pool.runtime) else {
             return Response::from_error("a blocking handler has no threads");
         };
         let function = self.function.clone();
         let answer = runtime.spawn_blocking(move || {
-            // They are free before the response is sent, because the client may send its next request at once.
+            // Both permits are released before the response is sent, because the client may send its next request at once.
             let _held = (place, turn);
             function(request)
         });
@@ -147,7 +146,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
 }
 
 impl Drop for Pool {
-    /// Does not wait for the functions that run. Other ways of dropping a runtime would, or panic in a task.
+    /// Shuts the runtime down without waiting for running functions. Dropping it would wait for them, and panic in an async task.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -165,7 +164,7 @@ impl<R> fmt::Debug for Blocking<R> {
     }
 }
 
-/// The argument of a [`blocking`] handler: a request with its whole body and its peer. It borrows nothing.
+/// The argument of a [`blocking`] function: a request with its whole body and its peer.
 pub struct BlockingRequest {
     head: RequestHead,
     shifted: usize,

@@ -1,9 +1,8 @@
-//! The channel through which a request's body reaches its reader, part by part.
+//! The channel that passes the parts of a request's body from the connection's task to the reader of the body.
 //!
-//! A connection's task owns the machine that decodes the body. The reader is the handler, or another task of the same
-//! thread to which the handler has moved the body. The reader asks for a part. The connection's task then decodes a part, puts
-//! it into the slot, and wakes the reader. While the reader asks for nothing, nothing is decoded, and the peer feels the
-//! back-pressure.
+//! The connection's task owns the machine that decodes the body. The reader is the handler, or another task of the same
+//! thread. The reader asks for a part. The connection's task then decodes a part, puts it into the slot, and wakes the
+//! reader. If the reader asks for no part, no part is decoded. This back-pressure slows the peer.
 //!
 //! ```text
 //!   Incoming ── wants a part ─▶ ┌ slot ┐ ◀─ supplies one ── the connection's task ◀── machine
@@ -19,12 +18,12 @@ use degu_wire::{Part, RemoteError};
 use crate::Error;
 use crate::options::Progress;
 
-/// The channel, shared by the connection's task and the reader, which are on the same thread.
+/// The state of the channel. The connection's task and the reader share it, and run on the same thread.
 #[derive(Debug, Default)]
 struct BodyChannel {
     /// The next part, or `Some(None)` for the end of the body.
     slot: Option<Option<Part>>,
-    /// A fault of the peer, found by the decoder or by the reader.
+    /// The fault of the peer that the decoder or the reader has found.
     fault: Option<RemoteError>,
     /// True if the reader waits for a part.
     is_wanted: bool,
@@ -34,9 +33,9 @@ struct BodyChannel {
     is_abandoned: bool,
     /// The minimum rate of the body, if the reader has set one.
     progress: Option<Progress>,
-    /// The task that supplies parts.
+    /// The connection's task, which supplies parts.
     supplier: Option<Waker>,
-    /// The reader's task, if it is not the supplier's.
+    /// The task of a reader that waits for a part, if it is not the connection's task.
     reader: Option<Waker>,
 }
 
@@ -55,7 +54,7 @@ pub(crate) fn channel() -> (Supplier, Receiver) {
 }
 
 impl Supplier {
-    /// Returns whether the reader waits for a part. If not, this task is woken when the reader begins to wait.
+    /// Returns whether the reader waits for a part. If it does not wait yet, the current task is woken when it begins to wait.
     pub(crate) fn is_wanted(&self, cx: &Context<'_>) -> bool {
         let state = &mut *self.0.borrow_mut();
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -82,7 +81,7 @@ impl Supplier {
         self.0.borrow().progress
     }
 
-    /// Returns the fault that the decoder or the reader found.
+    /// Returns the fault that the decoder or the reader has found, if there is one.
     pub(crate) fn fault(&self) -> Option<RemoteError> {
         self.0.borrow().fault
     }
@@ -104,7 +103,7 @@ impl Drop for Supplier {
 }
 
 impl Receiver {
-    /// Returns the next part, or `None` at the end of the body.
+    /// Polls for the next part, which is `None` at the end of the body.
     pub(crate) fn poll_part(&self, cx: &Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let mut state = self.0.borrow_mut();
         if let Some(part) = state.slot.take() {
@@ -117,7 +116,7 @@ impl Receiver {
             return Poll::Ready(Err(fault.into()));
         }
         state.is_wanted = true;
-        // If the reader is the handler, the connection's task checks by itself after it has polled the handler.
+        // If the reader is the handler, it runs in the connection's task. That task checks again after it has polled the handler.
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.reader = Some(cx.waker().clone());
             let supplier = state.supplier.clone();
@@ -127,7 +126,7 @@ impl Receiver {
         Poll::Pending
     }
 
-    /// Stops waiting for a part. The time until the next wait does not count against the peer.
+    /// Stops waiting for a part. The peer's minimum rate is not measured until the reader waits again.
     pub(crate) fn give_up(&self) {
         let mut state = self.0.borrow_mut();
         if std::mem::take(&mut state.is_wanted) {
@@ -143,7 +142,7 @@ impl Receiver {
         self.0.borrow_mut().progress = Some(progress);
     }
 
-    /// Records a fault that the reader found, and returns its error. Nothing more is read after it.
+    /// Records a fault that the reader has found, and returns the error for it. No more parts are read after that.
     pub(crate) fn refuse(&self, fault: RemoteError) -> Error {
         let state = &mut *self.0.borrow_mut();
         if state.is_closed { Error::over() } else { (*state.fault.get_or_insert(fault)).into() }
@@ -160,7 +159,7 @@ impl Drop for Receiver {
     }
 }
 
-/// Wakes a task. The caller must not hold a borrow of the channel, because a waker may run other code.
+/// Wakes a task. The caller must have released its borrow of the channel, because a waker may run other code.
 fn wake(task: Option<Waker>) {
     if let Some(task) = task {
         task.wake();

@@ -8,7 +8,7 @@ use nix::unistd::{getegid, geteuid};
 use socket2::Socket;
 use tokio::net::UnixStream;
 
-/// Returns the credentials of this process. An app compares a peer's credentials with them.
+/// Returns the credentials of this process. An app can compare them with those of a peer.
 ///
 /// ```
 /// assert_eq!(degu_server::own_credentials().pid, std::process::id() as i32);
@@ -17,8 +17,8 @@ pub fn own_credentials() -> Credentials {
     Credentials { pid: std::process::id() as i32, uid: geteuid().as_raw(), gid: getegid().as_raw() }
 }
 
-/// Returns a connected, non-blocking Unix socket with the credentials of its peer, if the system provides them. Each system has a
-/// call of its own for them. tokio knows these calls, and needs the socket registered with the runtime of this thread.
+/// Returns a connected, non-blocking Unix socket, and the credentials of its peer, if the system provides them. Each system has
+/// another call for credentials. tokio knows these calls, but the socket must be registered with the runtime of this thread.
 pub(crate) fn of_peer(socket: Socket) -> io::Result<(OwnedFd, Option<Credentials>)> {
     let stream = UnixStream::from_std(socket.into())?;
     let credentials = stream.peer_cred().ok();

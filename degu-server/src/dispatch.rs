@@ -1,7 +1,8 @@
 //! Assigns each accepted connection to the worker with the fewest connections, and starts workers.
 //!
-//! The dispatcher is a task of the first worker, so a server with one worker has only one thread. SO_REUSEPORT would distribute
-//! connections without a dispatcher. But Unix sockets do not have it, and on TCP the backlog of a closed socket is lost.
+//! The dispatcher is a task of the first worker, so a server with one worker has only one thread. The socket option SO_REUSEPORT
+//! would distribute connections without a dispatcher. But it does not work for Unix sockets, and on TCP the connections in the
+//! backlog of a closed socket are lost.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,9 +13,9 @@ use crate::admission::Admission;
 use crate::listen::{Accepted, Accepting};
 use crate::worker::{Threads, Worker};
 
-/// The dispatcher, with a queue to each worker that has been started.
+/// The dispatcher, with a queue to each running worker.
 pub(crate) struct Dispatcher<A> {
-    /// The first worker, on whose thread the dispatcher runs.
+    /// The first worker. The dispatcher runs on its thread.
     first: Worker<A>,
     queues: Vec<UnboundedSender<Accepted>>,
     /// The threads of the other workers.
@@ -28,8 +29,8 @@ impl<A: App> Dispatcher<A> {
         Self { first, queues: vec![queue], threads: Vec::new(), is_complete: false }
     }
 
-    /// Accepts connections until the server shuts down. Returns the threads of the other workers, which finish their connections
-    /// and end.
+    /// Accepts connections until the server shuts down. Returns the threads of the other workers, which then finish their
+    /// connections and end.
     pub(crate) async fn run(mut self, sockets: Vec<Accepting>) -> Threads {
         Admission::new(sockets, self.first.server.clone(), self.first.options.clone())
             .run(|accepted| self.hand_over(accepted))
@@ -53,7 +54,7 @@ impl<A: App> Dispatcher<A> {
         }
     }
 
-    /// Starts one more worker. Returns `false` if the system does not allow that. The running workers then get all connections.
+    /// Starts another worker. Returns `false` if the system does not allow that.
     fn start_worker(&mut self) -> bool {
         let (queue, accepted) = unbounded_channel();
         let worker = Worker { index: self.queues.len(), ..self.first.clone() };

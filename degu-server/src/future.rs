@@ -1,10 +1,11 @@
-//! Combinations of futures.
+//! A function that waits for one of two futures.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Waits for the first of two futures. Returns `Ok` for `a`, also if both are ready, and `Err` for `b`.
+/// Waits until one of two futures is ready. Returns the output of `a` as `Ok`, or of `b` as `Err`. If both are ready, returns
+/// that of `a`.
 pub(crate) async fn first<A: Future, B: Future>(a: A, b: B) -> Result<A::Output, B::Output> {
     let (mut a, mut b) = (pin!(a), pin!(b));
     poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! The handle on a running server.
+//! The type [`Handle`], which shuts a running server down.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::state::{Phase, ServerState};
 
 /// A handle on a running server. Dropping the handle begins a graceful shutdown, and does not wait for its end.
 ///
-/// [`shutdown`](Self::shutdown) works in any runtime, and [`shutdown_blocking`](Self::shutdown_blocking) without a runtime.
+/// [`shutdown`](Self::shutdown) works in any async runtime. [`shutdown_blocking`](Self::shutdown_blocking) needs none.
 #[derive(Debug)]
 #[must_use = "dropping the handle stops the server"]
 pub struct Handle {
@@ -30,12 +30,12 @@ impl Handle {
         Self { addresses, state, thread: Some(thread), detached: false }
     }
 
-    /// Returns the address that the kernel bound. If there are several, returns the first.
+    /// Returns the bound address. If there are several, returns the first.
     pub fn address(&self) -> &Address {
         &self.addresses[0]
     }
 
-    /// Returns every address that the kernel bound.
+    /// Returns every bound address.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
@@ -45,19 +45,21 @@ impl Handle {
         self.state.stats()
     }
 
-    /// Shuts the server down gracefully, and waits for the end. The server accepts no more connections. Every request whose whole
-    /// head was received is answered with `connection: close`, and connections between two requests are closed. Exchanges that
-    /// are not done within [`Options::shutdown_grace`](crate::Options::shutdown_grace) are cut. After that the address is free.
+    /// Shuts the server down gracefully, and waits for the end:
     ///
-    /// A response is done when the kernel has taken all of it. The kernel delivers it even after the process has ended.
-    /// The response may still be lost if the client is sending, for example a body that the handler did not read. Data that
-    /// arrives at a closed socket resets the connection, and the client then loses the bytes that it has not read (RFC 9112
-    /// §9.6). To prevent this, a running server reads for up to 30 s after its last response. A shutdown does not wait for
-    /// that.
+    /// 1. The server accepts no more connections, and closes connections between two requests.
+    /// 2. It answers every request whose whole head was received. The response has `connection: close`.
+    /// 3. It cuts exchanges that are not done within [`Options::shutdown_grace`](crate::Options::shutdown_grace).
+    /// 4. The address is free.
+    ///
+    /// A response is done when the kernel has taken all of it. The kernel delivers it even after the process has ended. The client
+    /// may lose the response only if it still sends, for example a body that the handler did not read. Such data resets the
+    /// closed connection, and the client then loses the bytes that it has not read (RFC 9112 §9.6). A running server prevents
+    /// this: it reads for up to 30 s after the last response of a connection. A shutdown does not wait for that.
     ///
     /// # Cancel safety
     ///
-    /// Once the future has been polled, the shutdown goes on even if it is dropped.
+    /// After its first poll the future may be dropped. The shutdown then continues.
     pub async fn shutdown(self) {
         self.begin_shutdown();
         self.ended().await;
@@ -69,19 +71,19 @@ impl Handle {
         self.wait();
     }
 
-    /// Begins the [`shutdown`](Self::shutdown), and does not wait for it.
+    /// Begins the [`shutdown`](Self::shutdown), and does not wait for its end.
     pub(crate) fn begin_shutdown(&self) {
         self.state.begin(Phase::Draining);
     }
 
-    /// Closes every connection and the listening sockets at once, and does not wait until that is done.
+    /// Begins to close all connections and the listening sockets. Exchanges in progress are cut. Does not wait for the end.
     pub fn abort(&self) {
         self.state.begin(Phase::Aborting);
     }
 
-    /// Blocks the thread until the server has ended, for whatever reason.
+    /// Blocks the thread until the server has ended for any reason.
     pub fn wait(mut self) {
-        // The message of a panic was printed.
+        // If the server panicked, the panic hook has already printed the message.
         let _ = self.join();
     }
 
@@ -95,16 +97,16 @@ impl Handle {
         join(thread)
     }
 
-    /// Waits until the server has ended, for whatever reason.
+    /// Waits until the server has ended for any reason.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped and made again at any time.
+    /// The future may be dropped at any time. A later call waits for the same event.
     pub async fn ended(&self) {
         self.state.reached(Phase::Ended).await;
     }
 
-    /// Lets the server run until the process ends, without a handle.
+    /// Drops the handle without a shutdown. The server runs until the process ends.
     pub fn detach(mut self) {
         self.detached = true;
     }
@@ -118,7 +120,7 @@ impl Drop for Handle {
     }
 }
 
-/// Waits for the end of a thread of the server.
+/// Waits for the end of a thread of the server. A panic of the thread becomes an error.
 pub(crate) fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")))
 }

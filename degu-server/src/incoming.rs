@@ -412,7 +412,7 @@ impl Incoming {
         }
     }
 
-    /// Stops waiting for a part. The time until the next read does not count against the client.
+    /// Stops waiting for a part. The minimum rate of the client is not measured until the next read.
     pub(crate) fn give_up(&self) {
         if let Rest::Channel(receiver) = &self.rest {
             receiver.give_up();

@@ -16,7 +16,8 @@ pub(crate) enum Seconds {
 }
 
 impl Seconds {
-    /// Returns the kernel's timer. Returns the runtime's timer on other systems, and if the process has no descriptor left.
+    /// Returns the kernel's timer. Returns the runtime's timer on systems other than Linux, and if the process has no descriptor
+    /// left.
     pub(crate) fn of_kernel() -> Self {
         #[cfg(target_os = "linux")]
         if let Ok(timer) = timerfd::Timer::new() {
@@ -50,8 +51,8 @@ mod timerfd {
     #[derive(Debug)]
     pub(crate) struct Timer {
         timer: TimerFd,
-        /// The same timer, registered with tokio. It is registered as a pipe, because tokio would need unsafe code for another
-        /// kind of descriptor. Waiting and reading work in the same way.
+        /// The same timer, registered with tokio as a pipe. Waiting and reading work in the same way as for a pipe. To register
+        /// it as another type would need unsafe code.
         ticks: pipe::Receiver,
     }
 
@@ -62,7 +63,7 @@ mod timerfd {
             Ok(Self { timer, ticks })
         }
 
-        /// Waits one second. The timer is set again for each second, so a worker without connections is not woken.
+        /// Waits one second. The timer is set for each second separately, so a worker without connections is not woken.
         pub(crate) async fn second(&self) -> io::Result<()> {
             self.timer.set(Expiration::OneShot(TimeSpec::new(1, 0)), TimerSetTimeFlags::empty())?;
             loop {

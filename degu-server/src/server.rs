@@ -17,7 +17,8 @@ use crate::stream::Socket;
 use crate::worker::{Alongside, Worker};
 use crate::{App, Options};
 
-/// A server whose sockets are bound and listen. Clients can connect already, and wait until one of the `serve` methods runs.
+/// A server whose sockets are bound and listen. Clients can already connect. They wait until one of the `serve` methods or
+/// [`spawn`](Self::spawn) is called.
 ///
 /// ```
 /// use degu_server::{Address, Method, Request, Response, Server, Session};
@@ -51,14 +52,14 @@ impl Server<()> {
 }
 
 impl<A: App> Server<A> {
-    /// Binds an address, and listens.
+    /// Binds an address, and listens, with the default options.
     ///
-    /// For port 0 and [`Address::ABSTRACT`] the kernel chooses the port or the name, which [`address`](Self::address) returns. The
-    /// name `localhost` stands for 127.0.0.1 and `[::1]`, as far as the machine has both. `[::]` accepts IPv4 clients too,
-    /// unless [`ipv6_only`](Options::ipv6_only) is set.
+    /// For port 0 and for [`Address::ABSTRACT`] the kernel chooses the port or the name. [`address`](Self::address) returns it.
+    /// The name `localhost` stands for 127.0.0.1 and `[::1]`, if the machine has both, otherwise for one of them. `[::]` also
+    /// accepts IPv4 clients, unless [`ipv6_only`](Options::ipv6_only) is set.
     ///
-    /// The file of a Unix socket is replaced if no server listens on it, and unlinked when the server is shut down or
-    /// dropped. During these steps, a file next to it with the same name and `.lock` at its end is locked, if the file system
+    /// If the file of a Unix socket exists and no server listens on it, it is replaced. It is unlinked when the server is shut
+    /// down or dropped. Meanwhile a lock on the file `<path>.lock` keeps other servers from doing the same, if the file system
     /// has locks.
     ///
     /// # Errors
@@ -77,20 +78,20 @@ impl<A: App> Server<A> {
         Self { listeners, options, app }
     }
 
-    /// Returns the address that the kernel bound. If there are several, returns the first.
+    /// Returns the bound address. If there are several, returns the first.
     pub fn address(&self) -> &Address {
         self.listeners[0].address()
     }
 
-    /// Returns every address that the kernel bound.
+    /// Returns every bound address.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listeners.iter().flat_map(Listener::addresses)
     }
 
     /// Serves until the process ends, on threads of its own. The calling thread blocks.
     ///
-    /// This method handles no signals. A signal that ends the process cuts the exchanges in progress. It leaves the file of a Unix
-    /// socket, which the next server replaces. `serve_until_signal`, of the feature `signal`, ends cleanly.
+    /// This method handles no signals. If a signal ends the process, exchanges in progress are cut, and the file of a Unix socket
+    /// stays. The next server replaces that file. For a graceful shutdown use `serve_until_signal` of the feature `signal`.
     ///
     /// # Errors
     ///
@@ -99,8 +100,8 @@ impl<A: App> Server<A> {
         self.spawn()?.join()
     }
 
-    /// Serves until the process gets SIGTERM or SIGINT, and then shuts down gracefully as [`Handle::shutdown`] does. A second
-    /// signal aborts the remaining exchanges. The calling thread blocks, and returns when the address is free.
+    /// Serves until the process gets SIGTERM or SIGINT, and then shuts down gracefully: see [`Handle::shutdown`]. A second signal
+    /// aborts the remaining exchanges. The calling thread blocks until the server has ended.
     ///
     /// ```no_run
     /// use degu_server::{Address, Request, Server, Session};
@@ -110,7 +111,7 @@ impl<A: App> Server<A> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// The two signals stay caught after the return, so they no longer end the process.
+    /// After the return, these signals no longer end the process.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ impl<A: App> Server<A> {
         use tokio::signal::unix::{SignalKind, signal};
 
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            // The signals are caught before there is a connection that a signal could cut.
+            // The signals are caught first, so a signal cannot cut a connection.
             let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut handle = self.spawn()?;
             for end in [Handle::begin_shutdown, Handle::abort] {
@@ -139,8 +140,7 @@ impl<A: App> Server<A> {
         })
     }
 
-    /// Serves until the future is dropped, which begins a graceful shutdown. The server has threads of its own, so the future
-    /// works in any runtime.
+    /// Serves until the future is dropped. The server has threads of its own, so the future works in any runtime.
     ///
     /// # Errors
     ///
@@ -148,16 +148,15 @@ impl<A: App> Server<A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future begins the graceful shutdown, and does not wait for its end. A [`Handle`] can also wait for the end.
+    /// Dropping the future begins a graceful shutdown, and does not wait for its end. To wait for the end, use a [`Handle`].
     pub async fn serve(self) -> io::Result<()> {
         let mut handle = self.spawn()?;
         handle.ended().await;
         handle.join()
     }
 
-    /// Serves on the current runtime, without a thread of its own, until the future is dropped. The drop begins a graceful
-    /// shutdown. A local task finishes the exchanges in progress, so keep the runtime (or the `LocalSet`) running for them. On
-    /// Linux deadlines follow the kernel's clock, even if the clock of the runtime is paused.
+    /// Serves on the current runtime until the future is dropped. The server has no thread of its own. On Linux, deadlines follow
+    /// the kernel's clock, even if the clock of the runtime is paused.
     ///
     /// # Errors
     ///
@@ -169,12 +168,13 @@ impl<A: App> Server<A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future begins the graceful shutdown.
+    /// Dropping the future begins a graceful shutdown. A local task finishes the exchanges in progress, so keep the runtime (or
+    /// the `LocalSet`) running for that time.
     pub async fn serve_local(self) -> io::Result<()> {
         let (listeners, worker) = Self { options: self.options.workers(1), ..self }.into_worker();
         let _ended = BeginOnDrop(worker.server.clone(), Phase::Draining);
         let sockets = Accepting::register(listeners)?;
-        // A task of its own can finish its exchanges after this future is dropped.
+        // The worker is a task, so it can finish its exchanges after this future is dropped.
         let work = tokio::task::spawn_local(async move {
             let (queue, accepted) = unbounded_channel();
             let first = worker.clone();
@@ -183,7 +183,7 @@ impl<A: App> Server<A> {
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Returns the sockets, and the first worker.
+    /// Returns the listening sockets, and the first worker.
     fn into_worker(self) -> (Vec<Listener>, Worker<A>) {
         let options = Arc::new(self.options);
         let server = Arc::new(options.state());
@@ -219,7 +219,7 @@ impl<A> fmt::Debug for Server<A> {
     }
 }
 
-/// Makes a server with these options.
+/// The methods that bind sockets with these options.
 impl Options {
     /// Binds an address, and listens: see [`Server::bind`].
     ///
@@ -230,7 +230,7 @@ impl Options {
         self.bind_all([address.into()], app)
     }
 
-    /// Binds several addresses for one server.
+    /// Binds several addresses for one server: see [`Server::bind`].
     ///
     /// # Errors
     ///
@@ -240,8 +240,8 @@ impl Options {
         self.listen(listeners, app)
     }
 
-    /// Returns a socket that listens on an address, for [`listen`](Self::listen) or `hyper::serve`. Only the options for sockets
-    /// apply to it: [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and
+    /// Binds an address, and returns the listening socket, for [`listen`](Self::listen) or `hyper::serve`. Only the options for
+    /// sockets apply: [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and
     /// [`ipv6_only`](Self::ipv6_only).
     ///
     /// # Errors
@@ -251,11 +251,11 @@ impl Options {
         Listener::bind_with(&address.into(), &self.socket)
     }
 
-    /// Returns a server for sockets that listen already.
+    /// Returns a server for sockets that already listen.
     ///
     /// # Errors
     ///
-    /// There is no socket, or the system reports an error about one.
+    /// `listeners` is empty, or an option of a socket cannot be set.
     pub fn listen<A: App>(self, listeners: impl IntoIterator<Item = Listener>, app: A) -> io::Result<Server<A>> {
         let listeners: Vec<_> = listeners.into_iter().collect();
         if listeners.is_empty() {

@@ -1,4 +1,4 @@
-//! A worker: a thread with a runtime of its own, and the connections that stay on this thread.
+//! A worker: a thread with a runtime of its own. The connections of a worker stay on its thread.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::stream::{Socket, Transport};
 use crate::worker_state::WorkerState;
 use crate::{App, Options, Session};
 
-/// A worker of a server: its number, and the app that it serves.
+/// The parts that a worker of a server needs to start: its number, the app, the options and the state of the server.
 pub(crate) struct Worker<A> {
     pub(crate) server: Arc<ServerState>,
     pub(crate) options: Arc<Options>,
@@ -34,14 +34,14 @@ impl<A> Clone for Worker<A> {
     }
 }
 
-/// The threads of workers.
+/// The threads of some workers.
 pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
-/// A future that runs together with a worker. Returns the threads for whose end the worker's thread waits.
+/// A future that runs together with a worker. It returns threads. The worker's thread waits for the end of these threads.
 pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
 
 impl<A: App> Worker<A> {
-    /// Starts the worker on a thread and a runtime of its own, and waits until it [works](Self::work).
+    /// Starts the worker on a thread and a runtime of its own. Returns when [`work`](Self::work) has started, or has failed.
     ///
     /// # Errors
     ///
@@ -51,11 +51,11 @@ impl<A: App> Worker<A> {
         queue: UnboundedReceiver<Accepted>,
         alongside: Box<dyn FnOnce() -> io::Result<Alongside> + Send>,
     ) -> io::Result<JoinHandle<io::Result<()>>> {
-        // A byte in the pipe says that the worker has started, and the end of the pipe that it failed. A channel of std would add
-        // 11,000 lines of LLVM IR to every program.
+        // The worker writes a byte into the pipe when it has started. If it fails, the pipe ends without a byte. A channel of std
+        // would add 11,000 lines of LLVM IR to every program.
         let (mut start, mut started) = io::pipe()?;
         let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
-            // The first worker ends last.
+            // The first worker ends after all others.
             let _ended = (self.index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
             // Dropped before the end is announced, and with it the app.
             let worker = self;
@@ -63,7 +63,7 @@ impl<A: App> Worker<A> {
             let work = worker
                 .work::<Socket>(queue, move || alongside().and_then(|future| started.write_all(&[0]).map(|()| future)));
             let threads = runtime.block_on(work);
-            // The worker does not wait for jobs that apps have left on the runtime's blocking threads.
+            // The worker does not wait for jobs of apps on the runtime's blocking threads.
             runtime.shutdown_background();
             threads?.into_iter().map(join).fold(Ok(()), Result::and)
         })?;
@@ -73,8 +73,8 @@ impl<A: App> Worker<A> {
         }
     }
 
-    /// Runs the worker until its queue ends and its connections are done. `alongside` returns a future that runs together with
-    /// the worker. The worker ends only after that future, and returns the output of the future.
+    /// Runs the worker until its queue ends and its connections are done. The future of `alongside` runs together with the
+    /// worker. This method ends after that future, and returns the output of the future.
     ///
     /// # Errors
     ///
@@ -92,7 +92,8 @@ impl<A: App> Worker<A> {
         alongside.await.map_err(io::Error::other)
     }
 
-    /// Takes connections from the queue until the queue ends. Then waits for the open connections to end.
+    /// Takes connections from the queue until the queue ends. Then waits for the open connections to end, for at most the grace
+    /// period.
     async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: UnboundedReceiver<T::Accepted>) {
         let mut number = 0;
         while let Some(accepted) = queue.recv().await {
@@ -152,14 +153,14 @@ mod tests {
 
     /// Runs a test on the thread of a worker that counts no seconds and whose connections do not spin.
     fn on_worker(test: impl AsyncFnOnce(&Rc<WorkerState>)) {
-        // With this cap, a connection that is asked to make room does so.
+        // The server is full with one connection, so a connection that is asked to make room closes.
         let options = Arc::new(Server::options().workers(1).max_connections(1).spin(Spin::Off));
         let worker = Rc::new(WorkerState::new(Arc::new(options.state()), options, 0));
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         runtime.unwrap().block_on(test(&worker));
     }
 
-    /// Connects to this worker, and returns the other end.
+    /// Opens a connection to this worker, and returns the client's end.
     fn connect(worker: &Rc<WorkerState>, number: u64) -> UnixStream {
         let (near, far) = UnixStream::pair().unwrap();
         worker.server.counters[0].open.fetch_add(1, Relaxed);
@@ -206,7 +207,7 @@ mod tests {
                     worker.changed().await;
                 }
             };
-            // The request is in the kernel, and the connection has not been told yet.
+            // The kernel has the request, but the connection does not know it yet.
             peer.try_write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
             ask();
             let mut response = [0; 42];
@@ -249,8 +250,8 @@ mod tests {
     fn log_of_100(request: &str, expected: &str) -> Vec<String> {
         let log = Log::default();
         let writer = log.clone();
-        // With one subscriber, the first thread that reaches a log line decides for all threads whether the line is logged.
-        // Threads of other tests have no subscriber.
+        // If there is only one subscriber, the first thread that reaches a log line decides for all threads whether that line is
+        // logged. Threads of other tests have no subscriber.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
         tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), || {
@@ -294,7 +295,7 @@ mod tests {
         }
     }
 
-    /// Returns how many seconds a connection lasts after its last response, if its peer sends this number of bytes each second.
+    /// Returns the seconds from a last response to the end of the connection, if the peer sends this number of bytes each second.
     async fn lingers(worker: &Rc<WorkerState>, bytes: usize) -> u32 {
         let mut peer = connect(worker, 1);
         peer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -313,7 +314,7 @@ mod tests {
     #[test]
     fn bytes_after_the_last_response_are_bounded_in_time_and_rate() {
         on_worker(async |worker| {
-            // The first second may have been a moment.
+            // The first second may have been shorter.
             let window = worker.options.deadlines.linger + 1;
             assert_eq!(lingers(worker, 0).await, window);
             assert_eq!(lingers(worker, 100).await, window);

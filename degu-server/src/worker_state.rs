@@ -1,4 +1,4 @@
-//! The state that the connections of a worker share: the list of connections, the seconds, and the counters.
+//! The state that all connections of a worker share: the list of connections, the clock, and the counters.
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 #[cfg(feature = "tls")]
@@ -20,11 +20,11 @@ use crate::revocation::{REVOKED, Vetted};
 use crate::state::{Connections, ServerState};
 use crate::stats::Counters;
 
-/// The number of busy connections up to which a connection spins for its next request.
+/// The most busy connections of a worker with which a connection still spins for its next request.
 const SPINNING: usize = 4;
-/// The number of connections of a worker that may keep their buffers between two requests. The buffers are about 11 KiB each.
+/// The number of connections of a worker that may keep their buffers between two requests, about 11 KiB for each connection.
 pub(crate) const KEPT: usize = 128;
-/// The size of the buffer for small reads. A larger request that is received while spinning takes several reads.
+/// The size in bytes of the buffer for small reads. A connection that spins reads at most this much at once.
 const SCRATCH: usize = 16 * 1024;
 
 /// The state that the connections of a worker share.
@@ -33,13 +33,13 @@ pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
     pub(crate) server: Arc<ServerState>,
     index: usize,
-    /// The peers that have shown a certificate, which can be revoked, and their addresses. The keys are the numbers of the
-    /// connections.
+    /// The peers with a certificate, and their addresses, by the numbers of their connections. A certificate may be revoked while
+    /// its connection is open.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
-    /// The number of times that a connection has begun to wait for a request.
+    /// A counter that grows when a connection begins to wait for a request. It orders the waits of the same second.
     turn: Cell<u32>,
-    /// Wakes the worker after a connection has come, has ended, or has had its last response.
+    /// Wakes the worker after a connection was added, has ended, or has had its last response.
     changed: Notify,
     /// The number of connections that hold buffers.
     busy: Cell<usize>,
@@ -57,24 +57,24 @@ pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
     number: u64,
-    /// The reason for which the connection can be closed to make room while it waits.
+    /// The reason for which the connection may be closed to make room while it waits.
     spare: Spare,
 }
 
 impl Place {
-    /// Ends the connection when the certificate of this peer is revoked.
+    /// Lets the worker end the connection when the certificate of this peer is revoked.
     #[cfg(feature = "tls")]
     pub(crate) fn watch(&self, peer: Vetted, address: &Address) {
         self.worker.vetted.borrow_mut().insert(self.number, (peer, address.clone()));
     }
 
-    /// Records that a request has come.
+    /// Records that the connection has received a request.
     pub(crate) const fn begin_request(&mut self) {
         self.spare = Spare::Idle;
     }
 
-    /// Records that the connection has had its last response. A shutdown then does not wait for it, and it is closed to make room
-    /// before any connection of another kind.
+    /// Records that the connection has had its last response. A shutdown does not wait for such a connection, and it is the first
+    /// to be closed to make room.
     pub(crate) fn linger(&mut self) {
         self.alarm.set_busy();
         self.spare = Spare::Done;
@@ -83,7 +83,7 @@ impl Place {
         self.worker.server.notify_room(0);
     }
 
-    /// Records that the connection can be closed to make room from now on. Does nothing if that was the case before.
+    /// Records that the connection may be closed to make room from now on. Does nothing if that is already recorded.
     pub(crate) fn set_spare(&self) {
         if !self.alarm.can_be_spared() {
             let turn = self.worker.turn.get().wrapping_add(1);
@@ -92,7 +92,7 @@ impl Place {
         }
     }
 
-    /// Returns whether the connection was asked to make room for another one, and room is still needed.
+    /// Returns whether the connection was asked to make room for another connection, and the room is still needed.
     pub(crate) fn is_asked_for_room(&self) -> bool {
         self.alarm.is_asked() && self.alarm.can_be_spared() && self.worker.server.is_full()
     }
@@ -127,7 +127,7 @@ impl WorkerState {
         }
     }
 
-    /// Returns the place of a new connection. The caller then [adds](Self::add) its task.
+    /// Returns the place of a new connection. The caller then adds the connection's task by [`add`](Self::add).
     pub(crate) fn place(self: &Rc<Self>, number: u64) -> Place {
         Place {
             worker: self.clone(),
@@ -156,19 +156,19 @@ impl WorkerState {
         self.connections().is_empty()
     }
 
-    /// Waits until a connection has come, has ended, or has had its last response.
+    /// Waits until a connection was added, has ended, or has had its last response.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Waits until all remaining connections only linger.
+    /// Waits until all remaining connections have had their last response.
     pub(crate) async fn drained(&self) {
         while self.connections().values().any(|(alarm, _)| !alarm.lingers()) {
             self.changed().await;
         }
     }
 
-    /// Wakes every connection, which then notices that the server shuts down.
+    /// Wakes the task of every connection. Each task then notices that the server shuts down.
     pub(crate) fn wake_all(&self) {
         self.connections().values().for_each(|(alarm, _)| alarm.wake());
     }
@@ -192,7 +192,7 @@ impl WorkerState {
         self.end_revoked();
     }
 
-    /// Aborts the connections whose peer's certificate was revoked by a reload.
+    /// Aborts the connections of peers whose certificate has been revoked since their handshake.
     #[cfg(feature = "tls")]
     fn end_revoked(&self) {
         for (number, (peer, address)) in &*self.vetted.borrow() {
@@ -217,17 +217,17 @@ impl WorkerState {
         self.seconds.get()
     }
 
-    /// Returns the text of `date`, if that field is switched on.
+    /// Returns the text of the field `date`, if the option is on.
     pub(crate) fn date(&self) -> Option<Ref<'_, str>> {
         self.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
 
-    /// Returns the buffer through which small reads go.
+    /// Returns the buffer for small reads.
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
         self.scratch.borrow_mut()
     }
 
-    /// Returns the time since the worker began.
+    /// Returns the time since the worker started.
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -236,7 +236,7 @@ impl WorkerState {
         &self.server.counters[self.index]
     }
 
-    /// Returns whether the server shuts down. The current response of each connection is then its last.
+    /// Returns whether the server shuts down. Each connection then ends after its current response.
     pub(crate) fn is_stopping(&self) -> bool {
         self.server.is_stopping()
     }
@@ -252,25 +252,25 @@ impl WorkerState {
         self.busy.get()
     }
 
-    /// Returns whether another connection is busy too. A connection that spins then lets it run at each yield.
+    /// Returns whether another connection is busy too. A connection that spins then lets the others run at each yield.
     pub(crate) const fn has_others_busy(&self) -> bool {
         self.busy.get() > 1
     }
 
-    /// Returns whether a connection may spin (poll its socket without sleeping) for its next request. It may not if more than
-    /// [`SPINNING`] connections of this worker are busy, because then the thread always has something else to do.
+    /// Returns whether a connection may spin for its next request, that is poll its socket without sleeping. If over [`SPINNING`]
+    /// connections of this worker are busy, the thread has better work to do.
     pub(crate) const fn may_spin(&self) -> bool {
         self.busy.get() <= SPINNING
     }
 
-    /// Returns whether a connection should give up its buffers as soon as it waits for a request, and not only after a second.
-    /// Otherwise, requests that come on many connections in one second would cost a set of buffers for each connection.
+    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a second.
+    /// Otherwise thousands of connections with a request in the same second would all hold buffers.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.busy.get() > KEPT
     }
 }
 
-/// A guard that counts a connection as busy as long as it lives.
+/// A guard that counts a connection as busy until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Busy<'w>(&'w Cell<usize>);
 
