@@ -90,7 +90,7 @@ macro_rules! explained {
         }
 
         impl $name {
-            /// All variants, for tables and metrics.
+            /// All variants, for example to make one counter of each.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// Returns the text: what is wrong, and what to do about it.
@@ -137,7 +137,8 @@ explained! {
         Reason "a reason phrase with a control character",
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
-        /// Bytes before a request that are neither a method nor an empty line (RFC 9112 §2.2).
+        /// Bytes before a request that are neither a method nor an empty line, or more empty lines than
+        /// `Limits::max_leading_lines` (RFC 9112 §2.2).
         LeadingBytes "bytes that do not begin an HTTP message",
         /// A field name is empty, or has a byte that is not allowed in a token, such as a space before the colon (RFC
         /// 9112 §5.1).
@@ -182,7 +183,7 @@ explained! {
         ChunkEnd "chunk data that is not followed by CRLF",
         /// A chunk is longer than `Limits::max_chunk`, and the caller asked for whole chunks.
         ChunkTooLarge "a chunk over the limit",
-        /// A trailer field that decides framing, routing or authentication (RFC 9110 §6.5.1).
+        /// A trailer field that a recipient must know before the body (RFC 9110 §6.5.1).
         TrailerForbidden "a field that is not allowed in trailers",
         /// The trailer section is longer than `Limits::max_trailers`.
         TrailersTooLarge "trailers longer than the limit (max_trailers)",
@@ -212,7 +213,7 @@ explained! {
 }
 
 impl Fault {
-    /// Returns the status that a server answers with.
+    /// Returns the status with which a server answers.
     pub const fn status(self) -> u16 {
         match self {
             Self::ChunkTooLarge | Self::BodyTooLarge | Self::LineTooLong => 413,

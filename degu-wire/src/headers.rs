@@ -46,8 +46,8 @@ impl Headers {
         Self(None)
     }
 
-    /// Returns headers with these fields, in their order. Arrays, vectors, and tuples of up to eight fields also become
-    /// headers by `try_from`, and functions accept them in place of headers.
+    /// Returns headers with these fields, in their order. Arrays, vectors, and tuples of up to eight fields also
+    /// convert into headers with `try_from`. Functions accept them in place of headers.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -114,7 +114,8 @@ impl Headers {
         spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
     }
 
-    /// Returns whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
+    /// Returns whether a list field, such as `connection` or `vary`, has this member in any of its lines. Case is
+    /// ignored.
     ///
     /// ```
     /// # use degu_wire::Headers;

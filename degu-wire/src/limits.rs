@@ -1,6 +1,7 @@
 //! Every bound of the codec, with its default and the values of other implementations.
 
-/// The bounds on the messages of a peer, and the two switches that widen the grammar.
+/// The bounds on the messages of a peer, and two switches, `allow_http10` and `allow_missing_host`, that widen the
+/// grammar.
 ///
 /// All sizes are in bytes. If a peer exceeds a limit, the result is a [`RemoteError`](crate::RemoteError) that names
 /// the limit. Nothing is truncated. The struct is plain data: take the default, and change single fields. Later
@@ -39,7 +40,7 @@ pub struct Limits {
     pub free_extension: usize,
     /// The number of bytes of extensions that a whole body may have, in addition to the
     /// [`free_extension`](Self::free_extension) bytes of each chunk. Every byte of chunk data adds one byte to the
-    /// budget, so extensions can never be the larger part of a long body.
+    /// budget, so the budget grows with the body.
     ///
     /// Default 16 KiB (Go: 16 KiB of overhead in a body, Node: 16 KiB of extensions a chunk).
     pub extension_budget: usize,

@@ -1,7 +1,8 @@
 //! Byte ranges: the values of Range and Content-Range (RFC 9110 §14) with the unit `bytes`.
 //!
-//! In memory a range excludes its end, like a slice: `stop` is the first byte after the range. In text it includes its
-//! end, as the standard defines it. The last byte of a range has at most the number 2⁶⁴ − 2, so `stop` always fits.
+//! In memory a range excludes its end, like a slice: `stop` is the number of the first byte after the range. In text a
+//! range includes its last byte, as the standard defines it. The number of the last byte is at most 2⁶⁴ − 2, so `stop`
+//! always fits into 64 bits.
 
 use core::{fmt, ops::Range, str::FromStr};
 
@@ -235,7 +236,7 @@ explained! {
     pub enum RangeError {
         /// The unit is not `bytes`.
         Unit "the range unit is not `bytes`",
-        /// More than one range.
+        /// The value has more than one range.
         Several "the value has more than one range",
         /// The value does not match the grammar. For example, a number is missing or has a sign, or the value has text
         /// before or after the range.

@@ -194,7 +194,7 @@ impl Spinner {
     }
 
     /// Counts a message. Returns whether the driver's turn is over: the driver then lets the other tasks of its runtime
-    /// run before it continues. Input that was found without spinning counts, too.
+    /// run before it continues. A message counts also if it was found without spinning.
     #[inline]
     pub const fn message(&mut self) -> bool {
         self.messages += 1;

@@ -47,7 +47,7 @@ pub struct Event {
     pub retry: Option<Duration>,
 }
 
-/// Writes the length of the data, because an event may be secret.
+/// Writes only the length of the data, because an event may be secret.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event").field("data", &format_args!("{} bytes", self.data.len())).finish_non_exhaustive()

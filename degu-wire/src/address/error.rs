@@ -51,7 +51,7 @@ explained! {
         /// A host name is over 253 bytes.
         HostTooLong "the host name is over 253 bytes",
         /// The host name is `unix`, which would be parsed as a Unix socket.
-        HostReserved "write the host name `unix` as `unix.`, to distinguish it from a Unix socket",
+        HostReserved "the host name `unix` begins a Unix address: write the host as `unix.`",
         /// The path of a Unix socket is empty.
         PathEmpty "the path of the Unix socket is empty",
         /// The path of a Unix socket has a NUL.
@@ -89,8 +89,8 @@ impl AddressError {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }
 
-    /// Returns the same error with an offset that is larger by `bytes`. It is for an element that was parsed apart from
-    /// the text before it.
+    /// Returns the same error with an offset that is larger by `bytes`, for an element that was parsed without the text
+    /// before it.
     pub(super) fn shifted(self, bytes: usize) -> Self {
         Self::at(self.fault, bytes.saturating_add(self.offset as usize))
     }

@@ -40,8 +40,8 @@ pub use socket::SocketName;
 /// two hexadecimal digits. So an address is always one word of ASCII. The parser also accepts spaces and characters
 /// beyond ASCII without this encoding, but no control characters.
 ///
-/// A path that does not begin with `/` is kept as it is. For system calls it is relative to the working folder of the
-/// process; an absolute path means the same to every process. A path that begins with `@` is written `unix:%40…`.
+/// A path that does not begin with `/` is kept as it is. For system calls it is relative to the working directory of
+/// the process. An absolute path means the same to every process. A path that begins with `@` is written `unix:%40…`.
 /// `unix:` always begins a Unix address, so the host name `unix` has to be written `unix.`, with a final dot.
 ///
 /// If the last label of a host is a number, the host must be an IPv4 address in four decimal parts. `10.1` and `0x7f.1`
@@ -91,7 +91,7 @@ pub enum AddressKind<'a> {
         /// The port.
         port: u16,
     },
-    /// The path of a Unix socket, without the final NUL. [`Address::check`] says whether a socket can have this path.
+    /// The path of a Unix socket, without the final NUL. [`Address::check`] tells whether a socket can have this path.
     Path(&'a [u8]),
     /// A name in the abstract namespace of Linux, without the NUL before it: 1 to 107 bytes.
     Abstract(&'a [u8]),

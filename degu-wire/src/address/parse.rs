@@ -31,7 +31,7 @@ impl FromStr for Address {
             return Err(AddressFault::HostMissing.into());
         }
         let end = if text.starts_with('[') {
-            // A `]` in a zone is percent-encoded, so the first `]` closes the brackets.
+            // A `]` in a zone is percent-encoded, so the first `]` closes the bracket.
             text.find(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))? + 1
         } else {
             text.rfind(':').ok_or(AddressError::at(AddressFault::PortMissing, text.len()))?

@@ -58,7 +58,7 @@ macro_rules! constructors {
                 Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX, |data| Chunk::new(data).into())))
             }
 
-            /// Returns a body of the rest of a file. Its length is the length that the file has now.
+            /// Returns a body of the rest of a file, from its current position to its current end.
             ///
             /// ```no_run
             /// # async fn example() -> std::io::Result<degu_wire::Body> {
@@ -68,7 +68,7 @@ macro_rules! constructors {
             ///
             /// # Errors
             ///
-            /// The system returns an error for the length or the position of the file.
+            /// The system cannot tell the length or the position of the file.
             #[cfg(feature = "io")]
             pub async fn from_file(mut file: File) -> io::Result<Self> {
                 let length = file.metadata().await?.len().saturating_sub(file.stream_position().await?);

@@ -40,11 +40,11 @@ impl BlockingBody {
         Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX).map(|piece| Ok(Chunk::new(piece?).into()))))
     }
 
-    /// Returns a body of the rest of a file. Its length is the length that the file has now.
+    /// Returns a body of the rest of a file, from its current position to its current end.
     ///
     /// # Errors
     ///
-    /// The system returns an error for the length or the position of the file.
+    /// The system cannot tell the length or the position of the file.
     pub fn from_file(file: File) -> io::Result<Self> {
         let length = file.metadata()?.len().saturating_sub((&file).stream_position()?);
         Ok(Self::from_reader(length, file))

@@ -60,7 +60,7 @@ impl Chunk {
     }
 }
 
-/// Writes the length of the data, because the data may be secret.
+/// Writes only the length of the data, because the data may be secret.
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Chunk {{ data: {} bytes, extensions: {:?} }}", self.data.len(), self.extensions)

@@ -60,7 +60,7 @@ pub enum Part {
     },
 }
 
-/// Writes the length of the data, because the data may be secret.
+/// Writes only the length of the data, because the data may be secret.
 impl fmt::Debug for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -158,7 +158,7 @@ where
 /// ```
 pub struct BodyOf<S: ?Sized> {
     content: Content,
-    /// Present if the content comes in parts.
+    /// The source of the parts, if the content comes in parts.
     source: Option<Pin<Box<S>>>,
     /// The function that makes the body again, if it can be made again.
     make: Option<Make<S>>,
@@ -318,7 +318,7 @@ impl<S: ?Sized> BodyOf<S> {
         self.content.framing().length()
     }
 
-    /// Returns whether there is no body. An empty body is a body.
+    /// Returns whether there is no body. An empty body counts as a body.
     pub const fn is_none(&self) -> bool {
         matches!(self.content, Content::None)
     }

@@ -49,7 +49,7 @@ pub struct Decoder {
     free: u64,
     /// The number of bytes of extensions that the next chunk may have: the rest of the budget plus `free`.
     allowed: u64,
-    /// True if blanks may stand between a size and the end of its line.
+    /// True if blanks are allowed between a size and the end of its line.
     padded: bool,
 }
 
@@ -82,7 +82,7 @@ struct Place {
     scanner: Scanner,
 }
 
-/// The result of [`Decoder::decode`]: the event at the front of the input, and the number of bytes to drop.
+/// The result of [`Decoder::decode`]: the event at the beginning of the input, and the number of bytes to drop.
 ///
 /// ```
 /// use degu_wire::{Limits, chunk};
@@ -140,7 +140,7 @@ pub enum Event<'i> {
     },
 }
 
-/// Writes the length of data and trailers, because they may be secret.
+/// Writes only the length of data and trailers, because they may be secret.
 impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

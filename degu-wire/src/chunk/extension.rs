@@ -234,7 +234,7 @@ impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for ExtensionValue<'_> {
     }
 }
 
-/// Writes the length, because the value may be secret.
+/// Writes only the length, because the value may be secret.
 impl core::fmt::Debug for ExtensionValue<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} bytes", self.unescape().count())

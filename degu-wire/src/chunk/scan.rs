@@ -1,4 +1,4 @@
-//! The grammar of chunk extensions as a table: each row is a state, each column a class of bytes.
+//! The grammar of chunk extensions as a table: each row is a state, and each column is a class of bytes.
 //!
 //! The grammar is a table because the received bytes may end anywhere in a line. The state of the scanner is one
 //! number, with which the scanner continues.

@@ -71,8 +71,8 @@ impl Names {
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);
     pub(crate) const KEEP_ALIVE: Self = Self(1 << 11);
-    /// The fields that a response may not repeat, because they determine its end. A client accepts repetitions of other
-    /// fields, because many devices send them.
+    /// The fields that a response may not repeat, because they determine the length of its body. A client accepts
+    /// repetitions of other fields, because many devices send them.
     const UNIQUE_IN_RESPONSES: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0 | Self::CONTENT_RANGE.0);
 
     /// Returns the bit of a field.

@@ -1,4 +1,5 @@
-//! Heads: the start line and the field lines, parsed from and encoded into bytes of the caller.
+//! Parses heads from the caller's bytes, and encodes heads into the caller's bytes. A head is the start line and the
+//! field lines of a message.
 //!
 //! ```text
 //! HTTP-message = start-line CRLF *( field-line CRLF ) CRLF [ message-body ]          RFC 9112 §2.1

@@ -45,7 +45,7 @@ pub(crate) struct RequestMeta {
     pub(crate) known_method: Option<Method<'static>>,
 }
 
-/// Parses a request head from the front of `input`.
+/// Parses a request head from the beginning of `input`.
 ///
 /// `None` means that the bytes are the beginning of a head, and more bytes are needed.
 /// [`find_head_end`](super::find_head_end) tells at low cost when to try again. A fault is reported as soon as its byte

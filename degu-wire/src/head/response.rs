@@ -33,7 +33,7 @@ pub(crate) struct ResponseMeta {
     is_json: bool,
 }
 
-/// Parses a final or interim response head from the front of `input`.
+/// Parses a final or interim response head from the beginning of `input`.
 ///
 /// `None` means that the bytes are the beginning of a head, and more bytes are needed. The rest is as in
 /// [`parse_request`](super::parse_request), except that some common faults of servers are accepted. These faults cannot

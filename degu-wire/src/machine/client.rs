@@ -15,7 +15,7 @@ use crate::head::{FieldSpan, Names, ResponseMeta, is_host, put_line, scan_respon
 use crate::headers::Headers;
 use crate::{Fault, Limits, LocalError, Method, RemoteError};
 
-/// The role of a [`Connection`] that sends requests and reads responses.
+/// The role of a [`Connection`] that sends requests and receives responses.
 #[derive(Debug, Default)]
 pub struct Client {
     /// True if the request was HEAD. Then its response has no body.
@@ -155,8 +155,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns the name of the field for which [`request`](Self::request) refuses these headers, or `None` if the
-    /// headers are not the reason. Error texts contain the name. `framing` is the framing of the body.
+    /// Returns the name of the field because of which [`request`](Self::request) refuses these headers, or `None` if no
+    /// field is the reason. The name is for error texts. `framing` is the framing of the body.
     ///
     /// ```
     /// use degu_wire::{Framing, Headers, Method, machine::{Client, Connection}};

@@ -14,7 +14,7 @@ fn sending(body: Framing) -> Sender {
 #[test]
 fn what_is_put_stands_behind_what_waits_wherever_a_write_ended() {
     let parts = [1, 3, 2, 4].map(|more| vec![b'a' + more; if more == 3 { 3 } else { COPIED + usize::from(more) }]);
-    // Parts are put by so many at once, and so much is written in between.
+    // Sends `at_once` parts at a time, and writes at most `written` bytes after each time.
     let wire = |at_once: usize, written: usize| {
         let mut sender = sending(Framing::Chunked);
         let mut out = Vec::new();
