@@ -325,7 +325,8 @@ impl Exchange {
     pub(crate) fn answer<T>(&mut self, question: fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
         let answer = question(self)?;
         match answer {
-            Poll::Ready(_) => self.wait = None,
+            // The caller may take its time before it asks for the body.
+            Poll::Ready(_) => (self.wait, self.began) = (None, None),
             Poll::Pending => self.unread = false,
         }
         Ok(answer)
@@ -538,5 +539,28 @@ pub(crate) fn is_part_of(asked: ByteRange, given: Option<ContentRange>) -> bool 
         (Some(_), _, Some(total)) => asked.resolve(total).is_some_and(|asked| asked.start == range.start),
         (Some(len), _, None) => range.end - range.start <= len,
         (None, start, _) => start == Some(range.start) && asked.stop().is_none_or(|stop| range.end <= stop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocking::Client;
+
+    #[test]
+    fn wait_for_a_body_begins_after_the_head_of_an_early_response() {
+        const PAUSE: Duration = Duration::from_secs(3600);
+        let began = Instant::now();
+        let client = Client::options().body_timeout(Duration::from_secs(1)).client(degu_wire::Address::ABSTRACT);
+        let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, false);
+        exchange.prepare(Ok(Idle::Silent), None, Some(began)).unwrap();
+        let body = Content::Bytes(Bytes::from_static(&[0; 1024 * 1024]));
+        exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
+        exchange.stuck.write = true;
+        let head = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\n";
+        exchange.receive_buffer().extend_from_slice(head);
+        exchange.received(head.len());
+        assert!(exchange.answer(Exchange::poll_head).unwrap().is_ready());
+        assert!(exchange.deadline().unwrap() >= began + PAUSE);
     }
 }
