@@ -108,11 +108,13 @@ impl<D: Driver> Line<'_, D> {
                     Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                     Poll::Pending => self.exchange.stuck.read = true,
                 },
-                Want::Yield if D::BLOCKS => self.exchange.retry()?,
                 Want::Yield => {
                     self.exchange.began = None;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    if !D::BLOCKS {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    self.exchange.retry()?;
                 }
                 Want::Wait => ready!(D::poll_wait(self, cx))?,
             }

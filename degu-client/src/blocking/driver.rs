@@ -99,3 +99,62 @@ pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use degu_wire::machine::Content;
+    use degu_wire::{Address, Headers, Method, Spin};
+
+    use super::*;
+    use crate::blocking::Client;
+    use crate::link::{Link, SourceOf};
+    use crate::stream::Stream;
+
+    /// A socket that always has room for a mebibyte, and receives a response when it has been waited for.
+    struct Roomy {
+        is_answered: bool,
+    }
+
+    impl Stream for Roomy {
+        fn is_socket(&self) -> bool {
+            true
+        }
+
+        fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
+            if !self.is_answered {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let head = b"HTTP/1.1 204 No Content\r\n\r\n";
+            buffer.extend_from_slice(head);
+            Ok(head.len())
+        }
+
+        fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum::<usize>().min(1024 * 1024)))
+        }
+    }
+
+    impl BlockingStream for Roomy {
+        fn wait(&mut self, _: bool, _: bool, limit: Option<Duration>) -> io::Result<bool> {
+            self.is_answered = true;
+            Ok(limit.is_some_and(|limit| !limit.is_zero()))
+        }
+    }
+
+    #[test]
+    fn wait_for_a_head_begins_after_a_long_request() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        let client = Client::options().spin(Spin::Off).head_timeout(LIMIT).client(Address::ABSTRACT);
+        let mut link = Link::<Blocking>::new(Box::new(Roomy { is_answered: false }), client.base);
+        let body = Content::Bytes(vec![0; 4 * 1024 * 1024].into());
+        let began = Instant::now().checked_sub(LIMIT).unwrap();
+        link.begin_checked(Method::Put, "/", &Headers::new(), &body, (None, began)).unwrap();
+        let mut source: SourceOf<<Blocking as Driver>::Source> = None;
+        let head = wait(|cx| link.poll_head(cx, &mut source));
+        assert_eq!(head.unwrap().status(), 204);
+    }
+}
