@@ -28,7 +28,7 @@ pub struct ClientOf<D: Driver> {
 
 impl<D: Driver> ClientOf<D> {
     /// Returns a client with the default [options](OptionsOf) for the server at `address`. A wildcard address
-    /// (`0.0.0.0`, `[::]`), on which a server may listen, means the loopback address of its family.
+    /// (`0.0.0.0`, `[::]`) means the loopback address of the same family.
     pub fn new(address: impl Into<Address>) -> Self {
         Self::options().client(address)
     }
@@ -73,7 +73,7 @@ impl<D: Driver> ClientOf<D> {
 }
 
 impl<D: Driver> OptionsOf<D> {
-    /// Makes a client with these options for the server at `address`. It opens no socket.
+    /// Makes a client with these options for the server at `address`. This opens no socket.
     pub fn client(self, address: impl Into<Address>) -> ClientOf<D> {
         ClientOf::of(Arc::new(Base::new(address.into(), self)))
     }

@@ -11,22 +11,22 @@ use degu_wire::Address;
 use crate::link::{Driver, Link};
 use crate::options::Base;
 
-/// A connection to a server. `connect` of a [client](crate::ClientOf) makes one; `new` makes one over any stream.
+/// A connection to a server. `connect` of a [client](crate::ClientOf) makes a connection. `new` makes a connection over
+/// any stream.
 ///
-/// A connection carries one exchange at a time, and a response borrows the connection while the response exists. A
-/// caller may drop a response before it has read the whole body. The next use of the connection, or
-/// [`is_closed`](Self::is_closed), then ends that exchange: if the whole body has been received the connection stays
-/// open, and otherwise it is closed.
+/// A connection carries one exchange at a time. A response borrows the connection while the response exists. The caller
+/// may drop a response before it has read the whole body. The next request, or [`is_closed`](Self::is_closed), then
+/// ends that exchange. If the whole body has been received, the connection stays open. Otherwise it is closed.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a request closes an async connection, unless the future has returned the response.
+/// If the future of a request is dropped before it has returned the response, the async connection is closed.
 ///
 /// # Panics
 ///
 /// An async connection panics outside of a tokio runtime with I/O and time enabled.
 pub struct ConnectionOf<D: Driver> {
-    // Locked only by methods on `&self`.
+    // Only methods on `&self` lock it.
     link: Mutex<Link<D>>,
     address: Address,
     #[cfg(feature = "tls")]
@@ -57,8 +57,8 @@ impl<D: Driver> ConnectionOf<D> {
         self.locked().exchange.machine.body_remaining()
     }
 
-    /// Sets how long each exchange from the next on may take as a whole, instead of
-    /// [`timeout`](crate::OptionsOf::timeout) of the options.
+    /// Sets how long each later exchange may take as a whole. This replaces [`timeout`](crate::OptionsOf::timeout) of
+    /// the options.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -79,15 +79,15 @@ impl<D: Driver> ConnectionOf<D> {
         &self.address
     }
 
-    /// Returns the identity in the server's certificate, with the CA that vouched for it; `None` without TLS.
+    /// Returns the verified certificate of the server, with its CA; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.as_deref()
     }
 
-    /// Returns whether the connection is closed: after an error, after a body that was dropped unread, or because one
-    /// side asked for it. If the server closes an idle connection, the client notices only before it sends the next
-    /// request.
+    /// Returns whether the connection is closed: after an error, after a body that was dropped unread, or after
+    /// `connection: close` from either side. If the server closes an idle connection, the client notices only before it
+    /// sends the next request.
     pub fn is_closed(&self) -> bool {
         let mut link = self.locked();
         link.settle();
@@ -109,18 +109,19 @@ macro_rules! requests {
             /// Sends a request, and returns the response as soon as its head has been received.
             ///
             /// `uri` is the target as it is sent: a path with an optional query, a whole URI, or `*`. `headers` are
-            /// added to the fields of the options, and replace fields with the same name. The client writes framing and
-            /// Host. `body` is any value that is [`IntoBody`](crate::IntoBody): `()`, text, bytes, a body.
+            /// added to the fields of the options, and replace fields with the same name. The client adds Host and the
+            /// fields for framing. `body` is any value that is [`IntoBody`](crate::IntoBody): `()`, text, bytes, or a
+            /// body.
             ///
             /// If the headers contain `expect: 100-continue`, the client sends the body when the server asks for it, or
-            /// after a second.
+            /// after 1 s.
             ///
             /// # Errors
             ///
-            /// Any error of the exchange. After most errors the connection is closed. It stays open after two kinds of
-            /// errors, because no byte of the request was written: if the request [cannot be
-            /// sent](crate::ErrorKind::Local), where [`field`](crate::Error::field) of the error says which field is
-            /// wrong; and if [no body](crate::ErrorKind::Body) could be made.
+            /// Any error of the exchange. After most errors the connection is closed. It stays open in two cases,
+            /// because no byte of the request was written: if the request [cannot be sent](crate::ErrorKind::Local),
+            /// and if its [body cannot be made](crate::ErrorKind::Body). [`field`](crate::Error::field) of the error
+            /// names the field at fault, if there is one.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,
@@ -138,15 +139,15 @@ macro_rules! requests {
             /// Sends a request that offers to switch to another protocol (RFC 9110 §7.8), such as `websocket` or `tcp`.
             /// Returns the server's answer as soon as its head has been received.
             ///
-            /// The client writes the fields `connection` and `upgrade`; everything else is as for
-            /// [`request`](Self::request). If the server accepts, the stream leaves the connection, and the connection
-            /// is closed.
+            /// The client adds the fields `connection` and `upgrade`. Everything else is as for
+            /// [`request`](Self::request). If the server accepts, the caller gets the byte stream, and the connection
+            /// counts as closed.
             ///
             /// # Errors
             ///
             /// The errors of [`request`](Self::request), and
-            /// [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for a 101 that names another protocol, or
-            /// that comes before the whole request has been sent.
+            /// [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) if a 101 names another protocol, or comes
+            /// before the whole request has been sent.
             pub $($async)? fn upgrade<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

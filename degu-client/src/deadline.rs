@@ -1,10 +1,10 @@
-//! The time by which a connection or an exchange must be over.
+//! The time by which a connection must be made, or an exchange must end.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Timeout;
 
-/// The end of a timeout, and the timeout, which is the error after this time.
+/// The end of a timeout, and the timeout itself, for the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline {
     pub(crate) end: Instant,
@@ -12,7 +12,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Returns the end of a timeout that begins now; `None` without a limit, and if the clock cannot represent the end.
+    /// Returns the end of a timeout that begins now; `None` without a limit, or if the clock cannot represent the end.
     #[inline]
     pub(crate) fn new(
         timeout: impl FnOnce(Duration) -> Timeout,

@@ -4,22 +4,23 @@ use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
 
 use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, RemoteError, reason_phrase};
 
-/// An exchange that failed, or a connection that could not be made.
+/// The error of an exchange, or of an attempt to connect.
 ///
 /// An error says [what happened and whose fault it is](ErrorKind), in [which phase](Phase) it happened, and whether the
 /// request [may be sent again](Self::is_retryable).
 ///
-/// After most errors the connection is closed. It can be used again in two cases: if the request was refused before a
-/// byte of it was written ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]), and if the content of
-/// a response is at fault ([`ErrorKind::Status`], [`ErrorKind::Content`]).
+/// After most errors the connection is closed. It stays open in two cases: if the client refused the request before it
+/// wrote a byte ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]), and if the content of the
+/// response is at fault ([`ErrorKind::Status`], [`ErrorKind::Content`]).
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///
 /// # Sending again
 ///
 /// A server may close an idle connection at any time, even while the next request is on its way. A [`Connection`] then
-/// returns an error. A [pool](crate::PoolOf) sends the request again, once, over a new connection, if this is safe. The
-/// caller decides about the remaining errors; [`is_retryable`](Self::is_retryable) says what is known.
+/// returns an error. A [pool](crate::PoolOf) sends the request again, once, over a new connection, if this is safe.
+/// After other errors the caller decides whether to send the request again. [`is_retryable`](Self::is_retryable) helps
+/// to decide.
 ///
 /// [`Connection`]: crate::ConnectionOf
 // In a box, because otherwise every result of an exchange would be larger.
@@ -36,9 +37,9 @@ struct Failure {
     address: Option<Address>,
     /// The field that was refused.
     field: Option<Box<str>>,
-    /// The beginning of the body of the response that is the error.
+    /// The beginning of the response's body, for [`ErrorKind::Status`].
     text: Option<Box<str>>,
-    /// The part of that body that `Display` writes.
+    /// The part of `text` that `Display` writes.
     summary: Option<Box<str>>,
 }
 
@@ -50,32 +51,32 @@ pub enum ErrorKind {
     Remote(RemoteError),
     /// The caller asked for something that cannot be sent.
     Local(LocalError),
-    /// The body of the request failed: its source returned this error, or the body could not be
-    /// [made](crate::IntoBody).
+    /// The body of the request cannot be produced: its source returned this error, or a value could not be [made into a
+    /// body](crate::IntoBody).
     Body(BoxError),
     /// The address cannot be used.
     Address(AddressError),
-    /// The system returned this error: for a socket, the resolution of a name, or an interface.
+    /// The operating system returned this error for a socket, a DNS name or a network interface.
     System(io::Error),
-    /// TLS failed: one side refused the other, or the policy cannot be applied to this address. Under TLS 1.3 a refusal
-    /// by the server may arrive only while the client waits for the response. [`alert`](degu_tls::Error::alert) is the
-    /// reason that the server gave.
+    /// TLS failed: one side refused the other, or the policy cannot be applied to this address. Under TLS 1.3, a
+    /// refusal by the server may arrive only while the client waits for the response. [`alert`](degu_tls::Error::alert)
+    /// is the server's reason.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
     /// The response has this status of 400 or more, and [`success`](crate::ResponseOf::success) was called.
     Status(u16),
-    /// The body of the response cannot be returned in the form that the caller asked for. Either it was received in
-    /// full, and is not UTF-8, not valid JSON, or JSON that does not fit the type. Or its content-type is not that of
-    /// JSON; then the body has not been read.
+    /// The body of the response cannot be returned in the form that the caller asked for. It is not UTF-8, not valid
+    /// JSON, or does not fit the type. Or it was not read, because the response has no body, or its content-type is not
+    /// JSON.
     Content(BoxError),
     /// A timeout passed.
     Timeout(Timeout),
-    /// The caller interrupted the connection: [`Interrupter::interrupt`](crate::blocking::Interrupter::interrupt).
+    /// The caller interrupted the connection with [`Interrupter::interrupt`](crate::blocking::Interrupter::interrupt).
     Interrupted,
     /// `on_connect` refused the connection.
     Refused,
-    /// The connection was closed before this call: after an error, after a body that was dropped unread, because one
-    /// side had announced it (`connection: close`), or because the server ended the idle connection.
+    /// The connection was closed before this call. The reason is an earlier error, a body that was dropped unread,
+    /// `connection: close` from either side, or a server that closed the idle connection.
     Closed,
 }
 
@@ -97,17 +98,18 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// The connection was not made in time: [`OptionsOf::connect_timeout`](crate::OptionsOf::connect_timeout).
+    /// No connection was made within [`OptionsOf::connect_timeout`](crate::OptionsOf::connect_timeout).
     Connect(Duration),
-    /// The head of the response did not come in time: [`OptionsOf::head_timeout`](crate::OptionsOf::head_timeout).
+    /// The head of the response was not complete within [`OptionsOf::head_timeout`](crate::OptionsOf::head_timeout).
     Head(Duration),
-    /// A body made no progress in time: [`OptionsOf::body_timeout`](crate::OptionsOf::body_timeout).
+    /// A body made no progress for [`OptionsOf::body_timeout`](crate::OptionsOf::body_timeout).
     Body(Duration),
-    /// The exchange was not over in time: [`OptionsOf::timeout`](crate::OptionsOf::timeout).
+    /// The exchange did not end within [`OptionsOf::timeout`](crate::OptionsOf::timeout).
     Exchange(Duration),
-    /// No connection of the [pool](crate::PoolOf) was free in time: all `max_connections` connections were in use.
+    /// No connection of the [pool](crate::PoolOf) became free within [`OptionsOf::timeout`](crate::OptionsOf::timeout):
+    /// all `max_connections` connections were in use.
     Pool(Duration),
-    /// A timeout of the caller's own stream passed. Its length is not known.
+    /// A timeout of a stream that the caller brought. The client does not know its length.
     Stream,
 }
 
@@ -132,19 +134,19 @@ impl Error {
         error
     }
 
-    /// Returns the error with this phase, which the first attempt of the request had reached.
+    /// Returns the error with the phase in which the first attempt of the request failed.
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
     }
 
-    /// Returns the error for a response with this status, whose body begins with `text`. `summary` is the text of the
-    /// body that a person should read; by default it is the first line.
+    /// Returns the error for a response with this status, whose body begins with `text`. `summary` is the part of the
+    /// body for people to read; by default it is the first line.
     #[cold]
     pub(crate) fn of_status(status: u16, text: &str, summary: Option<&str>) -> Self {
         let mut error = Self::new(ErrorKind::Status(status), Phase::ReadingBody);
         let summary = summary.or_else(|| text.trim_start().lines().next());
-        // Not too much of it, because errors go into logs.
+        // The summary is short, because errors go into logs.
         error.0.summary = summary.map(|summary| summary.chars().take(200).collect());
         error.0.text = Some(text.into());
         error
@@ -155,18 +157,18 @@ impl Error {
         self
     }
 
-    /// Notes the field because of which the request was refused.
+    /// Sets the name of the field that made the client refuse the request.
     pub(crate) fn of_field(mut self, name: Option<&str>) -> Self {
         self.0.field = name.map(Into::into);
         self
     }
 
-    /// Returns the name of the field because of which the client refused the request, if there is one.
+    /// Returns the name of the header field that made the client refuse the request, if it was a field.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
 
-    /// Returns the address to which no connection could be made, if connecting failed.
+    /// Returns the address to which the client could not connect, if connecting failed.
     pub fn address(&self) -> Option<&Address> {
         self.0.address.as_ref()
     }
@@ -180,8 +182,8 @@ impl Error {
     /// Bytes that are not UTF-8 are replaced by U+FFFD. The text comes from the server: escape it before you write it
     /// to a log.
     ///
-    /// The error's `Display` already has up to 200 characters of it, escaped: the first line, or, with the feature
-    /// `json`, the `detail` or the `title` of a problem (`application/problem+json`, RFC 9457).
+    /// `Display` writes up to 200 characters of the text, escaped. They are the first line or, with the feature `json`,
+    /// the `detail` or the `title` of a problem (`application/problem+json`, RFC 9457).
     pub fn text(&self) -> Option<&str> {
         self.0.text.as_deref()
     }
@@ -196,13 +198,14 @@ impl Error {
         self.0.phase
     }
 
-    /// Returns whether no connection could be made. Then no byte of a request was sent. If a timeout was the reason,
+    /// Returns whether the client could not connect. Then no byte of a request was sent. If a timeout was the reason,
     /// [`is_timeout`](Self::is_timeout) is true as well.
     pub fn is_connect(&self) -> bool {
         self.0.phase == Phase::Connecting
     }
 
-    /// Returns whether a timeout passed: one of the options, or one of the system (`ETIMEDOUT`).
+    /// Returns whether a timeout passed: of the options, of a stream that the caller brought, or of the system
+    /// (`ETIMEDOUT`).
     pub fn is_timeout(&self) -> bool {
         match self.kind() {
             ErrorKind::Timeout(_) => true,
@@ -221,9 +224,9 @@ impl Error {
     ///   request was sent, so the server cannot have acted on it; or the method is idempotent, so the server may act on
     ///   it twice (RFC 9110 §9.2.2).
     ///
-    /// It is `false` if another attempt would fail too, or might do harm: after a denied permission, an address that
-    /// cannot be used, a name that cannot be resolved, a refusal by either side (a certificate, `on_connect`), a
-    /// timeout after the request was sent, and every fault of the server.
+    /// It is `false` if another attempt would fail too, or might do harm. Examples are a denied permission, an address
+    /// that cannot be used, a name that cannot be resolved, a refusal by either side (a certificate, `on_connect`), a
+    /// process without a free descriptor, a timeout after the request was sent, and a malformed response.
     pub const fn is_retryable(&self) -> bool {
         self.0.retryable
     }
@@ -251,7 +254,7 @@ impl Error {
 }
 
 impl ErrorKind {
-    /// Returns whether another attempt to connect may succeed after one failed for this reason.
+    /// Returns whether another attempt to connect may succeed after this error.
     fn is_temporary(&self) -> bool {
         use io::ErrorKind::{
             ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
@@ -282,7 +285,7 @@ impl ErrorKind {
     }
 }
 
-/// Writes a clause: "while connecting".
+/// Writes a phrase, such as "while connecting".
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -302,7 +305,7 @@ impl fmt::Display for Timeout {
             Self::Body(limit) => write!(f, "the body made no progress for {limit:?}"),
             Self::Exchange(limit) => write!(f, "the exchange did not finish within {limit:?}"),
             Self::Pool(limit) => write!(f, "no connection of the pool became free within {limit:?}"),
-            Self::Stream => f.write_str("the stream's own timeout expired"),
+            Self::Stream => f.write_str("a timeout of the caller's own stream passed"),
         }
     }
 }
@@ -312,7 +315,7 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::Remote(error) => write!(f, "the server sent {error}"),
             Self::Local(error) => write!(f, "the request cannot be sent: {error}"),
-            Self::Body(error) => write!(f, "the body of the request failed: {error}"),
+            Self::Body(error) => write!(f, "the body of the request cannot be produced: {error}"),
             Self::Address(error) => write!(f, "the address cannot be used: {error}"),
             Self::System(error) => write!(f, "the operating system reports: {error}"),
             #[cfg(feature = "tls")]
@@ -454,7 +457,7 @@ impl From<Error> for io::Error {
             ErrorKind::Tls(_) => io::ErrorKind::ConnectionRefused,
             ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
             ErrorKind::Body(_) | ErrorKind::Status(_) => io::ErrorKind::Other,
-            // Not `Interrupted`, after which readers read again.
+            // Not `io::ErrorKind::Interrupted`, because readers try again after that.
             ErrorKind::Interrupted => io::ErrorKind::ConnectionAborted,
             ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
             ErrorKind::Closed => io::ErrorKind::NotConnected,

@@ -20,8 +20,8 @@
 //! reading. But after [`TURN`] bytes of a large body the exchange reads, because the server may have answered
 //! meanwhile.
 //!
-//! The exchange reads the driver's clock when a wait begins. With a `timeout` it also reads the clock when it begins,
-//! and in `retry`.
+//! The exchange reads the driver's clock when a wait begins. With a `timeout` it also reads the clock when the exchange
+//! begins, and in `retry`.
 
 use std::{
     borrow::Cow,
@@ -40,13 +40,13 @@ use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
 use crate::stream::Idle;
 
-/// The longest wait for `100 Continue`. After it the body is sent all the same (RFC 9110 §10.1.1; curl: 1 s).
+/// The longest wait for `100 Continue`. After this time the body is sent without it (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
 
 /// The number of bytes of a request's body after which the exchange reads, and other tasks run.
 const TURN: usize = 1024 * 1024;
 
-/// The client's end of a connection without its stream: see the [module](self).
+/// The client's state of a connection, without the stream: see the [module](self).
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) machine: machine::Connection<machine::Client>,
@@ -55,7 +55,7 @@ pub(crate) struct Exchange {
     blocks: bool,
     clock: fn() -> Instant,
     pub(crate) spinner: Spinner,
-    /// The moment at which the spinner's clock began.
+    /// The time from which the spinner's clock counts.
     epoch: Instant,
     stage: Stage,
     idempotent: bool,
@@ -63,7 +63,7 @@ pub(crate) struct Exchange {
     sent: bool,
     /// True if a byte of the response has been received.
     heard: bool,
-    /// True if bytes have been received since a question could not be answered.
+    /// True if bytes have been received since the last question that could not be answered.
     unread: bool,
     /// True if writing failed. The response can still be read, but no other request can follow.
     broken: bool,
@@ -73,7 +73,7 @@ pub(crate) struct Exchange {
     pub(crate) body_timeout: Option<Duration>,
     /// The deadline of the exchange as a whole.
     until: Option<Deadline>,
-    /// The time when the exchange began, if the caller knows it, and as long as nothing has taken time since.
+    /// The current time, if the caller knows it. `None` after a step that may have taken time.
     pub(crate) began: Option<Instant>,
     /// The current wait, and its end.
     wait: Option<(Wait, Option<Instant>)>,
@@ -87,9 +87,9 @@ pub(crate) struct Exchange {
 enum Stage {
     /// No exchange has begun.
     Requesting,
-    /// The head of the response has not been returned.
+    /// The request has begun, and the head of the response has not been returned.
     Head,
-    /// The end of the response's body has not been returned.
+    /// The head of the response has been returned, and the end of its body has not.
     Body,
     /// The end of the response's body has been received, and the rest of the request is being sent.
     Rest,
@@ -153,8 +153,8 @@ impl Exchange {
         }
     }
 
-    /// Prepares for an exchange with this deadline, over a stream whose check had this result. `began` is the time, if
-    /// the caller knows it.
+    /// Prepares for an exchange. `idle` is the result of the stream's check, `until` is the deadline of the exchange,
+    /// and `began` is the current time, if the caller knows it.
     pub(crate) fn prepare(
         &mut self,
         idle: io::Result<Idle>,
@@ -173,7 +173,7 @@ impl Exchange {
         }
     }
 
-    /// Returns the error of a request on a connection that cannot carry another one.
+    /// Returns the error of a request on a connection that cannot carry another request.
     #[cold]
     fn unusable(&self) -> Error {
         match self.machine.buffered() {
@@ -182,7 +182,7 @@ impl Exchange {
         }
     }
 
-    /// Writes a request into the machine. It offers to switch to `protocol` if there is one.
+    /// Writes a request into the machine. The request offers to switch to `protocol`, if there is one.
     pub(crate) fn begin(
         &mut self,
         method: Method<'_>,
@@ -204,7 +204,7 @@ impl Exchange {
                 LocalError::State => self.unusable(),
                 FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
                 Protocol => Error::from(rule).of_field(Some("upgrade")),
-                // Headers have been checked but for the protocol, and for Host, which may be that of the options.
+                // Only the protocol and Host have not been checked before. Host may come from the options.
                 FieldValue => Error::from(rule).of_field(Some(protocol.map_or("host", |_| "upgrade"))),
                 _ => rule.into(),
             }
@@ -235,8 +235,8 @@ impl Exchange {
         }
     }
 
-    /// Allows the steps that were stuck again. Returns an error after the deadline of the exchange, because a driver
-    /// that never has to wait meets no other check of the clock.
+    /// Allows stuck steps again. Returns an error after the deadline of the exchange, because a driver that never has
+    /// to wait does not check the clock elsewhere.
     pub(crate) fn retry(&mut self) -> Result<(), Error> {
         (self.stuck, self.turn) = (Stuck::default(), 0);
         match self.until {
@@ -245,7 +245,7 @@ impl Exchange {
         }
     }
 
-    /// Returns whether a part of the request's body may be sent.
+    /// Returns whether the machine takes another part of the request's body.
     fn takes_part(&self) -> bool {
         self.machine.is_sending() && self.machine.may_send_body() && self.machine.has_room()
     }
@@ -261,7 +261,7 @@ impl Exchange {
         sent.map_err(|error| self.error(error))
     }
 
-    /// Returns the pending bytes, for a write; `None` if the stream is to be flushed. If the stream has records, the
+    /// Returns the bytes to write. `None` means that the stream is to be flushed. If the stream has records, the
     /// request counts as sent, because a write that fails or waits may have sent some records.
     pub(crate) fn pending(&mut self, has_records: bool) -> Option<Pending<'_>> {
         if self.machine.is_flushed() {
@@ -271,8 +271,8 @@ impl Exchange {
         Some(self.machine.pending())
     }
 
-    /// Notes that this number of pending bytes has been written. `holds_back` means that the stream may not have sent
-    /// them.
+    /// Notes that this number of pending bytes has been written. `holds_back` is true if the stream may still keep them
+    /// in a buffer.
     pub(crate) fn transmitted(&mut self, bytes: usize, holds_back: bool) {
         (self.sent, self.unflushed) = (true, holds_back);
         self.turn += bytes;
@@ -280,7 +280,7 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Notes that the stream has been flushed. A later wait for room begins again.
+    /// Notes that the stream has been flushed. The next wait for room has its whole time.
     pub(crate) fn flushed(&mut self) {
         self.unflushed = false;
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
@@ -308,8 +308,8 @@ impl Exchange {
         }
     }
 
-    /// Processes the error of a read. An EOF that the stream's protocol did not announce (TLS without close_notify) is
-    /// treated as EOF, except inside a body, because the body may have been cut.
+    /// Processes the error of a read. `UnexpectedEof` is the end of a TLS connection without close_notify. It counts as
+    /// EOF, except inside a body, because the body may have been cut.
     pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(self.error(error));
@@ -408,8 +408,8 @@ impl Exchange {
         !self.broken && self.machine.is_reusable()
     }
 
-    /// Returns the event that the exchange waits for; `None` if it is the caller's source of the request's body, for
-    /// which no timeout applies but that of the exchange.
+    /// Returns the event that the exchange waits for. `None` means that it waits for the caller's source of the
+    /// request's body. To this wait only the timeout of the exchange applies.
     fn waits_for(&self) -> Option<Wait> {
         Some(match self.stage {
             Stage::Head if self.is_sent() => Wait::Head,
@@ -436,7 +436,7 @@ impl Exchange {
     }
 
     /// Begins the wait for the head or for the next bytes of the response, if the request has been sent and this wait
-    /// has not begun. Returns whether the wait began, so that its whole time is left.
+    /// has not begun. Returns whether the wait began with this call.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
         let begins = self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent();
@@ -532,7 +532,7 @@ fn unsent(kind: impl Into<ErrorKind>) -> Error {
 /// Returns whether the part that the server sends is the part that the caller asked for, or the beginning of that part
 /// (RFC 9110 §15.3.7).
 pub(crate) fn is_part_of(asked: ByteRange, given: Option<ContentRange>) -> bool {
-    // A multipart response: each of its parts has its own Content-Range.
+    // In a multipart response each part has its own Content-Range.
     let Some(given) = given else { return true };
     let Some(range) = given.range() else { return false };
     match (asked.suffix_len(), asked.start(), given.total()) {

@@ -16,14 +16,14 @@ use crate::pool::Lease;
 
 /// A response whose body `B` is still to be read.
 ///
-/// A response borrows its connection while the response exists. The caller may leave the body unread. When the
-/// connection is used next, it stays open if the whole body has been received, and is closed otherwise.
+/// A response borrows its connection while the response exists. The caller may leave the body unread. If the whole body
+/// has been received when the connection is used next, the connection stays open. Otherwise it is closed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ResponseOf<B> {
-    /// The status code, from 200 to 999.
+    /// The status code, from 200 to 999; 101 in [`UpgradeOf::Switched`](crate::UpgradeOf::Switched).
     pub status: u16,
-    /// The reason phrase. It is for people, and programs ignore it.
+    /// The reason phrase. It is for people to read. Programs use the status.
     pub reason: Reason,
     /// The fields.
     pub headers: Headers,
@@ -37,8 +37,8 @@ impl<B> ResponseOf<B> {
         Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
     }
 
-    /// Returns which part of the whole resource the body is, from the field Content-Range (RFC 9110 §14.4). `None`
-    /// without that field, or if it cannot be parsed. A 206 with a single part always has one.
+    /// Returns the position of the body in the whole resource, from the field Content-Range (RFC 9110 §14.4). `None` if
+    /// the field is missing or cannot be parsed. A 206 response with a single part always has the field.
     pub fn content_range(&self) -> Option<ContentRange> {
         ContentRange::parse(self.headers.get_bytes("content-range")?).ok()
     }
@@ -46,21 +46,21 @@ impl<B> ResponseOf<B> {
 
 /// The body of a response, as it is received.
 ///
-/// The caller reads the body whole with a limit, piece by piece, or chunk by chunk, in any order. Each method continues
-/// where the last one stopped, and nothing is returned twice.
+/// The caller can read the whole body with a limit, or read it piece by piece or chunk by chunk. These methods can be
+/// mixed: each continues where the last one stopped, and no byte is returned twice.
 ///
 /// If a body ends before its framing allows, every method returns an error. A body without a length and without chunks
-/// ends with the connection. Under TLS such a body is an error unless the server has announced the end (close_notify).
-/// Without TLS the client cannot tell whether such a body is whole.
+/// ends with the connection. Under TLS the server has to announce this end (close_notify). Otherwise every method
+/// returns an error. Without TLS the client cannot tell whether such a body is complete.
 ///
-/// The end is returned when the exchange is over: when the whole response has been received, and the whole request has
-/// been sent or the server no longer reads it.
+/// A method returns the end of the body when the exchange is over: the whole response has been received, and the whole
+/// request has been sent or the server no longer reads it.
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost when the future of a `next_…` method of the async client is dropped.
+/// If the future of a `next_…` method of the async client is dropped, no data is lost.
 ///
-/// `D` is the driver, `H` the connection that it comes from, and `S` the kind of source that the request's body came from.
+/// `D` is the driver of the connection, `H` is the connection, and `S` is the source of the request's body.
 pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
     pub(crate) hold: H,
     driver: PhantomData<fn() -> D>,
@@ -69,11 +69,11 @@ pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
     /// The status of the response, and whether its content-type is JSON.
     #[cfg(feature = "json")]
     kind: (u16, bool),
-    /// True once the end was received.
+    /// True after the end of the body has been received.
     pub(crate) ended: bool,
-    /// Bytes of the chunk under way that have not been received.
+    /// The number of bytes of the current chunk that have not been received.
     left: u64,
-    /// A chunk or data that was received and has not been returned.
+    /// A chunk or data that has been received and not been returned.
     held: Option<Part>,
     /// The extensions and trailers that came with the end of the chunks.
     last: Option<Box<(ChunkExtensions, Trailers)>>,
@@ -83,10 +83,10 @@ pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
 pub(crate) trait Hold<D: Driver> {
     fn link(&mut self) -> Option<&mut Link<D>>;
 
-    /// Returns the number of bytes of the body that have not been returned by the link, if it is known.
+    /// Returns the number of bytes of the body that the link has not returned, if the length is known.
     fn remaining(&self) -> Option<u64>;
 
-    /// Notes the end of the body. A connection of a pool goes back.
+    /// Notes the end of the body. A connection of a pool goes back to the pool.
     fn end(&mut self) {}
 }
 
@@ -133,7 +133,7 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
     }
 }
 
-/// The extensions and trailers at the end of most bodies: none.
+/// The extensions and trailers of a body that has none.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S> {
@@ -142,7 +142,8 @@ impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S
         Self::over(Lent(Loan::Lent(link)), source, head, framing)
     }
 
-    /// Returns the body of a response whose connection is of a pool. It goes back at once if there is no body.
+    /// Returns the body of a response over a connection of a pool. If there is no body, the connection goes back at
+    /// once.
     #[inline(always)]
     pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
         let machine = lease.link().map(|link| (link.exchange.machine.framing(), link.exchange.has_ended()));
@@ -153,10 +154,7 @@ impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S
 }
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
-    #[cfg_attr(
-        not(feature = "json"),
-        allow(unused_variables, reason = "the type of the content is that of JSON or not")
-    )]
+    #[cfg_attr(not(feature = "json"), allow(unused_variables, reason = "only the feature `json` uses the head"))]
     pub(crate) fn over(hold: H, source: SourceOf<S>, head: &ResponseHead, framing: Framing) -> Self {
         Self {
             hold,
@@ -185,7 +183,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
     }
 
-    /// Returns how the body is framed, and so whether there is a body, and its length if it is known.
+    /// Returns the framing of the body: whether there is a body, and its length if it is known.
     pub const fn framing(&self) -> Framing {
         self.framing
     }
@@ -364,7 +362,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
         let bytes = ready!(self.poll_all(cx, limit, whole))?;
         if bytes.is_empty() && !matches!(self.framing, Framing::Length(_)) {
-            return refuse("the rest of the body is empty".into());
+            return refuse("no data is left to parse: the body is empty, or has been read".into());
         }
         match degu_wire::Json::parse(&bytes) {
             Ok(json) => Poll::Ready(Ok(json.0)),
@@ -373,8 +371,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     }
 }
 
-/// Appends a piece to the beginning of a body. The result has room for the `remaining` bytes. A body of one piece is
-/// not copied.
+/// Appends a piece to `whole`, and reserves space for the `remaining` bytes. A body of one piece is not copied.
 #[inline]
 fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     if whole.is_empty() {

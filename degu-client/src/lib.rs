@@ -1,9 +1,9 @@
-//! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract sockets, async on tokio or [blocking] without a
+//! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract sockets. It is async on tokio, or [blocking] without a
 //! runtime.
 //!
-//! A [client](ClientOf) is an address and options. Its method `connect` makes a [connection](ConnectionOf), which
-//! carries one exchange at a time: a request and its [response](ResponseOf). The response borrows the connection until
-//! its body has been read or dropped:
+//! A [client](ClientOf) has the address of a server and options. Its method `connect` makes a
+//! [connection](ConnectionOf). A connection carries one exchange at a time. An exchange is a request and its
+//! [response](ResponseOf). The response borrows the connection:
 //!
 #![cfg_attr(feature = "async", doc = "```no_run")]
 #![cfg_attr(not(feature = "async"), doc = "```ignore")]
@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! So two exchanges at once do not compile:
+//! Therefore a program with two exchanges at once on a connection does not compile:
 //!
 //! ```compile_fail,E0499
 //! # async fn example(mut connection: degu_client::Connection) -> Result<(), degu_client::Error> {
@@ -30,20 +30,21 @@
 //! # }
 //! ```
 //!
-//! The async and the blocking client have the same types with another parameter, their driver. `Client` is
-//! `ClientOf<Async>`, and `blocking::Client` is `ClientOf<Blocking>`. The documentation of both is on the types whose
-//! names end in `Of`.
+//! The async client and the blocking client have the same types. The types have the driver as a parameter: `Client` is
+//! `ClientOf<Async>`, and `blocking::Client` is `ClientOf<Blocking>`. The types whose names end in `Of` have the
+//! documentation for both clients.
 //!
-//! - [`ClientOf::options`] sets options: Host, fields of every request, timeouts, `on_connect`.
+//! - [`ClientOf::options`] sets options: the Host field, fields of every request, timeouts, `on_connect`.
 //! - [`ClientOf::pool`] makes a [pool](PoolOf) of connections for many tasks or threads.
 //! - `success()` of a response turns a status of 400 or more into an error.
 //! - An [`Error`] says what happened ([`kind`](Error::kind)), in which [`phase`](Error::phase), and whether the request
 //!   may be [sent again](Error::is_retryable).
-//! - [`Target`] builds a request target from segments and queries, percent-encoded.
+//! - [`Target`] builds a request target from the segments of a path and from query parameters. It percent-encodes them.
 //!
 //! # Features
 //!
-//! Features only add. `async` and `io` are on by default; without them, the blocking client builds without tokio.
+//! A feature only adds items. `async` and `io` are on by default. Without them, the crate is the blocking client alone,
+//! and does not need tokio.
 //!
 //! | feature | adds |
 //! | --- | --- |
@@ -55,26 +56,30 @@
 //!
 //! # Guarantees
 //!
-//! - A body that ends before its framing allows is an error, in every way of reading it. So is a response that arrived
-//!   in part. A body that is read without an error is whole.
-//! - Unsolicited data closes the connection, and does not become a response. The client checks the socket before every
-//!   request. It cannot distinguish data that arrives after the check from the response.
-//! - Devices send responses that break rules. The client reads such a response if the violation cannot change where the
-//!   response ends: a folded field, a space before a colon, blanks after a chunk size, a field twice. Otherwise the
-//!   response is an error.
-//! - A request that cannot be sent is refused before a byte of it is written. The error names the field and the rule,
-//!   and the connection is still usable.
-//! - After any other error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent
+//! - If a response ends too early, every method that reads it returns an error. A body that was read to its end without
+//!   an error is complete. There is one exception: without TLS, the client cannot tell whether a body without a length
+//!   and without chunks is complete, because such a body ends with the connection.
+//! - The client checks the socket before every request. If the server has sent data that no request asked for, the
+//!   client closes the connection, and does not take the data for a response. It cannot distinguish data that arrives
+//!   after the check from the response.
+//! - Some devices send responses that break rules of HTTP. The client accepts violations that cannot change where the
+//!   response ends: a folded field, a space before a colon, blanks after a chunk size, a field twice. Every other
+//!   violation is an error.
+//! - A request that cannot be sent is refused before a byte of it is written. The error names the rule and the field,
+//!   if there is one. The connection can still be used.
+//! - After most other errors the connection is closed. [`Error::is_retryable`] says whether the request may be sent
 //!   again.
 //! - An exchange is full duplex. The client returns the response as soon as its head has arrived, and continues to send
-//!   the request's body while the response is read. It stops sending if the server shows that it does not read: by a
-//!   4xx or 5xx status, or by `connection: close` (RFC 9112 §9.5).
+//!   the request's body while the response is read. It stops sending if the response shows that the server does not
+//!   read the rest: if it has a status of 400 or more or `connection: close`, or comes instead of `100 Continue` (RFC
+//!   9112 §9.5).
 //!
 //! # What it never does
 //!
-//! The client follows no redirect, keeps no cookies and decompresses nothing. A [`Connection`](ConnectionOf) sends no
-//! request twice, and a [pool](PoolOf) does so only by the rules in its documentation. The client sends only fields
-//! that you set, and framing and Host. Methods that read a whole body take a limit.
+//! The client does not follow redirects, keep cookies or decompress bodies. A [`Connection`](ConnectionOf) never sends
+//! a request twice. A [pool](PoolOf) does so only by the rules in its documentation. Besides the fields that you set,
+//! the client sends only Host, the fields for framing, and fields that a method or a body needs, such as `range`,
+//! `upgrade` or the `content-type` of JSON. Every method that reads a whole body takes a limit.
 
 #![allow(private_bounds, reason = "the type parameter of a connection is one of our two drivers: there is no third")]
 

@@ -1,8 +1,7 @@
-//! A connection's stream with its exchange, and the loop that does what the exchange wants.
+//! A connection's stream with its exchange, and the loop that takes the steps that the exchange wants.
 //!
-//! The loop is the same for both drivers. They differ in how they read and wait. The async driver returns
-//! `Poll::Pending`, and its task is woken later. The blocking driver blocks its thread, so the loop never has to return
-//! `Poll::Pending`.
+//! The loop is the same for both drivers. Only reading and waiting differ. The async driver returns `Poll::Pending`,
+//! and its task is woken later. The blocking driver blocks its thread, so the loop never has to return `Poll::Pending`.
 
 use std::{
     fmt, io,
@@ -23,7 +22,7 @@ use crate::exchange::{Exchange, Want};
 use crate::options::Base;
 use crate::stream::{Idle, Stream, lacks_resources};
 
-/// The source of a request's body, as long as there is one.
+/// The source of a request's body; `None` without a body, and after its end.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
 /// A question to an exchange: for the head of the response, or for the next part of its body.
@@ -37,8 +36,7 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
     type Home: Copy + fmt::Debug + PartialEq + Send;
     /// The source of a request's body.
     type Source: Source + ?Sized;
-    /// True if this driver waits by blocking its thread, and its sources of bodies do so, too. Its polls are never
-    /// pending.
+    /// True if this driver and its sources of bodies block the thread. Then a connection's polls are never pending.
     const BLOCKS: bool;
 
     /// Returns the time on the driver's clock.
@@ -65,7 +63,7 @@ pub(crate) struct Line<'l, D: Driver> {
 }
 
 impl<D: Driver> Line<'_, D> {
-    /// Does what the exchange wants until it has an answer to the question.
+    /// Takes the steps that the exchange wants, until the question is answered.
     fn poll<S: Source + ?Sized, T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -85,7 +83,7 @@ impl<D: Driver> Line<'_, D> {
                 },
                 Want::Write => match self.poll_write(cx) {
                     Poll::Ready(Ok(())) => {}
-                    // The server is not at fault, so its response would never come.
+                    // The server still waits for the rest of the request, so it would not answer.
                     Poll::Ready(Err(error)) if lacks_resources(&error) => {
                         return Poll::Ready(Err(self.exchange.error(error).retryable(false)));
                     }
@@ -121,7 +119,7 @@ impl<D: Driver> Line<'_, D> {
         }
     }
 
-    /// Writes pending bytes; if there are none, flushes the bytes that the stream holds back.
+    /// Writes pending bytes. If there are none, flushes the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, is_socket, exchange, .. } = self;
         if let Some(pending) = exchange.pending(stream.has_records()) {
@@ -154,7 +152,7 @@ impl<D: Driver> Line<'_, D> {
     }
 }
 
-/// Returns the fields of a request, with those of the options, and its body.
+/// Returns the header fields of a request, including the fields of the options, and the body.
 #[inline]
 pub(crate) fn prepare<S: ?Sized>(
     base: &Base,
@@ -183,12 +181,12 @@ fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError
     Ok(all)
 }
 
-/// The stream of a connection, until it is closed, with the exchange over it.
+/// The stream of a connection, and its exchange. After a close there is no stream.
 pub(crate) struct Link<D: Driver> {
     stream: Option<Box<D::Stream>>,
     is_socket: bool,
     pub(crate) exchange: Exchange,
-    /// The timeout of each exchange from the next one on.
+    /// The timeout of each later exchange.
     pub(crate) timeout: Option<Duration>,
     driver: D,
 }
@@ -242,7 +240,7 @@ impl<D: Driver> Link<D> {
         matches!(idle, Some(Ok(Idle::Silent)))
     }
 
-    /// Begins a request with this deadline, now, on a connection that has been checked.
+    /// Begins a request on a connection that has been checked. The last argument is the deadline, and the current time.
     pub(crate) fn begin_checked(
         &mut self,
         method: Method<'_>,
@@ -296,7 +294,7 @@ impl<D: Driver> Link<D> {
         polled
     }
 
-    /// Returns the stream, until it is closed.
+    /// Returns the stream; `None` if the connection is closed.
     pub(crate) fn stream(&self) -> Option<&D::Stream> {
         self.stream.as_deref()
     }
@@ -309,7 +307,7 @@ impl<D: Driver> Link<D> {
         Some(rest)
     }
 
-    /// Ends an exchange that its caller has left. The connection stays open if the rest of the response has been
+    /// Ends an exchange that the caller has abandoned. The connection stays open if the rest of the response has been
     /// received, and is closed otherwise.
     pub(crate) fn settle(&mut self) {
         if self.exchange.is_open() {
@@ -347,7 +345,7 @@ impl<D: Driver> Link<D> {
         self.stream.is_none()
     }
 
-    /// Closes the connection because the response that was read is at fault. Returns the error.
+    /// Closes the connection because of a fault in the response. Returns the error.
     pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
         self.close();
         self.exchange.error(kind)

@@ -13,11 +13,13 @@ use crate::deadline::Deadline;
 use crate::error::Timeout;
 use crate::peer::Peer;
 
-/// The options of a client: how it connects, and which fields it sends with every request. `Client::options()` makes
-/// them, and [`client`](Self::client) turns them into a client. A time is a `Duration`, or `None` for no limit.
+/// The options of a client: how it connects, and which fields it sends with every request. `Client::options()` returns
+/// the defaults, and [`client`](Self::client) makes a client with the options. A timeout is a `Duration`, or `None` for
+/// no limit.
 ///
-/// `D` is the driver of the client: async, or blocking as in [`blocking::Client`](crate::blocking::Client). An async
-/// client can be converted into a blocking client and back at no cost.
+/// The parameter `D` is the driver of the client: async, or blocking as in
+/// [`blocking::Client`](crate::blocking::Client). An async client can be converted into a blocking client and back at
+/// no cost.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,11 +72,11 @@ impl<D> OptionsOf<D> {
         Self { settings, driver: PhantomData }
     }
 
-    /// Sets the Host field.
+    /// Sets the Host field of every request.
     ///
-    /// Default: the host of the address without its zone, and the port unless it is 80 (443 under TLS); for a Unix
-    /// socket `localhost`, because some servers refuse an empty Host. If the Host is malformed, each request returns an
-    /// error.
+    /// Default: the host of the address without its zone, and the port if it is not 80 (443 under TLS). For a Unix
+    /// socket it is `localhost`, because some servers refuse an empty Host. If the Host is malformed, each request
+    /// returns an error.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.settings.host = Some(host.into().into());
         self
@@ -89,8 +91,8 @@ impl<D> OptionsOf<D> {
         self.header("authorization", credentials)
     }
 
-    /// Sets a field of every request, and replaces a field with the same name. If a request sets the field itself, the
-    /// field of the request is sent instead.
+    /// Sets a header field of every request. It replaces an earlier field with the same name. If a request itself has a
+    /// field with this name, only the field of the request is sent.
     ///
     /// # Errors
     ///
@@ -106,44 +108,44 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Removes the fields of this name that were set.
+    /// Removes the fields with this name from every request.
     pub fn without_header(mut self, name: &str) -> Self {
         self.settings.headers.remove(name);
         self
     }
 
     /// Sets how long a whole exchange may take: from the call that sends the request until the response's body has been
-    /// read to its end. The time includes pauses of the caller. Making a connection has this limit too, for itself: a
-    /// connection and one exchange may together take twice as long. A request of a [pool](crate::PoolOf) has the limit
-    /// once, for both.
-    /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for the requests that
-    /// follow.
+    /// read to its end. Pauses of the caller count. After this time the exchange fails with [`Timeout::Exchange`].
     ///
-    /// The timeouts for the phases of an exchange apply as well; the first timeout that passes becomes the error. A
-    /// tunnel has no such limit. A blocking client cannot interrupt the caller's source of a request's body, or the
-    /// caller's own stream.
+    /// Making a connection has this limit too, separately. So a connection and its first exchange may together take
+    /// twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
+    /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for later requests.
     ///
-    /// Default none (curl, Go, reqwest: none). With a limit, a blocking client makes one more system call for each
+    /// The timeouts for the phases of an exchange apply as well. The first timeout that passes becomes the error. A
+    /// tunnel has no such limit. A blocking client cannot interrupt the caller's source of a request's body, or a
+    /// stream that the caller brought.
+    ///
+    /// Default: none (curl, Go, reqwest: none). With a limit, a blocking client makes one more system call for each
     /// wait.
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.timeout = limit.into();
         self
     }
 
-    /// Sets how long it may take to make a connection, in total: resolving the name, trying its addresses, the
-    /// handshake, `on_connect`. A blocking client cannot interrupt the resolution of a name, so it notices only after
-    /// the resolution that the time is over.
+    /// Sets how long it may take to make a connection, in total: resolving the name, trying its addresses, the TLS
+    /// handshake, and `on_connect`. After this time connecting fails with [`Timeout::Connect`]. A blocking client
+    /// cannot interrupt the resolution of a name. If the time ends meanwhile, it fails after the resolution.
     ///
-    /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). With `None` the limits of the system apply.
+    /// Default: 10 s (curl: 5 minutes, Go's default transport: 30 s). With `None`, only the limits of the system apply.
     pub fn connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.connect = limit.into();
         self
     }
 
-    /// Sets how long the server may take to answer, in total: from the end of the request to the end of the response's
-    /// head. The number of reads does not matter.
+    /// Sets how long the server may take to answer: from the end of the request to the end of the response's head, in
+    /// any number of reads. After this time the exchange fails with [`Timeout::Head`].
     ///
-    /// Default 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
+    /// Default: 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
     pub fn head_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.head = limit.into();
         self
@@ -151,8 +153,8 @@ impl<D> OptionsOf<D> {
 
     /// Sets how a connection waits for the head of a response. The connection may spin: it busy-polls its socket for
     /// some microseconds before it blocks. Spinning makes a round trip between two cores as fast as a round trip on one
-    /// core. While an async connection spins, it keeps its thread; the other tasks of the runtime get the thread back
-    /// after 32 responses or 50 µs.
+    /// core. While an async connection spins, other tasks of the runtime cannot use its thread. They get the thread
+    /// back after 32 responses or 50 µs.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -160,39 +162,42 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long a body may make no progress: the response's body while the client waits for its next bytes, and
-    /// the request's body while the server takes no bytes. Bytes of framing do not count as progress. The time in which
-    /// the client waits for the caller's source of the request's body does not count.
+    /// Sets how long a body may make no progress. A response's body makes no progress while the client waits for its
+    /// next bytes. A request's body makes no progress while the server takes no bytes. Bytes of framing are not
+    /// progress. Time in which the client waits for the caller's source of the request's body does not count. After
+    /// this time the exchange fails with [`Timeout::Body`].
     ///
-    /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may be silent for longer. A server that sends its
-    /// events by `degu_server::sse::response` is never silent for more than 15 s.
+    /// Default: 60 s (nginx's proxy: 60 s). Use `None` for a stream of events that may be silent for longer.
+    /// `degu_server::sse::response` is never silent for more than 15 s.
     pub fn body_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = limit.into();
         self
     }
 
-    /// Sets how many connections a [pool](crate::PoolOf) has at most, those in use included. Further requests wait. A
-    /// count of 0 means 1.
+    /// Sets how many connections a [pool](crate::PoolOf) has at most, idle or in use. If all are in use, further
+    /// requests wait. 0 means 1.
     ///
-    /// Default 16 (undici and Go: no limit; urllib3: 10, kept ones only).
+    /// Default: 16 (undici and Go: no limit; urllib3: 10, idle connections only).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections;
         self
     }
 
-    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. The time should be shorter than the server's
-    /// own idle timeout, because the server may close the connection while a request is on its way. If the server
-    /// announces its timeout (`Keep-Alive: timeout=N`), the limit is the smaller of this value and the larger of N - 1
-    /// seconds and half of N.
+    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. After this time it is closed, and not used
+    /// again. The time should be shorter than the server's own idle timeout. Otherwise the server may close the
+    /// connection while a request is on its way. If the server announces a timeout of N seconds (`Keep-Alive:
+    /// timeout=N`), the limit is at most N - 1 seconds, or N / 2 seconds if that is longer.
     ///
-    /// Default 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s, Go and hyper-util: 90 s). `None`
-    /// keeps connections until the server closes them.
+    /// Default: 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s; Go and hyper-util: 90 s). With
+    /// `None`, connections are kept until the server closes them.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = limit.into();
         self
     }
 
-    /// Sets the bounds of the messages that the server sends. Default: [`Limits::DEFAULT`].
+    /// Sets the limits for responses, such as the size of a head. A response that exceeds a limit is an error of the
+    /// server ([`ErrorKind::Remote`](crate::ErrorKind::Remote)), and the connection is closed. Default:
+    /// [`Limits::DEFAULT`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = Arc::new(limits);
         self
@@ -202,8 +207,8 @@ impl<D> OptionsOf<D> {
     /// returns `false`, the client closes the connection, and connecting fails with
     /// [`ErrorKind::Refused`](crate::ErrorKind::Refused).
     ///
-    /// The function can check the server: over a Unix socket its process and user, under TLS the CA that vouched for it
-    /// (`peer.identity()`). Default: every server is accepted.
+    /// Over a Unix socket the function can check the process and the user of the server. Under TLS it can check the
+    /// server's certificate and CA (`peer.identity()`). Default: every server is accepted.
     ///
     /// ```
     /// use degu_client::{Address, blocking::Client};
@@ -220,11 +225,12 @@ impl<D> OptionsOf<D> {
 
 #[cfg(feature = "tls")]
 impl<D> OptionsOf<D> {
-    /// Sets TLS, with this policy. [`Connection::identity`](crate::ConnectionOf::identity) is then the identity of the
-    /// server.
+    /// Turns on TLS, with this policy. [`Connection::identity`](crate::ConnectionOf::identity) then returns the
+    /// identity of the server. Default: no TLS.
     ///
-    /// If the policy checks the name of the server, it checks the name or the IP address of the client's address, or
-    /// [`server_name`](Self::server_name). The handshake is a part of the [`connect_timeout`](Self::connect_timeout).
+    /// If the policy checks names, the server's certificate must contain [`server_name`](Self::server_name), or else
+    /// the name or the IP address of the client's address. The [`connect_timeout`](Self::connect_timeout) includes the
+    /// handshake.
     ///
     /// Under TLS 1.3 a server may refuse a client after the handshake. Then the first request returns the error
     /// ([`ErrorKind::Tls`](crate::ErrorKind::Tls)), which names the alert and is not retryable.
@@ -246,9 +252,9 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets the name or IP address that the server's certificate must contain, instead of the name of the address. It
-    /// is needed if the policy checks the name and the address has no name to check: for Unix sockets, and for
-    /// addresses with a zone.
+    /// Sets the name or IP address that the server's certificate must contain, instead of the name of the address. This
+    /// is needed if the policy checks names, and the address is a Unix socket or has a zone, because such an address
+    /// has no name to check.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.settings.server_name = Some(name.into().into());
         self
@@ -266,12 +272,13 @@ impl Base {
 }
 
 impl Settings {
-    /// Returns the deadline for a connection that is made from now on, outside of an exchange.
+    /// Returns the deadline by `timeout` of an attempt to connect that begins now, outside of an exchange.
     pub(crate) fn to_exchange(&self) -> Option<Deadline> {
         Deadline::new(Timeout::Exchange, self.timeout, Instant::now)
     }
 
-    /// Returns the deadline for a connection that is made from now on, in an exchange that has this deadline.
+    /// Returns the deadline of an attempt to connect that begins now: by `connect_timeout`, or `until` if that is
+    /// earlier.
     pub(crate) fn to_connect(&self, until: Option<Deadline>) -> Option<Deadline> {
         Deadline::first(Deadline::new(Timeout::Connect, self.connect, Instant::now), until)
     }

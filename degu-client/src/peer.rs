@@ -1,4 +1,4 @@
-//! The process or the certificate at the other end of a connection.
+//! The server at the other end of a connection: its process or its certificate.
 
 use std::os::fd::BorrowedFd;
 
@@ -39,21 +39,21 @@ impl<'c> Peer<'c> {
         self.credentials
     }
 
-    /// Returns the identity in the server's certificate, with the CA that vouched for it; `None` without TLS.
+    /// Returns the verified certificate of the server, with its CA; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.identity.as_deref()
     }
 }
 
-/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
+/// Returns the credentials of the peer of a connected Unix socket, if the system knows them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
     let peer = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
     Some(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
 }
 
-/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
+/// Returns the credentials of the peer of a connected Unix socket, if the system knows them.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
     let (uid, gid) = nix::unistd::getpeereid(socket).ok()?;

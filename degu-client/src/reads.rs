@@ -1,4 +1,4 @@
-//! The methods that wait for the body of a response: whole, in pieces, as events or lines, or as the text of an error.
+//! The methods that read the body of a response: whole, in pieces, as events or lines, or as the text of an error.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::incoming::{Hold, IncomingOf, ResponseOf};
 use crate::link::Driver;
 
-/// The number of bytes of the body that an error keeps at most.
+/// The largest number of bytes of the body that an error keeps.
 const EXCERPT: usize = 4 * 1024;
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
@@ -68,8 +68,8 @@ impl<B> ResponseOf<B> {
 }
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> ResponseOf<IncomingOf<D, H, S>> {
-    /// Reads the beginning of the body into `text`, and returns the error for the status. An error of the body is not
-    /// reported, because the status matters more: the text then ends there, and the connection is closed.
+    /// Reads the beginning of the body into `text`, and returns the error for the status. If reading the body fails,
+    /// the text ends there, and the connection is closed. The failure is not reported, because the status matters more.
     pub(crate) fn poll_error(&mut self, cx: &mut Context<'_>, text: &mut Vec<u8>) -> Poll<Error> {
         while text.len() < EXCERPT
             && let Ok(Some(data)) = ready!(self.body.poll_data(cx))
@@ -110,8 +110,8 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if the rest is longer than `limit`, at once if the
-            /// length was announced. Any other error of the exchange.
+            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if the rest is longer than `limit`. If the length
+            /// was announced, no data is read before this error. Any other error of the exchange.
             pub $($async)? fn read_all(&mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
@@ -122,7 +122,7 @@ macro_rules! reads {
             /// # Errors
             ///
             /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) if the
-            /// text is not UTF-8. After the latter the connection can be used again.
+            /// text is not UTF-8. After an error of that kind the connection can be used again.
             pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_text(cx, limit, &mut whole)) $($await)*
@@ -139,7 +139,7 @@ macro_rules! reads {
             /// cases, after which the connection can be used again:
             ///
             /// - The response has no body: a 204, for example.
-            /// - The content-type is another one. Nothing has been read, and the caller can still read the body.
+            /// - The content-type is not JSON. The caller can still read the body, because nothing has been read.
             /// - The body is not JSON or does not fit `T`. A [`JsonError`](crate::JsonError) has the line and the column,
             ///   and the missing field or the expected type.
             #[cfg(feature = "json")]
@@ -148,12 +148,12 @@ macro_rules! reads {
                 $wait(|cx| self.poll_json(cx, limit, &mut whole)) $($await)*
             }
 
-            /// Reads the next piece of data, which is never empty; `None` at the end. Pieces do not show the boundaries
-            /// of chunks.
+            /// Reads the next piece of data; `None` at the end of the body. A piece is never empty. Pieces do not show
+            /// the boundaries of chunks.
             ///
             /// # Errors
             ///
-            /// Any error of the exchange. The data that was returned before is only a part of the body.
+            /// Any error of the exchange. The data before the error is only a part of the body.
             pub $($async)? fn next_data(&mut self) -> Result<Option<crate::Bytes>, crate::Error> {
                 $wait(|cx| self.poll_data(cx)) $($await)*
             }
@@ -171,13 +171,13 @@ macro_rules! reads {
                 $wait(|cx| self.poll_chunk(cx)) $($await)*
             }
 
-            /// Reads the next part as it is received, for a proxy that forwards the body: a whole chunk or the
-            /// beginning of a chunk, data, or the extensions and trailers at the end of the chunks. `None` at the end.
-            /// The rest of a chunk follows its beginning as data.
+            /// Reads the next part as it is received; `None` at the end of the body. This is for a proxy that forwards
+            /// the body. A part is a whole chunk, the beginning of a chunk, data, or the extensions and trailers after
+            /// the last chunk. The rest of a chunk follows as data.
             ///
             /// # Errors
             ///
-            /// Any error of the exchange. The data that was returned before is only a part of the body.
+            /// Any error of the exchange. The data before the error is only a part of the body.
             pub $($async)? fn next_part(&mut self) -> Result<Option<crate::Part>, crate::Error> {
                 $wait(|cx| self.poll_part(cx)) $($await)*
             }
@@ -185,14 +185,13 @@ macro_rules! reads {
             /// Reads the next server-sent event; `None` at the end of the body.
             ///
             /// [`sse::Decoder`](crate::sse::Decoder) bounds the length of an event, and keeps the beginning of an event
-            /// until the rest has been received. The caller keeps the decoder when a connection ends. A request with
-            /// the decoder's [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` resumes
-            /// the stream.
+            /// until the rest has been received. When a connection ends, keep the decoder. A new request with its
+            /// [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` resumes the stream.
             ///
             /// # Errors
             ///
-            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event that is longer than the decoder's limit.
-            /// Any other error of the exchange. The unfinished event is dropped.
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) if an event is longer than the decoder's limit. Any
+            /// other error of the exchange. After an error the unfinished event is dropped.
             pub $($async)? fn next_event(
                 &mut self,
                 events: &mut crate::sse::Decoder,
@@ -200,14 +199,14 @@ macro_rules! reads {
                 $wait(|cx| self.poll_event(cx, events)) $($await)*
             }
 
-            /// Reads the next line without its LF or CRLF, of JSON lines for example; `None` at the end of the body.
-            /// The last line need not end with a LF. [`Lines`](crate::Lines) bounds the length of a line, and keeps the
-            /// beginning of a line until the rest has been received.
+            /// Reads the next line, for example of JSON lines; `None` at the end of the body. The line is returned
+            /// without its LF or CRLF. The last line may end without a LF. [`Lines`](crate::Lines) bounds the length of
+            /// a line, and keeps the beginning of a line until the rest has been received.
             ///
             /// # Errors
             ///
-            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line that is longer than the limit. Any other
-            /// error of the exchange. The unfinished line is dropped.
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) if a line is longer than the limit. Any other error of
+            /// the exchange. After an error the unfinished line is dropped.
             pub $($async)? fn next_line(
                 &mut self,
                 lines: &mut crate::Lines,

@@ -12,7 +12,8 @@ use crate::options::Base;
 use crate::peer::Peer;
 use crate::stream::Stream;
 
-/// Returns the name to which a socket connects. It does not wait: it looks up a zone, and leaves a DNS name as it is.
+/// Returns the target to which a socket connects. This does not wait: a zone is looked up, and a DNS name is not
+/// resolved.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
     match address.to_socket(|name| if_nametoindex(name).map_err(|errno| ErrorKind::System(errno.into())))? {
         // `unix:@` is for servers: the kernel chooses the name when a server binds.
@@ -26,7 +27,7 @@ pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), 
     Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
 }
 
-/// Asks `on_connect` about a connection that was made to this address, unless making it failed.
+/// Calls `on_connect` for a new connection to this address. If connecting failed, returns that error.
 pub(crate) fn admit<S: Stream + ?Sized>(
     base: &Base,
     address: &Address,
@@ -48,7 +49,7 @@ pub(crate) fn admit<S: Stream + ?Sized>(
 }
 
 /// Returns the addresses of a name in the order in which they are tried (RFC 8305 §4). IPv6 and IPv4 take turns, so a
-/// family without a route costs one attempt. The family of the first address that the resolver returned is first.
+/// family without a route costs only one attempt. The first address of the resolver stays first.
 pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for address in found {

@@ -1,4 +1,4 @@
-//! The short forms of a request: one method for each of HTTP's.
+//! The short forms of a request: one function for each method of HTTP.
 
 /// Defines the short forms of `request`, for a connection or a pool.
 macro_rules! short_forms {
@@ -18,7 +18,7 @@ macro_rules! short_forms {
             ///
             /// The server may answer with the part (206), with the whole resource (200), or with 416 if there is no
             /// such part. `content_range` of the response says which part it is. The client checks that the body of a
-            /// 206 is as long as its Content-Range says. To a request that does not ask for a part, a 206 is an error.
+            /// 206 is as long as its Content-Range says. If a request did not ask for a part, a 206 is an error.
             ///
             /// # Errors
             ///

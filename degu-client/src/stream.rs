@@ -1,4 +1,4 @@
-//! The trait of both drivers' streams, and the system calls of a socket, each in one place.
+//! The trait of the streams of both drivers, and the system calls of a socket.
 
 use std::{
     io::{self, IoSlice},
@@ -31,8 +31,8 @@ pub(crate) trait Stream: Send {
         self.socket().is_some()
     }
 
-    /// Reads from the socket directly, without a runtime, and appends the bytes; 0 bytes mean EOF. If it `blocks`, it
-    /// waits for the first byte until the socket's own timeout. Under TLS it returns
+    /// Reads from the socket directly, without a runtime, and appends the bytes; 0 bytes mean EOF. If `blocks` is true,
+    /// it waits for the first byte until the socket's own timeout. Under TLS it returns
     /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete or has no data, so the caller
     /// can check the clock.
     ///
@@ -48,7 +48,7 @@ pub(crate) trait Stream: Send {
         Poll::Ready(Ok(()))
     }
 
-    /// Half-closes the stream, under TLS with close_notify first.
+    /// Half-closes the stream: the server reads EOF, and can still send. Under TLS, close_notify is sent first.
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(socket) = self.socket() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
         Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
@@ -60,12 +60,12 @@ pub(crate) trait Stream: Send {
         false
     }
 
-    /// Returns whether the caller has interrupted the connection. Then EOF does not come from the server.
+    /// Returns whether the caller has interrupted the connection. Then an EOF does not come from the server.
     fn is_interrupted(&self) -> bool {
         false
     }
 
-    /// Returns the identity in the server's certificate, which TLS has verified.
+    /// Returns the server's certificate, which TLS has verified.
     #[cfg(feature = "tls")]
     fn peer(&self) -> Option<&std::sync::Arc<degu_tls::PeerIdentity>> {
         None
@@ -76,13 +76,14 @@ pub(crate) trait Stream: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
     Silent,
-    /// Unsolicited data.
+    /// The server has sent data that no request asked for.
     Unsolicited,
     /// The server has closed the connection, or the check failed.
     Ended,
 }
 
-/// A buffer for reads. The bytes are then appended to the receive buffer, whose free space is not initialised.
+/// A buffer for reads. Its bytes are then copied into the receive buffer. Safe code cannot read into the receive buffer
+/// directly, because its free space is not initialised.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Box<[u8]>);
 
@@ -91,8 +92,8 @@ impl Scratch {
     const LEAST: usize = 2 * 1024;
     const MOST: usize = 256 * 1024;
 
-    /// Appends the bytes of one read to `buffer`. It takes no more bytes than `buffer` has space for, within the
-    /// bounds, because otherwise `buffer` would be moved.
+    /// Appends the bytes of one read to `buffer`. The read takes at most as many bytes as `buffer` has space for,
+    /// within the bounds, because a longer read would move `buffer`.
     pub(crate) fn fill(
         &mut self,
         buffer: &mut BytesMut,
@@ -114,7 +115,7 @@ const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 
-/// Reads the bytes that the socket has received. If there are none and it `blocks`, it waits for some.
+/// Reads the bytes that the socket has received. If there are none and `blocks` is true, it waits for some.
 ///
 /// A signal ends the wait with [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted), because another read would begin
 /// the socket's timeout again. The caller checks the clock first.
@@ -133,7 +134,7 @@ pub(crate) fn write(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usi
     some(written)
 }
 
-/// Turns a write of 0 bytes into the error `WriteZero`, because the stream has not said why it takes no bytes.
+/// Turns a write of 0 bytes into the error `WriteZero`, because otherwise the caller would try again forever.
 pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
     written.and_then(|bytes| if bytes == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes) })
 }

@@ -51,7 +51,7 @@ impl<S: Stream> Tls<S> {
         written
     }
 
-    /// Takes a step of TLS, whose writes wake the task when the socket has room.
+    /// Takes a step of TLS. If a write finds no room, the task is woken when the socket has room.
     pub(crate) fn poll<D>(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,7 +62,7 @@ impl<S: Stream> Tls<S> {
 }
 
 impl<S: Stream> Stream for Tls<S> {
-    /// Processes records that carry no data, such as session tickets. They count as silence.
+    /// Processes records without data, such as session tickets. A stream with only such records is silent.
     fn check(&mut self) -> io::Result<Idle> {
         let mut found = 0;
         let mut io = Direct { socket: self.socket.socket(), blocks: false };
@@ -123,7 +123,8 @@ impl<S: Stream> Drop for Tls<S> {
     }
 }
 
-/// A socket that is read and written directly, without a runtime. A read waits if it `blocks`; a write never waits.
+/// A socket that is read and written directly, without a runtime. If `blocks` is true, a read waits for data. A write
+/// never waits.
 pub(crate) struct Direct<'s> {
     pub(crate) socket: Option<BorrowedFd<'s>>,
     pub(crate) blocks: bool,
@@ -145,8 +146,9 @@ impl Write for Direct<'_> {
     }
 }
 
-/// A socket within a poll. A read or a write that would block wakes the task later, but a write only if it `waits` for
-/// room. A task that reads does not wait for room, because the runtime wakes only one task for it.
+/// A socket within a poll. If a read would block, the task is woken when there is data. If a write would block, the
+/// task is woken when there is room, but only if `waits` is true. A task that reads does not wait for room, because the
+/// runtime wakes only one task when there is room.
 pub(crate) struct Polled<'p, 'cx, S> {
     pub(crate) socket: &'p mut S,
     pub(crate) cx: &'p mut Context<'cx>,

@@ -22,8 +22,8 @@ pub enum UpgradeOf<T, B> {
     Declined(ResponseOf<B>),
 }
 
-/// The byte stream of a connection that has switched to another protocol. The first bytes that it returns are those
-/// that the server sent after its 101.
+/// The byte stream of a connection that has switched to another protocol. It begins with the bytes that the server sent
+/// after its 101 response.
 ///
 /// The deadlines of requests do not apply to a tunnel. An async tunnel implements `AsyncRead` and `AsyncWrite`, and a
 /// blocking tunnel `Read` and `Write`. Dropping the tunnel closes the connection.
@@ -33,10 +33,10 @@ pub enum UpgradeOf<T, B> {
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped before it is done has moved no byte. Under TLS a write encrypts the bytes; a
-/// flush, or a read that waits, sends the encrypted bytes. So a task that writes and then waits for something else has
-/// to flush first, as with any `AsyncWrite`. Otherwise the last bytes that it wrote may remain unsent if the socket had
-/// no room for them.
+/// If a read or a write is dropped before it is done, it has moved no byte. Under TLS, a write is done when the bytes
+/// are encrypted. If the socket has no room, a flush or a read that waits sends them later. So a task that writes and
+/// then waits for something else has to flush first, as with any `AsyncWrite`. Otherwise the last bytes may remain
+/// unsent.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
     /// Bytes that have been received and that the caller has not read.
@@ -48,12 +48,13 @@ impl<D: Driver> TunnelOf<D> {
         Self { stream, received: first.into() }
     }
 
-    /// Returns the socket, and the bytes that were received and not read yet. The socket of an async tunnel is
+    /// Returns the socket, and the bytes that have been received and not been read. The socket of an async tunnel is
     /// non-blocking.
     ///
     /// # Errors
     ///
-    /// Returns the tunnel itself if it is more than a socket: under TLS, and over a stream that the caller brought.
+    /// Returns the tunnel itself under TLS, over a stream that the caller brought, or if the process has no free
+    /// descriptor.
     pub fn into_inner(self) -> Result<(OwnedFd, Bytes), Self> {
         use crate::stream::Stream;
 

@@ -46,7 +46,7 @@ case! {
         assert!(matches!(error.kind(), ErrorKind::Body(_)) && !error.is_retryable() && !connection.is_closed());
         assert_eq!(
             error.to_string(),
-            "the body of the request failed: key must be a string, before the request was sent"
+            "the body of the request cannot be produced: key must be a string, before the request was sent"
         );
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
     }
@@ -68,7 +68,7 @@ case! {
         for expected in [
             "the response has no body (204)",
             "the response has no body (200)",
-            "the rest of the body is empty",
+            "no data is left to parse: the body is empty, or has been read",
             "JSON that does not have the expected fields and types at line 1, column 0: expected a sequence",
         ] {
             let error = wait!(wait!(connection.get("/")).unwrap().body.json::<Vec<u8>>(9)).unwrap_err();
