@@ -32,7 +32,7 @@ async fn device<S: Read + Write, C: Clock>(
 ) -> Result<(), Error<S::Error>> {
     let head = request.head();
     match (head.method(), head.path()) {
-        (Method::Get, "/display") => {
+        (Method::Get | Method::Head, "/display") => {
             let text = &display.text[..display.length];
             request.reply(200, &[("content-type", "text/plain")], text).await
         }
@@ -45,7 +45,7 @@ async fn device<S: Read + Write, C: Clock>(
     }
 }
 
-/// Serves a line. It has no end: each pause is one, after which the server is in step again.
+/// Serves a line. A line has no end, so each pause ends a connection, and the next byte begins a new one.
 async fn serve<S: Read + Write, C: Clock>(uart: &mut S, clock: &C, display: &mut Display, connections: usize) {
     let mut memory = Buffers::new();
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
@@ -101,7 +101,7 @@ impl Write for Uart {
     }
 }
 
-/// Takes each wait for as long as its limit.
+/// A clock on which each wait lasts as long as its limit.
 struct Impatient;
 
 impl Clock for Impatient {
@@ -122,7 +122,7 @@ fn main() {
     let input = [
         &b"PUT /display HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello\
             GET /display HTTP/1.1\r\nHost: d\r\n\r\n"[..],
-        // A client that was cut off, and the next one.
+        // A client that breaks off within a request, and the next client.
         b"GET /disp",
         b"PUT /display HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n6;line=1\r\ngood, \r\n3\r\nbye\r\n0\r\n\r\n\
             GET /display HTTP/1.1\r\nHost: d\r\n\r\n",
