@@ -2,9 +2,9 @@
 //!
 //! `systemd-socket-activate -l 127.0.0.1:8080 activation`
 //!
-//! The manager passes `LISTEN_FDS` sockets as the descriptors from 3 on. `LISTEN_PID` is the process for which they
-//! are. Safe code cannot own a descriptor that it knows only by its number. So the program asks the kernel for a copy
-//! of each descriptor of its own process, with `pidfd_getfd` (Linux 5.6). This needs no further dependency. The
+//! The manager passes `LISTEN_FDS` sockets as the descriptors from 3 on. `LISTEN_PID` is the id of the process that may
+//! use them. Safe code cannot own a descriptor that it knows only by its number. So the program asks the kernel for a
+//! copy of each descriptor of its own process, with `pidfd_getfd` (Linux 5.6). This needs no further dependency. The
 //! original descriptors stay open until the process ends.
 //!
 //! If the kernel is older, or a sandbox forbids the call, set `StandardInput=socket` in the unit: without `LISTEN_FDS`,
@@ -23,7 +23,8 @@ fn handed_in() -> Result<Vec<OwnedFd>, BoxError> {
     let Ok(count) = std::env::var("LISTEN_FDS") else {
         return Ok(vec![io::stdin().as_fd().try_clone_to_owned()?]);
     };
-    // The variables may be meant for a parent of this process. Its descriptors do not exist here, or are other files.
+    // The variables may be meant for a parent of this process. Then the descriptors do not exist here, or are other
+    // files.
     if std::env::var("LISTEN_PID")? != std::process::id().to_string() {
         return Err("the sockets in LISTEN_FDS are for another process: see LISTEN_PID".into());
     }

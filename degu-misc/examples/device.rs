@@ -70,7 +70,7 @@ async fn serve(socket: TcpStream) {
         Ok(End::Refused(error)) => eprintln!("refused: {error}"),
         Err(error) => {
             eprintln!("aborted: {error}");
-            // A reset, because a cut response must not look complete.
+            // The connection is reset, because a cut response must not look complete.
             let _ = socket.0.set_zero_linger();
         }
     }

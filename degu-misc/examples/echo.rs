@@ -4,13 +4,13 @@
 //! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] [--hyper] [--log] [--tls-cert
 //! FILE --tls-key FILE [--tls-clients CA]]`
 //!
-//! With `--silent` every response is one chunk and then waits forever, as a feed without news does. The server ends it 1 s
-//! after the client has ended its side. With `--hyper` the server is `degu_server::hyper::serve`, which does not keep chunks and
-//! their extensions.
+//! With `--silent` every response sends one chunk and then nothing, like a feed without news. The server ends the
+//! response 1 s after the client has half-closed the connection. With `--hyper` the server is
+//! `degu_server::hyper::serve`, which does not keep chunks and their extensions.
 //!
-//! The server reads up to 64 KiB of a body before the response begins, so a fault in this part of the body gets its
-//! status. The rest of the body streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM
-//! end the server gracefully.
+//! The server reads up to 64 KiB of a body before the response begins, so a fault in this part of the body gets a
+//! status as its answer. The rest of the body streams through. The first line of output is `listening on ADDRESS`.
+//! SIGINT and SIGTERM end the server gracefully.
 
 use std::convert::Infallible;
 use std::io::{self, Write};

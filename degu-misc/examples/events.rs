@@ -31,7 +31,7 @@ async fn app(session: &mut Session, request: Request<'_>) -> Response {
 
 fn run() -> Result<(), BoxError> {
     let address: Address = std::env::args().nth(1).ok_or("usage: events ADDRESS")?.parse()?;
-    // Without the list of hosts, any page on the web could read the feed by a name that it points at this machine.
+    // Without the list of hosts, a web page could make its own DNS name point to this machine, and read the feed.
     let server = Server::bind(address, Hosts::only(["localhost", "127.0.0.1", "::1"], app))?;
     println!("listening on {}", server.address());
     Ok(server.serve_until_signal()?)

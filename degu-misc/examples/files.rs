@@ -61,7 +61,8 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
         Ok(Found::File { file, about, kind }) => file_response(&request, file, &about, kind),
         Ok(Found::List(html)) => Ok((200, [("content-type", HTML)], html).into()),
         Ok(Found::NeedsSlash) => {
-            // A relative location is right behind any proxy. After `./` no name is parsed as a scheme.
+            // A relative location stays correct if a proxy forwards the request. After `./` no name is parsed as a
+            // scheme.
             let place = format!("./{}/", request.segments().last().unwrap_or(&""));
             Ok((301, [("location", place)], ()).into())
         }
@@ -70,7 +71,8 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
     }
 }
 
-/// Returns whether the error means that there is no file that may be served. An error because of a symbolic link does, too.
+/// Returns whether the error means that there is no file that may be served. This includes an error because of a
+/// symbolic link.
 fn is_not_found(error: Errno) -> bool {
     matches!(
         error,

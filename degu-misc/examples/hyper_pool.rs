@@ -1,5 +1,5 @@
-//! The pooled client of hyper-util over a Unix socket. Requests at the same time share connections, which are kept for
-//! later requests.
+//! The pooled client of hyper-util over a Unix socket. Requests at the same time have a connection each. The pool keeps
+//! the connections for later requests.
 //!
 //! A URI has no place for the path of a socket. So the connector has the address, and the server reads the authority of
 //! the URI in Host.

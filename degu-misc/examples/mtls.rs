@@ -16,8 +16,8 @@
 //!
 //! Replace `fe80::1%eth0` by an address of the serving device (`ip -6 addr show scope link`). After the `%` write the
 //! interface of the device that uses the address. On one machine `[::1]:4433` works, too. No certificate contains such
-//! an address, so the client checks no name. The CA alone decides who is accepted. A peer for which the CA does not
-//! vouch is refused, with a sentence that says why.
+//! an address, so the client checks no name. The CA alone decides who is accepted. A peer without a certificate of this
+//! CA is refused, with a sentence that says why.
 use degu_client::blocking::Client;
 use degu_server::{Address, BoxError, Request, Server, Session};
 use degu_tls::{CaSet, ClientTls, Identity, PeerIdentity, ServerTls};

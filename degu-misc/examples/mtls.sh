@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes what the example `mtls` reads: two folders, FOLDER/a and FOLDER/b, each with the certificate and key of a
-# device, and with the CA of the other device and the list of what that CA has revoked, which is nothing.
+# Makes the files for the example `mtls`: two folders, FOLDER/a and FOLDER/b. Each has the certificate and the key of
+# one device, the CA of the other device, and the revocation list of that CA, which is empty.
 set -eu
 [ $# = 1 ] || { echo 'usage: mtls.sh FOLDER' >&2; exit 2; }
 mkdir -p "$1"
@@ -32,7 +32,7 @@ for device in a b; do
     -keyout ca-$device/ca.key -out ca-$device/ca.pem
   openssl req -config openssl.cnf -new $key -subj "/CN=device-$device" \
     -keyout $device/device.key -out ca-$device/device.csr
-  # For servers and for clients: each device may be either.
+  # Each device may be the server or the client.
   cat >ca-$device/device.ext <<EXTENSIONS
 basicConstraints = CA:FALSE
 keyUsage = digitalSignature
@@ -47,7 +47,7 @@ EXTENSIONS
   openssl ca -config openssl.cnf -gencrl -cert ca-$device/ca.pem -keyfile ca-$device/ca.key -crldays 365 \
     -out ca-$device/ca.crl
 done
-# All that they know of each other. The keys of the CAs belong on neither.
+# Each device gets the CA of the other device. The keys of the CAs belong on no device.
 for pair in 'a b' 'b a'; do
   set -- $pair
   cp "ca-$1/ca.pem" "$2/peers.pem"

@@ -1,9 +1,9 @@
 //! A TLS proxy for a server on a Unix socket or any other address: `proxy LISTEN UPSTREAM CERT KEY`, for example `proxy
 //! '[::]:443' unix:/run/app.sock cert.pem key.pem`.
 //!
-//! The fields `x-forwarded-for` and `x-forwarded-proto` tell the server behind the proxy who sent a request, and over
-//! which protocol. On SIGHUP the proxy loads a renewed certificate without dropping a connection. After SIGTERM or
-//! SIGINT it ends when every request has been answered. The first line of output is `listening on ADDRESS`.
+//! The fields `x-forwarded-for` and `x-forwarded-proto` tell the upstream server who sent a request, and over which
+//! protocol. On SIGHUP the proxy loads a renewed certificate without dropping a connection. After SIGTERM or SIGINT it
+//! ends when every request has been answered. The first line of output is `listening on ADDRESS`.
 use degu_client::Client;
 use degu_server::applib::{ProxyApp, set_forwarded_for};
 use degu_server::{Address, BoxError, Headers, Server, Session};

@@ -30,7 +30,7 @@ async fn echo_messages(_: &mut Session, tunnel: Tunnel<'_>) -> Result<(), BoxErr
     while let Some(message) = socket.next().await {
         match message {
             Ok(message) if message.is_text() || message.is_binary() => socket.send(message).await?,
-            // The library answers pings and makes the closing handshake.
+            // tokio-tungstenite answers pings and makes the closing handshake.
             Ok(_) => {}
             Err(Error::ConnectionClosed) => break,
             Err(error) => return Err(error.into()),

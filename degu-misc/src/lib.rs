@@ -1,5 +1,5 @@
 //! Servers, certificates and messages for tests of programs that use Degu. They are not for production: they panic if a
-//! test could not go on, and they cut open connections when they are dropped.
+//! test cannot go on, and a server that is dropped closes its open connections.
 //!
 //! [`TempServer`] serves an app over a real socket for as long as a test lives. Its blocking client needs no runtime:
 //!
@@ -24,7 +24,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `tls` (default) | `TempPki` and `TempSSLServer`; with them rcgen, and degu-tls with ring |
+//! | `tls` (default) | `TempPki` and `TempSSLServer`, which need rcgen, and degu-tls with ring |
 //!
 //! # What it never does
 //!
@@ -45,7 +45,7 @@ pub use temp_server::TempServer;
 pub use temp_ssl_server::TempSSLServer;
 pub use text::{format_headers, mkreq, mkuri, parse_headers};
 
-/// The blocks of code in `docs` and on the front pages are tests: each is a program.
+/// Each block of code in `docs` and on the front pages is a program, and a test.
 #[cfg(doctest)]
 mod documentation {
     #[doc = include_str!("../../README.md")]

@@ -29,11 +29,11 @@ use tempfile::TempDir;
 ///
 /// # Panics
 ///
-/// In every method, if the folder cannot be written or read, because the test could not go on.
+/// Every method panics if the folder cannot be written or read, because the test cannot go on.
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,
-    /// Every certificate that was issued, and whether it is revoked. Its serial number is its place, counted from one.
+    /// The issued certificates in order, each with `true` if it is revoked. The first one has the serial number 1.
     issued: Mutex<Vec<(Leaf, bool)>>,
 }
 
@@ -117,7 +117,7 @@ impl TempPki {
         pki
     }
 
-    /// Returns the folder in which all files are.
+    /// Returns the folder with all files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -132,7 +132,7 @@ impl TempPki {
         self.file(leaf.stem(), "key")
     }
 
-    /// Returns a certificate with its key, also if the certificate is expired or revoked.
+    /// Returns a certificate with its key, even if the certificate is expired or revoked.
     pub fn identity(&self, leaf: Leaf) -> Identity {
         let identity = sure("identity", Identity::from_pem_files(self.certificate(leaf), self.key(leaf)));
         if leaf.is_expired() { identity.allow_invalid_time() } else { identity }
@@ -178,18 +178,18 @@ impl TempPki {
         self.ca_set("other-ca")
     }
 
-    /// Returns the policy of a server with a valid certificate, which requires valid certificates of clients.
+    /// Returns the policy of a server with a valid certificate. The server requires valid certificates of clients.
     pub fn server_tls(&self) -> ServerTls {
         let identity = self.identity(Leaf::Server);
         sure("server's policy", ServerTls::builder(identity).require_clients(self.clients()).build())
     }
 
-    /// Returns the policy of a client with a valid certificate, which checks the name of the server.
+    /// Returns the policy of a client with a valid certificate. The client checks the name of the server.
     pub fn client_tls(&self) -> ClientTls {
         self.client_tls_as(Leaf::Client)
     }
 
-    /// Returns the policy of [`client_tls`](Self::client_tls) with another certificate.
+    /// Returns the policy of [`client_tls`](Self::client_tls), with this certificate.
     pub fn client_tls_as(&self, leaf: Leaf) -> ClientTls {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
@@ -236,7 +236,7 @@ impl TempPki {
         Issuer::new(params, key)
     }
 
-    /// Returns a CA that has its files already.
+    /// Returns a CA whose files exist.
     fn issuer(&self, name: &str) -> Issuer<'static, KeyPair> {
         let key = sure("file", fs::read_to_string(self.file(name, "key")));
         Issuer::new(ca_params(name), sure("key", KeyPair::from_pem(&key)))
@@ -309,7 +309,7 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
     params
 }
 
-/// Returns the value, or panics with a sentence, because the test could not go on.
+/// Returns the value, or panics with a sentence, because the test cannot go on.
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
     made.unwrap_or_else(|error| panic!("cannot create the {what} of a temporary PKI: {error}"))
 }

@@ -2,7 +2,7 @@
 
 use degu_server::{Address, App, Handle, Options, Server};
 
-/// A server on its own threads. Dropping it cuts its connections, and frees its address.
+/// A server on its own threads. Dropping it closes its connections at once, and frees its address.
 ///
 /// Each test can have its own server. With the port 0, [`Address::ABSTRACT`] or a path in a temporary folder, any
 /// number of servers can run in parallel.
@@ -18,7 +18,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound, because the test could not go on.
+    /// If the address cannot be bound, because the test cannot go on.
     pub fn new(address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(Server::options().workers(1), address, app)
     }

@@ -31,11 +31,11 @@ pub struct TempSSLServer {
 }
 
 impl TempSSLServer {
-    /// Serves `app` at an address, on one thread, for clients of the PKI.
+    /// Serves `app` at an address, on one thread, for clients with a certificate of the PKI.
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound, because the test could not go on.
+    /// If the address cannot be bound, because the test cannot go on.
     pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(pki, Server::options().workers(1), address, app)
     }
@@ -61,19 +61,19 @@ impl TempSSLServer {
         &self.tls
     }
 
-    /// Returns a blocking client for the server, which shows the client's certificate. It needs no runtime.
+    /// Returns a blocking client for the server, with a valid certificate. The client needs no runtime.
     pub fn client(&self) -> blocking::Client {
         self.client_with(self.client.clone()).into()
     }
 
-    /// Returns an async client for the server, which shows the client's certificate.
+    /// Returns an async client for the server, with a valid certificate.
     pub fn async_client(&self) -> Client {
         self.client_with(self.client.clone())
     }
 
     /// Returns an async client with another policy. `into()` makes a blocking client of it.
     pub fn client_with(&self, tls: ClientTls) -> Client {
-        // The address of a Unix socket contains no name of a host.
+        // The address of a Unix socket has no name to check.
         Client::options().tls(tls).server_name("localhost").client(self.address())
     }
 

@@ -4,7 +4,7 @@ use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
 
-/// Returns a request target made of path segments; `/` if there are none. Segments are not percent-encoded.
+/// Returns a request target made of path segments; `/` if there are none. The segments are not percent-encoded.
 ///
 /// ```
 /// assert_eq!(degu_misc::mkuri::<&str>([]), "/");
@@ -35,7 +35,7 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 ///
 /// # Errors
 ///
-/// The rule that forbids to send the request. A test that sends such a request has to write its bytes itself.
+/// The rule that the request breaks. A test that needs such a request has to write its bytes itself.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
     H: TryInto<Headers>,

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// A connector for hyper-util's pooled client, and for software that is built on that client. It connects to the
 /// address of a [`Client`] with the client's options, and ignores the authority of the URI.
 ///
-/// hyper-util then does the pool, the requests and the responses. Degu does the address, the connect timeout, TLS and
+/// hyper-util handles the pool, the requests and the responses. Degu handles the address, the connect timeout, TLS and
 /// `on_connect`.
 ///
 /// ```no_run
@@ -44,7 +44,7 @@ impl Connector {
     }
 }
 
-/// Connects, and returns the byte stream, over which hyper speaks HTTP.
+/// Connects, and returns the byte stream that hyper uses.
 impl Service<Uri> for Connector {
     type Response = TokioIo<Tunnel>;
     type Error = Error;

@@ -1,4 +1,4 @@
-//! The async driver: it reads a stream that does not block, and its task is woken.
+//! The async driver: it never blocks the thread, and the runtime wakes its task.
 
 use std::{
     io,
@@ -72,7 +72,7 @@ impl Line<'_, Async> {
                     return Poll::Ready(over.map(|()| None));
                 }
                 self.driver.spins = true;
-                // Polled once, it asks the runtime to poll this task again after the other tasks.
+                // One poll of `yield_now` asks the runtime to poll this task again after the other tasks.
                 let _ = pin!(yield_now()).poll(cx);
                 Poll::Pending
             }

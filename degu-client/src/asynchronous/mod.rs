@@ -135,13 +135,14 @@ type Source = dyn degu_wire::Source + Send;
 impl ClientOf<Async> {
     /// Makes a connection.
     ///
-    /// The client tries the addresses of a DNS name as RFC 8305 describes: IPv6 and IPv4 in turn, the next address 250
-    /// ms after the last one, or as soon as the last one fails. It uses the first address that accepts the connection.
+    /// The client tries the addresses of a DNS name as RFC 8305 describes. IPv6 and IPv4 take turns. The next attempt
+    /// begins 250 ms after the last one, or as soon as an attempt fails. The client uses the first address that accepts
+    /// the connection.
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the timeout passed, or `on_connect` refused the
-    /// server.
+    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout passed, or
+    /// `on_connect` refused the server.
     ///
     /// # Cancel safety
     ///
@@ -158,8 +159,8 @@ impl ClientOf<Async> {
 
 impl ConnectionOf<Async> {
     /// Makes a connection over any stream that is already connected, with the options, the Host field and the address
-    /// of `base`. Options for connecting are not used. The client notices unsolicited data only together with a
-    /// response, not before a request.
+    /// of `base`. Options for connecting are not used. The client cannot check such a stream before a request, so it
+    /// notices unsolicited data only when it reads a response.
     ///
     /// ```
     /// use degu_client::{Address, Client, Connection};

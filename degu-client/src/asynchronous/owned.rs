@@ -17,7 +17,7 @@ use crate::incoming::{Hold, IncomingOf, ResponseOf};
 use crate::link::Link;
 use crate::tunnel::UpgradeOf;
 
-/// A response that owns its connection until its body has been read, returned by [`Connection::exchange`].
+/// A response that owns its connection, returned by [`Connection::exchange`].
 ///
 /// `S` is the type of the source of the request's body.
 pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
@@ -38,8 +38,8 @@ impl Hold<Async> for Connection {
 }
 
 impl ConnectionOf<Async> {
-    /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection. It is for a caller
-    /// that cannot lend the connection, because the response outlives the caller.
+    /// Sends a request as [`request`](Self::request) does. The response owns the connection, so the response can
+    /// outlive the caller.
     ///
     /// The body may also be a [`LocalBody`], whose source is not `Send`. Then the future is not `Send` either.
     ///
@@ -71,7 +71,7 @@ impl ConnectionOf<Async> {
     ///
     /// # Panics
     ///
-    /// As [`request`](Self::request).
+    /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn exchange<'m, S: Source + ?Sized>(
         self,
         method: impl Into<Method<'m>>,
@@ -84,12 +84,12 @@ impl ConnectionOf<Async> {
         Ok(ResponseOf::new(head, incoming))
     }
 
-    /// Sends a request that offers to switch to another protocol, as [`upgrade`](Self::upgrade) does, in an exchange
-    /// that owns the connection.
+    /// Sends a request that offers to switch to another protocol, as [`upgrade`](Self::upgrade) does. The answer owns
+    /// the connection.
     ///
     /// # Errors
     ///
-    /// As [`upgrade`](Self::upgrade).
+    /// The errors of [`upgrade`](Self::upgrade). After an error the connection is closed.
     ///
     /// # Cancel safety
     ///
@@ -127,8 +127,8 @@ impl ConnectionOf<Async> {
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    /// Sends the rest of the request if the response has no body, because the caller then makes no call that would send
-    /// it.
+    /// Sends the rest of the request if the response has no body, because the caller would make no further call that
+    /// sends it.
     async fn send_rest(&mut self) -> Result<(), Error> {
         if self.remaining() == Some(0) {
             self.next_part().await?;
@@ -137,7 +137,8 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
     }
 
     /// Sets how long the rest of the body may make no progress, instead of
-    /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a feed that may pause for long.
+    /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a body that may pause for long, such as a
+    /// stream of events.
     pub fn set_body_timeout(&mut self, limit: impl Into<Option<Duration>>) {
         self.hold.link().exchange.body_timeout = limit.into();
     }
@@ -161,11 +162,11 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
 }
 
 impl OwnedIncoming {
-    /// Turns the body into a body that can be sent: length, chunk boundaries, extensions and trailers stay as they are.
-    /// A body without a length and without chunks, which ends with its connection, is sent in chunks.
+    /// Turns the body into a body that can be sent. Its length, chunk boundaries, extensions and trailers stay as they
+    /// are. A body without a length and without chunks, which ends with its connection, is sent in chunks.
     ///
     /// When the whole body has been received, `give_back` gets the connection, if the connection can carry another
-    /// request. If the body is dropped before, the connection is closed.
+    /// request. If the body is dropped before its end, the connection is closed.
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
         match self.pass(give_back) {
             Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),
@@ -187,12 +188,12 @@ impl OwnedIncoming<dyn Source> {
     }
 }
 
-/// A response's body as the source of another message.
+/// A response's body as the source of another message's body.
 struct Passing<S: ?Sized, G> {
     /// `None` after the end of the body.
     passing: Option<(OwnedIncoming<S>, G)>,
-    /// True for a body without a length, until its first chunk. Data before a chunk belongs to a body without chunks,
-    /// and is sent as chunks.
+    /// True for a body without a length, until its first chunk. Data before any chunk means that the body has no
+    /// chunks. Each piece is then sent as a chunk.
     lacks_chunks: bool,
 }
 

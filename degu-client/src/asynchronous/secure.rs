@@ -27,11 +27,12 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
 
 impl AsyncStream for Tls<Socket> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        // Records that TLS has to send meanwhile are sent as far as there is room.
+        // Records that TLS itself has to send are sent as far as the socket has room.
         let io = &mut Polled { socket: &mut self.socket, cx, waits: false };
         let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
         if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {
-            // The peer of a tunnel may wait for the rest of what was accepted. The next write reports the failure.
+            // The peer of a tunnel may wait for the rest of the bytes that `poll_accept` has taken. If the flush fails,
+            // the next write returns the error.
             let _ = self.poll(cx, |secured, io| secured.flush(io));
         }
         read

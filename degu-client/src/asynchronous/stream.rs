@@ -23,7 +23,7 @@ pub(crate) trait AsyncStream: Stream {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
     /// Writes some of these pieces. Under TLS, bytes count as written when they have been encrypted, even if no record
-    /// has been sent: the caller may write other bytes next, and has to call [`poll_flush`](Stream::poll_flush).
+    /// has been sent. The caller may then write other bytes, and has to call [`poll_flush`](Stream::poll_flush).
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write(cx, pieces)
     }
@@ -32,7 +32,7 @@ pub(crate) trait AsyncStream: Stream {
 /// A connected socket, registered with the runtime.
 pub(crate) struct Socket {
     reader: AsyncFd<OwnedFd>,
-    /// A second descriptor of the socket, which is registered for output, after a write has found no room.
+    /// A second descriptor of the socket, registered for output. `None` until a write has found no room.
     writer: Option<AsyncFd<OwnedFd>>,
     scratch: Scratch,
 }
@@ -50,9 +50,9 @@ impl Socket {
     }
 }
 
-// The function that replaces it is unsafe, because a type may implement `AsRawFd` for a descriptor that it does not
-// own. `OwnedFd` owns its descriptor.
-#[expect(deprecated, reason = "sound for an owned descriptor, and the only safe function")]
+// The replacement of `with_interest` is unsafe, because a type may implement `AsRawFd` for a descriptor that it does
+// not own. `OwnedFd` owns its descriptor.
+#[expect(deprecated, reason = "correct for an owned descriptor, and its replacement is unsafe")]
 fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(socket, interest)
 }

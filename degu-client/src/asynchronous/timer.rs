@@ -1,4 +1,4 @@
-//! A timer that is not touched while no deadline passes.
+//! A timer that is rarely set again.
 
 use std::{
     pin::Pin,
@@ -8,8 +8,8 @@ use std::{
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The timer of a connection. It stays armed from one wait to the next, although the next wait has a later deadline. It
-/// is moved only when it fires too early, or would fire too late. A series of quick exchanges does not touch it.
+/// The timer of a connection. It stays set from one wait to the next, although the next wait has a later deadline. It
+/// is set again only if it fires too early, or would fire too late. A series of quick exchanges does not set it again.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -18,14 +18,14 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Waits until the deadline has passed. `moves` means that the runtime may be another one than at the last call.
+    /// Waits until the deadline has passed. `moves` is true if the runtime may have changed since the last call.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant, moves: bool) -> Poll<()> {
         if moves {
             // A timer of another runtime fires only while that runtime runs, and panics after its end.
             self.sleep = None;
         }
         let deadline = Instant::from_std(deadline);
-        // Nearly always the timer is armed already. Arming it again would cost more than the rest of this function.
+        // Nearly always the timer is set already. Setting it again would cost more than the rest of this function.
         if let (Some(sleep), Some(task)) = (&self.sleep, &self.task)
             && sleep.deadline() <= deadline
             && !sleep.is_elapsed()

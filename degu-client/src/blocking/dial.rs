@@ -19,8 +19,8 @@ use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{admit, interleave, target, unix_socket};
 
-/// The longest wait for room in the backlog of a Unix socket before the interrupter is checked, because shutting down
-/// the socket does not end this wait.
+/// The time between two checks of the interrupter while the backlog of a Unix socket is full. Shutting down the socket
+/// does not end this wait.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Connects for a pool.
@@ -58,7 +58,7 @@ fn establish(
             (socket, ip.into())
         }
     };
-    // The shortest deadline bounds each read.
+    // Each blocking read ends after the shortest timeout.
     let timeout = [base.settings.head, base.settings.body_timeout].into_iter().flatten().min();
     let socket = Socket::new(socket, interrupter.clone(), timeout)?;
     #[cfg(feature = "tls")]
@@ -106,7 +106,7 @@ fn first(
     Err(failure)
 }
 
-/// Connects to a Unix socket. While the server's backlog is full, it waits for room.
+/// Connects to a Unix socket. Waits while the server's backlog is full.
 fn unix(name: &OsStr, until: Option<Deadline>, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     loop {

@@ -40,8 +40,8 @@ impl Driver for Blocking {
 
 impl Line<'_, Blocking> {
     /// Reads the bytes that have been received. The read blocks if the request is sent, the wait begins with this call,
-    /// and the exchange as a whole has no deadline: the socket's own timeout is the shortest timeout of a wait, so it
-    /// bounds the read without a further system call.
+    /// and the exchange as a whole has no deadline. The socket's own timeout then ends the read without a further
+    /// system call, because it is the shortest timeout of a wait.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.is_socket;
         if !is_socket && self.exchange.awaits_continue() {
@@ -90,7 +90,7 @@ impl Line<'_, Blocking> {
     }
 }
 
-/// Returns the result of a poll of the blocking client, which is never pending for long, because its driver blocks.
+/// Polls until there is a result. This does not busy-poll, because the blocking driver blocks in each poll.
 pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     loop {

@@ -11,12 +11,12 @@ use std::{
 
 use socket2::SockRef;
 
-/// A handle with which any other thread can end the wait of a thread for a blocking connection.
+/// A handle that ends a thread's wait for a blocking connection. Any other thread can use it.
 ///
-/// Make the handle before the wait: with [`Connection::interrupter`](crate::ConnectionOf::interrupter), with
-/// [`Tunnel::interrupter`](crate::TunnelOf::interrupter), or with [`new`](Self::new) for
-/// [`Client::connect_interruptible`](super::Client::connect_interruptible), which can be interrupted while it connects,
-/// too. Clones are the same handle. A handle does not keep its connection open.
+/// Get the handle before the wait, from [`Connection::interrupter`](crate::ConnectionOf::interrupter) or
+/// [`Tunnel::interrupter`](crate::TunnelOf::interrupter). To interrupt connecting too, make the handle with
+/// [`new`](Self::new) and pass it to [`Client::connect_interruptible`](super::Client::connect_interruptible). Clones
+/// are the same handle. A handle does not keep its connection open.
 ///
 /// ```
 /// use std::thread;
@@ -40,7 +40,7 @@ pub struct Interrupter(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     interrupted: AtomicBool,
-    /// The socket of the connection, as long as that is open.
+    /// The socket of the connection, while the connection is open.
     socket: Mutex<Weak<OwnedFd>>,
 }
 
@@ -66,7 +66,7 @@ impl Interrupter {
         }
     }
 
-    /// Attaches a socket, connected or not, which an interruption then shuts down.
+    /// Attaches a socket, which need not be connected yet. An interruption shuts it down.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! The blocking client: no runtime, no thread, and three system calls for a small exchange.
+//! The blocking client. It needs no runtime and starts no thread. A small exchange takes three system calls.
 //!
-//! Names and behaviour are those of the async client, without `await`. An async client can be converted into a blocking
-//! [`Client`] and back, at no cost.
+//! Names and behaviour are the same as in the async client, without `await`. An async client can be converted into a
+//! blocking [`Client`] and back, at no cost.
 //!
 //! ```no_run
 //! use degu_client::{Address, blocking::Client};
@@ -16,7 +16,7 @@
 //! An exchange is full duplex here, too. If a request's body cannot be sent at once, the connection waits for both
 //! directions (`poll(2)`). If the reader or the iterator of a [`Body`] blocks, the exchange blocks.
 //!
-//! Two exchanges at once do not compile:
+//! A program with two exchanges at once on a connection does not compile:
 //!
 //! ```compile_fail,E0499
 //! # fn example(mut connection: degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
@@ -148,14 +148,14 @@ type Source = dyn Iterator<Item = Result<Part, BoxError>> + Unpin;
 impl ClientOf<Blocking> {
     /// Makes a connection.
     ///
-    /// The client tries the addresses of a DNS name one after the other, IPv6 and IPv4 in turn, each with an equal
-    /// share of the remaining time. The system resolves the name, and cannot be interrupted meanwhile. So connecting
-    /// may take longer than [`connect_timeout`](OptionsOf::connect_timeout).
+    /// The client tries the addresses of a DNS name one after the other. IPv6 and IPv4 take turns. Each attempt has an
+    /// equal share of the remaining time. The client cannot interrupt the system while it resolves the name. So
+    /// connecting may take longer than [`connect_timeout`](OptionsOf::connect_timeout).
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the timeout passed, or `on_connect` refused the
-    /// server.
+    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout passed, or
+    /// `on_connect` refused the server.
     pub fn connect(&self) -> Result<Connection, Error> {
         self.connect_interruptible(&Interrupter::new())
     }
@@ -164,7 +164,7 @@ impl ClientOf<Blocking> {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    /// The errors of [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn connect_interruptible(&self, interrupter: &Interrupter) -> Result<Connection, Error> {
         let (stream, address) = dial::dial(&self.base, self.base.settings.to_exchange(), interrupter)?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
@@ -178,7 +178,8 @@ impl ConnectionOf<Blocking> {
     /// The client can only read and write such a stream; it cannot wait for both. So it sends the whole request before
     /// it reads the response, and the only timeouts are those of the stream itself. If a server answers before it has
     /// read a large request, client and server may wait for each other forever; use a socket for such an exchange. The
-    /// client notices unsolicited data only together with a response, not before a request.
+    /// client cannot check such a stream before a request, so it notices unsolicited data only when it reads a
+    /// response.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
         Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())

@@ -1,4 +1,4 @@
-//! TLS over a blocking socket: the handshake, and waits.
+//! TLS over a blocking socket: the handshake, and waiting for the socket.
 
 use std::{io, time::Duration};
 

@@ -19,7 +19,7 @@ use crate::tunnel::{MOST_PIECES, MOST_READ, TunnelOf};
 type Stream = dyn BlockingStream;
 
 impl TunnelOf<Blocking> {
-    /// Half-closes the connection, under TLS with close_notify: the server reads EOF, and can still send.
+    /// Half-closes the connection: the server reads EOF, and can still send. Under TLS, close_notify is sent first.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl TunnelOf<Blocking> {
         self.until_ready(false, |stream, cx| stream.poll_shutdown(cx))
     }
 
-    /// Splits the tunnel into halves for two threads. Neither half waits for the other, under TLS too.
+    /// Splits the tunnel into halves for two threads. Neither half waits for the other, even under TLS.
     ///
     /// # Errors
     ///
@@ -121,9 +121,10 @@ impl Write for TunnelOf<Blocking> {
     }
 }
 
-/// The state that the halves of a tunnel share. A half locks the stream for a step, and never while it waits.
+/// The state that the halves of a tunnel share. A half locks the stream for a step, and does not lock it while it
+/// waits.
 struct Shared {
-    /// A second descriptor of the socket, to wait on without the lock.
+    /// A second descriptor of the socket. A half waits for it without the lock.
     socket: OwnedFd,
     stream: Mutex<Box<Stream>>,
 }
