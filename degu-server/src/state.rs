@@ -51,7 +51,7 @@ pub(crate) struct ServerState {
     /// The permits for handshakes. Each handshake in progress holds a permit.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
-    /// The limit on log lines about refused peers and failed accepts.
+    /// The limit on log lines about refused peers, failed accepts and responses with 503.
     log_limit: Mutex<LogLimit>,
     /// Wakes the acceptor when there may be room for another connection.
     room: Notify,

@@ -1,4 +1,4 @@
-//! A connection while it works: it passes requests to the app, sends the responses, and at the end writes the last bytes.
+//! A connection while it is busy. It passes requests to the app, sends the responses, and at the end writes the last bytes.
 
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -21,15 +21,15 @@ use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
 use crate::{App, Error, Request, Response, Session};
 
-/// The end of a connection's last response.
+/// The way in which the last response of a connection ended.
 enum Last {
     Whole,
     Cut,
-    /// No byte was written that the peer could lose.
+    /// There is no response whose bytes the peer could lose, so the connection is closed at once.
     Nothing,
 }
 
-/// A connection that works, with the machine that it needs for that.
+/// A busy connection, with the machine that it needs.
 pub(super) struct Active<'c, T: Transport, A> {
     pub(super) driver: Driver<'c, T>,
     session: &'c mut Session,
@@ -43,14 +43,14 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Self { driver: Driver::new(endpoint), session, app, worker }
     }
 
-    /// Serves requests as long as they keep coming. Returns the handler of the new protocol if a response switched to one, or
-    /// `None` if no request has come for a while.
+    /// Serves requests until none was received for a while, and then returns `None`. If a response switches to another protocol,
+    /// returns the handler of that protocol.
     pub(super) async fn serve(&mut self, is_new: bool) -> Result<Option<Box<Switch>>, CloseReason> {
         if is_new {
             if !self.is_accepted().await? {
                 return Err(CloseReason::Unwanted);
             }
-            // Bytes that came during `on_connect` are in the buffer already. The socket would not report them again.
+            // Bytes that were received during `on_connect` are already in the buffer. The socket would not report them again.
             if self.driver.machine.buffered().is_empty() && !self.driver.endpoint.is_eof {
                 return Ok(None);
             }
@@ -58,7 +58,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         let worker = self.worker.clone();
         let _busy = worker.make_busy();
         let mut spinner = Spinner::new(worker.options.spin);
-        // Input woke the connection, so there is no need to spin for the first request.
+        // The connection was woken by input, so it need not spin for the first request.
         let mut spins = false;
         loop {
             match self.driver.machine.poll_request() {
@@ -68,7 +68,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                     spins = true;
                     if spinner.message() {
-                        // A peer that sends hundreds of requests at once must not block other connections.
+                        // Otherwise a peer that sends hundreds of requests at once would block other connections.
                         self.driver.flush().await?;
                         yield_now().await;
                         self.driver.endpoint.check_alarm()?;
@@ -89,7 +89,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Calls the `on_connect` of the app, and then the `on_connect` of the options. Returns whether both accept the connection.
+    /// Calls `on_connect` of the app, and then of the options. Returns whether both accept the connection.
     async fn is_accepted(&mut self) -> Result<bool, CloseReason> {
         let Self { driver, session, app, worker } = self;
         if !driver.run(None, pin!(async { app.on_connect(session).await })).await? {
@@ -101,7 +101,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Returns the reason for which there will be no more requests.
+    /// Returns the reason for which the connection gets no more requests.
     fn end(&self) -> CloseReason {
         match self.driver.machine.is_persistent() {
             _ if self.worker.is_stopping() => CloseReason::Shutdown,
@@ -182,15 +182,15 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain().await? {
             return Err(CloseReason::LastResponse);
         }
-        // Responses to pipelined requests are collected and written together, up to a limit.
+        // Responses to pipelined requests are collected up to a limit, and written together.
         if !driver.machine.has_room() {
             driver.flush().await?;
         }
         Ok(None)
     }
 
-    /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the peer may still have
-    /// bytes to read.
+    /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the connection must
+    /// linger, because the peer may not have read all bytes yet.
     pub(super) async fn finish(&mut self, reason: CloseReason) -> bool {
         reason.count(self.worker.counters());
         reason.log(&self.worker.server, self.session.address(), self.session.requests);
@@ -204,11 +204,11 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 Err(reason) => report.cut(reason, unsent),
             }
         }
-        // Without a response the peer can lose no byte.
+        // Without a response the peer cannot lose a byte.
         matches!(ended, Ok(Last::Whole | Last::Cut))
     }
 
-    /// Returns the report of the exchange that has not ended, or of a request that is refused without a head.
+    /// Returns the report of the exchange in progress, or of a request that is refused before its whole head was received.
     fn last_report(&mut self, reason: &CloseReason) -> Option<Box<Report>> {
         let on_response = self.worker.options.on_response.as_ref();
         let is_refusal = reason.status().is_some() && !self.driver.machine.has_responded();
@@ -218,7 +218,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         })
     }
 
-    /// Writes the pending bytes of earlier responses, and then an error response if the reason has a status.
+    /// Writes the pending bytes of earlier responses. If the reason has a status, also writes an error response.
     async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
         let Self { driver, worker, .. } = self;
         if driver.endpoint.is_unframed {
@@ -254,8 +254,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Ok(if is_unanswered { Last::Nothing } else { last })
     }
 }
-/// Returns the reason for which the connection ends after a response, if the response was made from an error that ends the
-/// connection. Logs an error that the app answered itself.
+
+/// If the response was made from an error that ends the connection, returns the reason for the end. Logs any other error of the
+/// app.
 fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -> Option<Box<CloseReason>> {
     let error = response.take_error()?;
     response.set_error_body(&error, &worker.options);
@@ -265,7 +266,7 @@ fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -
     }
     let (peer, status, error) = (session.address(), response.status, &*error as &(dyn std::error::Error + 'static));
     let held_back = match status {
-        // Clients can overload an app on purpose, which then answers 503.
+        // Clients can overload an app on purpose. The 503 of such an app must not fill the log.
         503 => worker.server.may_log(),
         500.. => Some(None),
         _ => None,
@@ -287,14 +288,15 @@ fn answer(
 ) -> Result<Option<Pin<Box<dyn Source>>>, CloseReason> {
     let Response { status, reason, headers, body, .. } = response;
     let (content, source) = body.split();
-    // A source that is not sent is dropped here, before the decision about the request's body. The source may contain that body.
+    // If the source is not sent, it is dropped here. It may contain the body of the request. The code below checks whether that
+    // body still has a reader.
     let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
-    // This is checked as late as possible, because a shutdown may have begun while the app worked.
+    // The check is as late as possible, because a shutdown may have begun while the app worked.
     if worker.is_stopping() {
         machine.stop();
     }
     match request_body {
-        // The bytes after a fault cannot be understood, even if the app has handled the fault.
+        // After a fault the next request cannot be found, even if the app has handled the fault.
         Some(body) if body.fault().is_some() => machine.abandon_request_body(0),
         // The body still has a reader.
         Some(body) if !body.is_abandoned() => machine.send_continue(),

@@ -27,7 +27,7 @@ pub(crate) enum CloseReason {
     Peer(RemoteError),
     /// A deadline expired.
     Deadline(Wait),
-    /// The peer is gone in the middle of an exchange.
+    /// The peer closed or reset the connection in the middle of an exchange.
     Gone(Option<std::io::Error>),
     /// The handshake failed.
     #[cfg(feature = "tls")]
@@ -36,23 +36,23 @@ pub(crate) enum CloseReason {
     App(BoxError),
     /// The app panicked.
     Panic,
-    /// The app's body failed, after the head of its response had gone out.
+    /// The body of the app's response returned an error, after the head of the response was sent.
     Body(BoxError),
-    /// The app's response cannot be sent.
+    /// The app's response breaks a rule of HTTP, so it cannot be sent.
     Response(LocalError),
     /// The server shuts down.
     Shutdown,
-    /// The connection is idle, and must make room for another one.
+    /// The connection was idle, and was closed to make room for another connection.
     Room,
     /// The certificate of the peer was revoked.
     #[cfg(all(feature = "hyper", feature = "tls"))]
     Revoked,
-    /// The handler of the protocol that the connection switched to has returned.
+    /// The connection had switched to another protocol, and the handler of that protocol has returned.
     Tunnel,
 }
 
 impl CloseReason {
-    /// Returns the status that the peer gets for this reason, if no response has begun.
+    /// Returns the status of the response for this reason. It is sent only if no response has begun.
     pub(crate) const fn status(&self) -> Option<u16> {
         match self {
             Self::Peer(error) => Some(error.status()),
@@ -63,13 +63,13 @@ impl CloseReason {
         }
     }
 
-    /// Returns whether this server is at fault.
+    /// Returns whether the app or the server is at fault, and not the peer.
     pub(crate) const fn is_ours(&self) -> bool {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
 
-    /// Returns the text for the response with the [status](Self::status). It names the rule that was broken. It contains no byte of
-    /// the peer and no details of a failure of the server.
+    /// Returns the text of the response with the [status](Self::status). It names the broken rule. It contains no byte that the
+    /// peer sent, and no details about a failure of the server.
     pub(crate) fn text(&self, status: u16) -> String {
         match self {
             Self::Peer(error) => refusal(status, error),
@@ -78,10 +78,11 @@ impl CloseReason {
         }
     }
 
-    /// Returns whether the peer was refused. Its user may then ask the operator for the reason.
+    /// Returns whether the peer was refused. The log has such a line at `INFO`, because the user of the peer may ask the operator
+    /// for the reason.
     fn is_refusal(&self) -> bool {
         match self {
-            // A peer that only checked whether there is a server was not refused.
+            // If the peer only tested whether the server listens, it was not refused.
             #[cfg(feature = "tls")]
             Self::Handshake(error) => {
                 !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)
@@ -120,7 +121,7 @@ impl CloseReason {
         add(counter, 1);
     }
 
-    /// Returns the reason as a clause.
+    /// Returns the reason as a clause, without the details that `Display` adds.
     pub(crate) const fn explain(&self) -> &'static str {
         match self {
             Self::Client => "the client closed the connection",
@@ -145,7 +146,7 @@ impl CloseReason {
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",
             Self::Body(_) => "the body of a response returned an error",
-            Self::Response(_) => "the server cannot send a response",
+            Self::Response(_) => "the response of the app cannot be sent",
             Self::Shutdown => "the server shuts down",
             Self::Room => "the server closed an idle connection to make room for another one",
             #[cfg(all(feature = "hyper", feature = "tls"))]
@@ -181,7 +182,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Calls code of the app. A panic becomes an error. An app may panic even before it returns a future.
+/// Calls code of the app. A panic becomes an error. An app may also panic before it returns a future.
 pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }

@@ -1,17 +1,16 @@
-//! Deadlines without timers. A connection records the event that it waits for and the second in which the wait began. It checks
-//! its deadlines when it is woken.
+//! Deadlines without timers. A connection records the event that it waits for, and the second in which the wait began.
 //!
-//! A worker counts seconds, once for all its connections: see [`WorkerState`](crate::worker_state::WorkerState). A second counts
-//! for a deadline only if it began while the connection waited, so a deadline is late by at most a second. No timer is set and no
-//! clock is read when a message comes or goes. The connection sets its alarm to the second in which a deadline may expire
-//! ([`due`](Deadline::due)), and is woken then.
+//! A worker counts seconds, once for all its connections: see [`WorkerState`](crate::worker_state::WorkerState). A connection
+//! sets its alarm to the second in which a deadline may expire ([`due`](Deadline::due)). The worker wakes it in that second, and
+//! the connection checks its deadlines. A message therefore needs no timer, and the clock is not read for it. A second counts
+//! for a deadline only if it began while the connection waited, so a deadline may be late by up to a second.
 
 use crate::options::{Deadlines, Progress};
 
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// The handler, and nothing of the peer.
+    /// The handler. The peer cannot be late.
     #[default]
     Handler,
     /// The TLS handshake.
@@ -23,22 +22,22 @@ pub(crate) enum Wait {
     Idle,
     /// The rest of a head.
     Head,
-    /// More of a request's body, for which the handler waits.
+    /// More of a request's body. The handler waits for it.
     Body,
     /// Room to write a response.
     Write,
     /// The end of the peer's input, after the server has ended its side.
     Linger,
-    /// Any byte, after the peer has ended its side: it may have closed its socket.
+    /// A byte in either direction, after the peer has ended its side. The peer may have closed its socket.
     HalfClosed,
-    /// Any byte of another protocol, in either direction.
+    /// A byte of another protocol, in either direction.
     Tunnel,
 }
 
-/// The most seconds for which input is read and dropped after the last response, however fast it comes. nginx uses the same
+/// The most seconds for which input is read and dropped after the last response, even if the peer sends fast. nginx uses the same
 /// time (`lingering_time`).
 pub(crate) const LINGER_IN_ALL: u32 = 30;
-/// The number of bytes that must come in each window of that time.
+/// The number of bytes that the peer must send in each window of that time.
 const LINGER_BYTES: u32 = 5 * 1024;
 
 /// The deadline of the current wait of a connection. All times are seconds of the worker.
@@ -47,38 +46,38 @@ pub(crate) struct Deadline {
     wait: Wait,
     /// The second in which this wait began.
     since: u32,
-    /// The wait whose seconds are counted. Two waits that share a deadline are counted as one of them.
+    /// The wait whose deadline applies to the current wait. For example, `Idle` uses the deadline of `Request`.
     counted: Wait,
-    /// Seconds that earlier waits have already used of the same deadline.
+    /// The seconds of this deadline that earlier waits have used.
     charged: u32,
-    /// Bytes that were moved since these seconds began to count, at most `u32::MAX`.
+    /// The bytes that were moved since this deadline began to count, at most `u32::MAX`.
     moved: u32,
     /// The second in which the current handler began, if there is one.
     pub(crate) handler: Option<u32>,
     /// The minimum rate of the request's body, if its reader has set one.
     pub(crate) body: Option<Progress>,
-    /// True while nothing is read from the peer, because its input has ended or enough of it is buffered. The socket is then
-    /// asked once a second whether the peer is gone.
+    /// True while nothing is read from the peer, because its input has ended or enough input is buffered. The connection then
+    /// asks the kernel once a second whether the peer is gone.
     pub(crate) is_not_read: bool,
-    /// The second in which the last byte moved, or the end of the peer's input was noticed. `Some` while the peer may have closed
-    /// its socket.
+    /// `None` until the end of the peer's input is detected, after which the peer may have closed its socket. Then the second in
+    /// which that happened, or in which the last byte moved.
     half_closed: Option<u32>,
 }
 
 impl Deadline {
-    /// Resets all deadlines at the beginning or the end of an exchange, except that of the handler.
+    /// Resets all deadlines, except the deadline of the handler, at the beginning or the end of an exchange.
     pub(crate) const fn restart(&mut self) {
         (self.wait, self.counted, self.charged) = (Wait::Handler, Wait::Handler, 0);
         (self.half_closed, self.body) = (None, None);
     }
 
-    /// Records that the peer has ended its side. Over TCP a peer that closes its socket looks the same.
+    /// Records that the peer has ended its side. A TCP peer that closes its socket looks the same.
     pub(crate) fn half_close(&mut self, now: u32) {
         self.half_closed.get_or_insert(now);
     }
 
-    /// Sets what the connection waits for from now on. The method does not wait. If the new wait has the same deadline as the last
-    /// one, its seconds go on counting, however often the handler works in between.
+    /// Records the event that the connection waits for from now on. Does not wait. If the new wait has the same deadline as the last
+    /// wait, the deadline goes on, even if the handler has worked in between.
     pub(crate) fn set_wait(&mut self, wait: Wait, now: u32) {
         if wait == self.wait {
             return;
@@ -88,7 +87,7 @@ impl Deadline {
         let counted = match wait {
             Wait::Handler | Wait::HalfClosed => return,
             Wait::Idle => Wait::Request,
-            // A peer must make progress in both. Only a body with a minimum rate of its own is counted apart.
+            // A request's body and a response have the same minimum rate, unless the reader of the body has set another rate.
             Wait::Body if self.body.is_none() => Wait::Write,
             wait => wait,
         };
@@ -115,13 +114,13 @@ impl Deadline {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
         }
-        // A peer that has closed its socket does not block writes. If a write is blocked, the minimum rate applies instead.
+        // If the peer has closed its socket, a write fails and does not wait. If a write waits, the minimum rate applies instead.
         let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
         if is_still && self.wait == Wait::Handler {
             return Some(Wait::HalfClosed);
         }
         let limit = self.limit(deadlines)?;
-        // The wait may have begun at the end of a second, so one second more is allowed.
+        // The wait may have begun at the end of a second, so another second is allowed.
         if self.charged(now) <= limit {
             return None;
         }
@@ -138,7 +137,7 @@ impl Deadline {
         Some(self.wait)
     }
 
-    /// Returns the first second in which a deadline may have expired.
+    /// Returns the first second in which the connection must be woken, because a deadline may have expired then.
     pub(crate) fn due(&self, deadlines: &Deadlines) -> u32 {
         let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
         let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));
@@ -147,7 +146,7 @@ impl Deadline {
             None if self.is_not_read => after(self.since, 0),
             None => u32::MAX,
         };
-        // In this second the connection gives up its buffers.
+        // In this second the connection frees its buffers.
         let idle = if self.wait == Wait::Request { after(self.since, 1) } else { u32::MAX };
         wait.min(idle).min(handler)
     }
@@ -190,7 +189,7 @@ mod tests {
         tunnel: 6,
     };
 
-    /// Counts seconds from `now` on until the deadline has expired. It must not have anything to judge before it is due.
+    /// Counts seconds from `now` on until the deadline has expired. It must not expire before it is due.
     fn expires(deadline: &mut Deadline, now: u32) -> Option<(u32, Wait)> {
         (now..now + 100).find_map(|now| {
             let due = deadline.due(&DEADLINES);
@@ -263,10 +262,10 @@ mod tests {
         deadline.set_wait(Wait::Body, 0);
         deadline.moved(2, 0);
         assert_eq!(expires(&mut deadline, 0), Some((20, Wait::Body)));
-        // Its slowness is not held against the response.
+        // The rate of the body does not apply to the response.
         deadline.set_wait(Wait::Write, 20);
         assert_eq!(expires(&mut deadline, 20), Some((25, Wait::Write)));
-        // The next body is held to the server's.
+        // The next body has the rate of the server again.
         deadline.restart();
         deadline.set_wait(Wait::Body, 25);
         deadline.moved(2, 25);
@@ -297,7 +296,7 @@ mod tests {
         for now in 0..6 {
             deadline.set_wait(Wait::Idle, now);
             assert_eq!(deadline.expired(now, &DEADLINES), None);
-            // A part of a TLS record, say.
+            // For example, a part of a TLS record was read.
             deadline.set_wait(Wait::Handler, now);
             deadline.set_wait(Wait::Request, now);
         }
@@ -313,7 +312,7 @@ mod tests {
         deadline.moved(1, 5);
         assert_eq!(expires(&mut deadline, 5), Some((8, Wait::HalfClosed)));
 
-        // One that takes a response slowly has not closed its socket.
+        // A peer that reads a response slowly has not closed its socket.
         deadline.set_wait(Wait::Write, 8);
         assert_eq!(expires(&mut deadline, 8), Some((13, Wait::Write)));
         deadline.restart();

@@ -1,4 +1,4 @@
-//! The driver of a connection: it moves bytes between the machine and the stream, under deadlines.
+//! The driver of a connection. It moves bytes between the machine and the stream, and observes the deadlines.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,11 +21,11 @@ use crate::worker_state::WorkerState;
 
 /// The most bytes of an unread request body that are read and dropped to keep the connection.
 pub(super) const DRAIN: usize = 64 * 1024;
-/// The most bytes that are read before the handler asks for them. Reading ahead detects the end of a connection while the
+/// The most bytes that are read before the handler asks for them. Reading them detects the end of the peer's input while the
 /// handler works.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// The endpoint of a connection, and the machine, which exists while the connection is not idle.
+/// The endpoint of a busy connection, and its machine. An idle connection has no machine.
 #[derive(Debug)]
 pub(super) struct Driver<'c, T: Transport> {
     pub(super) endpoint: &'c mut Endpoint<T>,
@@ -38,7 +38,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         Self { endpoint, machine }
     }
 
-    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes came.
+    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received.
     pub(super) async fn spin(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         if self.machine.awaits() != Awaits::Request || !worker.may_spin() || !spinner.begin() {
             return Ok(false);
@@ -70,14 +70,14 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Writes the pending bytes, then reads more of a request. Returns `false` if no bytes came, because the connection has been
+    /// Writes the pending bytes, then reads more of a request. Returns `false` if no bytes were received, because the connection was
     /// idle for a while or the server shuts down.
     pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         let mut is_woken = false;
         poll_fn(|cx| {
             self.endpoint.check_alarm()?;
-            // Usually there is no input yet. Asking for readiness then costs less than a read that finds nothing.
+            // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
             let is_ready = std::mem::replace(&mut is_woken, true)
                 || self.endpoint.stream.poll_readable(cx).map_err(gone)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
@@ -89,7 +89,7 @@ impl<'c, T: Transport> Driver<'c, T> {
             self.endpoint.set_wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
-                // There may be empty lines in the buffer.
+                // The buffer may contain empty lines, which do not begin a request.
                 && self.machine.buffered().is_empty();
             if pauses || self.stop_if_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })
@@ -120,9 +120,9 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Returns whether further input is read and dropped. This is the case if the request was answered before its end, its body
-    /// has no reader, and the connection ends with the response. The peer may send its whole request before it reads the
-    /// response. Bytes after the request of a tunnel belong to the tunnel.
+    /// Returns whether further input is read and dropped. This is necessary if the request was answered before its end, its body has
+    /// no reader, and the connection ends with the response, because the peer may send its whole request before it reads the
+    /// response. After a switch to another protocol, further input belongs to that protocol.
     fn discards(&self, body: Option<&Supplier>) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()
@@ -131,7 +131,7 @@ impl<'c, T: Transport> Driver<'c, T> {
     }
 
     /// Returns the body of a request whose head has just been read. If the whole body is in memory, there is no supplier. Otherwise
-    /// the body is the end of a channel, and the supplier is the other end.
+    /// the body and the supplier are the two ends of a channel.
     pub(super) fn incoming(&mut self, head: &RequestHead) -> (Incoming, Option<Supplier>) {
         let max_chunk = self.machine.limits().max_chunk;
         let whole = if self.machine.is_receiving() { self.machine.take_rest() } else { Some(Bytes::new()) };
@@ -142,7 +142,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         (Incoming::of_channel(receiver, head, max_chunk), Some(supplier))
     }
 
-    /// Runs a future of the app to its end, and moves bytes while the future waits. A panic becomes an error.
+    /// Polls a future of the app until it is done, and moves bytes while it waits. A panic of the future becomes an error.
     pub(super) async fn run<F: Future + ?Sized>(
         &mut self,
         body: Option<&Supplier>,
@@ -150,7 +150,7 @@ impl<'c, T: Transport> Driver<'c, T> {
     ) -> Result<F::Output, CloseReason> {
         poll_fn(|cx| {
             loop {
-                // Another task may have requested a part.
+                // Another task may wait for a part of the request's body.
                 self.supply(cx, body);
                 if let Poll::Ready(output) = caught(|| handler.as_mut().poll(cx))? {
                     return Poll::Ready(Ok(output));
@@ -163,13 +163,13 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Sends a response's body from its source to the end.
+    /// Sends the whole body of a response from its source.
     pub(super) async fn send(&mut self, body: Option<&Supplier>, mut source: Pin<Box<dyn Source>>) -> Moved {
         poll_fn(|cx| {
             loop {
                 let mut must_yield = false;
                 while self.wants_output() {
-                    // A source that never waits, with a peer that takes everything, must not keep the thread for itself.
+                    // If the source never waits and the peer reads fast, this loop must not block the other connections.
                     let Poll::Ready(turn) = poll_proceed(cx) else {
                         must_yield = true;
                         break;
@@ -195,7 +195,7 @@ impl<'c, T: Transport> Driver<'c, T> {
                 if !self.machine.is_sending() {
                     return Poll::Ready(Ok(()));
                 }
-                // While there is no room to write, the source gets at most one part of the request's body.
+                // Once for each wait: while there is no room to write, the source gets at most one part of the request's body.
                 self.supply(cx, body);
                 ready!(self.poll_both(cx, body))?;
                 if must_yield {
@@ -206,8 +206,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Gives the reader of the request's body a part, or its fault. Returns `false` if the reader waits for none, or the part
-    /// has not arrived.
+    /// Gives a part of the request's body, or a fault, to the reader. Returns `false` if no reader waits, or if the part was not
+    /// received yet.
     fn supply(&mut self, cx: &Context<'_>, body: Option<&Supplier>) -> bool {
         let Some(body) = body.filter(|body| body.is_wanted(cx)) else { return false };
         match self.machine.poll_part() {
@@ -230,7 +230,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         sent.map_err(CloseReason::Response)
     }
 
-    /// Reads and drops the rest of a request's body, and sends the response that switches to another protocol.
+    /// Reads and drops the rest of the request's body, and then sends the response that switches to another protocol.
     pub(super) async fn switch(&mut self, head: &RequestHead, protocol: &str, headers: &Headers) -> Moved {
         if self.machine.is_receiving() && !self.drain().await? {
             return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
@@ -240,7 +240,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         self.flush().await
     }
 
-    /// Reads and drops the rest of a request's body, up to [`DRAIN`] bytes. Returns whether its end has come.
+    /// Reads and drops the rest of the request's body, up to [`DRAIN`] bytes. Returns whether this was the whole rest.
     pub(super) async fn drain(&mut self) -> Result<bool, CloseReason> {
         let mut left = DRAIN;
         loop {
@@ -264,8 +264,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Moves bytes in both directions while the handler or the response's source waits. It writes the pending bytes. It reads
-    /// more of the request's body if the reader waits for a part, and otherwise up to [`READ_AHEAD`] bytes.
+    /// Moves bytes in both directions while the handler or the response's source waits. Writes the pending bytes. Reads more of the
+    /// request's body if its reader waits for a part. Otherwise reads only until [`READ_AHEAD`] bytes are buffered.
     fn poll_both(&mut self, cx: &mut Context<'_>, body: Option<&Supplier>) -> Poll<Moved> {
         self.endpoint.check_alarm()?;
         let had_room = self.machine.has_room();
@@ -322,7 +322,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Records that bytes were read, or the end of the input (0 bytes).
+    /// Records that bytes were read. 0 bytes are the end of the input.
     fn received(&mut self, read: usize) {
         if read == 0 {
             self.machine.receive_eof();

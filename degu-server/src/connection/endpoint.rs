@@ -1,4 +1,4 @@
-//! The part of a connection that exists even while the connection is idle.
+//! The part of a connection that exists even while the connection is idle: the stream, the deadline, and the place.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,16 +11,17 @@ use crate::stats::add;
 use crate::stream::{Stream, Transport};
 use crate::worker_state::Place;
 
-/// The stream of a connection, its deadline and its place.
+/// The part of a connection that exists even while the connection is idle.
 ///
-/// The fields are dropped in their order, so the socket is closed before the connection gives up its place.
+/// The fields are dropped in the order of their declaration, so the socket is closed before the place is free again.
 #[derive(Debug)]
 pub(super) struct Endpoint<T: Transport> {
     pub(super) stream: Stream<T>,
     pub(super) deadline: Deadline,
     pub(super) place: Place,
     pub(super) is_eof: bool,
-    /// True while a response, or another protocol, is in progress that ends with the connection.
+    /// True while the connection sends data that only its end completes: a response without a length, or another protocol. If the
+    /// connection is then dropped, it must be reset.
     pub(super) is_unframed: bool,
     /// The report of the exchange in progress, if the server has an `on_response`.
     pub(super) report: Option<Box<Report>>,
@@ -33,7 +34,7 @@ pub(super) const fn gone(error: io::Error) -> CloseReason {
 }
 
 impl<T: Transport> Drop for Endpoint<T> {
-    /// Makes the end a reset if the connection is dropped inside a body, or another protocol, that ends with the connection.
+    /// Resets the connection if its data is incomplete, and only the end of the connection would complete the data.
     fn drop(&mut self) {
         if self.is_unframed {
             self.stream.reset_on_close();
@@ -53,14 +54,13 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Records that the connection has work to do, and waits for nothing of the peer.
+    /// Records that the connection works, and does not wait for the peer.
     pub(super) fn work(&mut self) {
         self.deadline.set_wait(Wait::Handler, self.place.worker.seconds());
         self.place.alarm.set_busy();
     }
 
-    /// Sets what the connection waits for, and its alarm. The method does not wait. It is called whenever the task is about to
-    /// wait.
+    /// Records the event for which the connection's task is about to wait, and sets the alarm. Does not wait.
     pub(super) fn set_wait(&mut self, wait: Wait) {
         let Place { worker, alarm, .. } = &self.place;
         self.deadline.set_wait(wait, worker.seconds());
@@ -72,29 +72,29 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Counts received bytes; 0 is the end of the input.
+    /// Counts received bytes. 0 bytes are the end of the input.
     pub(super) fn received(&mut self, bytes: usize) {
         self.is_eof |= bytes == 0;
         add(&self.place.worker.counters().received, bytes as u64);
     }
 
-    /// Records that the peer has sent or taken bytes, for the deadlines that demand progress.
+    /// Records that the peer has sent or received bytes, for the minimum rate.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.deadline.moved(bytes, self.place.worker.seconds());
     }
 
-    /// Returns an error if a deadline has expired, or if the connection must make room for another one.
+    /// Returns an error if a deadline has expired, or if the connection must close to make room for another connection.
     pub(super) fn check_alarm(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if worker.seconds() < alarm.due() { Ok(()) } else { self.judge() }
     }
 
-    /// Decides what follows in the second of the alarm, or after a request to make room.
+    /// Handles an alarm that is due, or a request to make room: see [`check_alarm`](Self::check_alarm).
     #[cold]
     fn judge(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if self.place.is_asked_for_room() {
-            // If the peer has sent a byte since, the connection goes on, and the acceptor asks another one.
+            // If the peer has sent a byte meanwhile, the connection stays open, and the acceptor asks another connection.
             if alarm.lingers() || !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }
@@ -117,21 +117,21 @@ impl<T: Transport> Endpoint<T> {
                 self.set_wait(Wait::Idle);
                 return Poll::Pending;
             }
-            // The bytes may be only a part of a TLS record, so the time of the wait goes on.
+            // The bytes may be only a part of a TLS record, so the deadline of the wait does not start again.
             self.work();
             Poll::Ready(Ok(()))
         })
         .await
     }
 
-    /// Returns whether the server shuts down and no byte has come. Then no more requests are read.
+    /// Returns whether the server shuts down and there is no input. The connection then reads no more requests.
     pub(super) fn is_too_late(&mut self) -> bool {
         self.place.worker.is_stopping() && !self.stream.has_input()
     }
 
-    /// Half-closes the connection, then reads and drops further input. The peer can then read the last response. Closing a
-    /// socket with unread input would reset the connection (RFC 9112 §9.6). A peer that sends its whole request first may
-    /// send much. The input is limited by a minimum rate and by [`LINGER_IN_ALL`], and is not stored.
+    /// Half-closes the connection, then reads and drops further input until the peer closes its side. Closing a socket with unread
+    /// input would reset the connection, and the peer could lose the last response (RFC 9112 §9.6). A minimum rate and
+    /// [`LINGER_IN_ALL`] limit the time of this.
     pub(super) async fn linger(&mut self) -> Moved {
         self.place.linger();
         let end = self.place.worker.seconds() + LINGER_IN_ALL;
@@ -159,7 +159,7 @@ impl<T: Transport> Endpoint<T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Sends the bytes that a tunnel has written and TLS still holds, with the deadline of a response.
+    /// Sends the bytes that a tunnel has written, but TLS has not sent yet. The minimum rate of a response applies.
     pub(super) async fn flush_tunnel(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check_alarm()?;

@@ -1,8 +1,8 @@
-//! A connection, from its first byte to its last: one value, owned by one task.
+//! A connection, from its first byte to its last. It is one value, which one task owns.
 //!
-//! The machine of `degu_wire` decides everything that HTTP requires. This module moves bytes between the machine and the stream
-//! ([`Driver`](driver::Driver)), passes requests to the app, and sends its responses. It also decides what follows if the peer,
-//! the app or the server ends an exchange early.
+//! The machine of `degu_wire` implements the rules of HTTP. This module moves bytes between the machine and the stream
+//! ([`Driver`](driver::Driver)), passes requests to the app, and sends the responses. It also handles exchanges that the peer,
+//! the app or the server ends early.
 //!
 //! ```text
 //!   Connection { endpoint: { stream, deadline, place }, session, app }     plain fields, `&mut self`
@@ -14,14 +14,14 @@
 //!    └──────────────── no request for a second: machine, buffers and futures are dropped ─────────────────────┘
 //! ```
 //!
-//! The task polls the handler. If the handler waits for a part of the request's body, the task takes one from the
-//! machine, puts it into the [channel](crate::body_channel), and polls the handler again. A body with a Content-Length that was
-//! received together with its head is passed to the handler without a channel.
+//! The task polls the handler. If the handler waits for a part of the request's body, the task takes a part from the machine,
+//! puts it into the [channel](crate::body_channel), and polls the handler again. If a whole body with a Content-Length was
+//! received together with its head, the handler gets it without a channel.
 //!
-//! Everything that an exchange needs is in two boxes: the machine, and the futures with that of the handler. The boxes are made
-//! when bytes arrive, and kept while requests keep coming. A busy connection therefore allocates nothing for them, and an idle
-//! connection has none. If more than 128 connections of a worker are busy at once, a connection drops its boxes as soon as it
-//! waits.
+//! The state of an exchange is in two boxes. One contains the machine, and the other the futures, including that of the handler.
+//! An idle connection has no boxes. They are allocated when bytes arrive, and kept until no request has arrived for a second,
+//! so a busy connection does not allocate them again. If over 128 connections of a worker are busy at once, a connection drops
+//! its boxes as soon as it waits.
 
 mod active;
 mod close;
@@ -55,7 +55,7 @@ use crate::tunnel::{Switch, Traffic, Tunnel};
 use crate::worker_state::Place;
 use crate::{App, Session};
 
-/// A connection that is served by an app.
+/// A connection whose requests an app answers.
 #[derive(Debug)]
 pub(crate) struct Connection<T: Transport, A> {
     endpoint: Endpoint<T>,
@@ -75,7 +75,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             Poll::Ready(())
         })
         .await;
-        // All futures are in boxes, so they take no memory before and after they run.
+        // All futures are in boxes, so they take memory only while they run.
         #[cfg(feature = "tls")]
         let mut begins = Box::pin(self.secure()).await;
         #[cfg(not(feature = "tls"))]
@@ -140,13 +140,13 @@ impl<T: Transport, A: App> Connection<T, A> {
         Ok(())
     }
 
-    /// Runs the handler of another protocol, without the buffers and the deadlines of HTTP. `first` are the bytes that came after
-    /// the request.
+    /// Runs the handler of another protocol, without the buffers and the deadlines of HTTP. `first` contains the bytes that the
+    /// client sent after the request.
     async fn tunnel(&mut self, switch: Box<Switch>, first: Bytes) -> Moved {
         let Self { endpoint, session, .. } = self;
         let Endpoint { stream, deadline, place, is_unframed, report, .. } = endpoint;
         let (worker, alarm) = (place.worker.clone(), &place.alarm);
-        // If the handler fails or is dropped, its data is incomplete, and the end must be a reset.
+        // If the handler fails or is dropped, its data is incomplete, and the connection must be reset.
         *is_unframed = true;
         let _open = worker.counters().open_tunnel();
         let traffic = Traffic::default();
@@ -191,7 +191,7 @@ mod tests {
     use crate::stream::{Socket, Stream};
     use crate::{Request, Response};
 
-    /// Tests the size of an idle connection. The parts that only exchanges need are in boxes, which an idle connection has not.
+    /// Tests the size of an idle connection, which has no boxes with the state of an exchange.
     #[test]
     fn an_idle_connection_is_small() {
         async fn app(_: &mut Session, _: Request<'_>) -> Response {
@@ -209,7 +209,7 @@ mod tests {
         let alarm = size_of::<Alarm>();
         println!("the task {task}, of that the endpoint {}, the alarm {alarm}", size_of::<Endpoint<Socket>>());
         println!("the stream {}, the session {}", size_of::<Stream<Socket>>(), size_of::<Session>());
-        // The runtime allocates in steps of 128 bytes, and takes 104 for itself.
+        // The runtime allocates tasks in steps of 128 bytes, and uses 104 bytes itself.
         assert!(task <= 512 - 104, "{task} bytes");
         assert!(alarm <= 64, "{alarm} bytes");
     }

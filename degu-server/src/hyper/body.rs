@@ -1,4 +1,4 @@
-//! The bodies of an exchange, as the service and hyper see them.
+//! The body of a request for the service, and the body of a response for hyper.
 
 use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,13 +15,13 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// The size of hyper's first read. hyper keeps a connection if the service leaves no more of a body unread.
+/// The size of hyper's first read. If the service leaves at most this many bytes of a body unread, hyper keeps the connection.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.
 ///
-/// It may be read in any task. While a reader waits for it, the minimum rate of
-/// [`Options::progress`](crate::Options::progress) applies to the client.
+/// The body may be read in any task. While a reader waits for data, the client must send at the minimum rate of
+/// [`Options::progress`](crate::Options::progress).
 ///
 /// ```
 /// use http_body_util::BodyExt;
@@ -36,13 +36,14 @@ pub struct RequestBody {
     body: Incoming,
     /// `Some` until the end of the body has been read.
     hold: Option<Hold>,
-    /// The most bytes that the service may leave unread without closing the connection.
+    /// If the service leaves more than this number of bytes unread, the connection is closed.
     drained: u64,
 }
 
 impl RequestBody {
     /// Sets the minimum rate for the rest of this body, in place of [`Options::progress`](crate::Options::progress): see
-    /// [`Incoming::set_progress`](crate::Incoming::set_progress). In a layer around a router, the body has this type.
+    /// [`Incoming::set_progress`](crate::Incoming::set_progress). Call this in a layer around a router, where the body still has
+    /// this type.
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
             let progress = Progress::new(bytes, window.into());
@@ -50,7 +51,8 @@ impl RequestBody {
         }
     }
 
-    /// Wraps hyper's body. If the client `expects_continue`, it sends no body before the service reads, so hyper has nothing to drop.
+    /// Wraps hyper's body. If `expects_continue` is true, the client sends the body only after the service begins to read it. Such
+    /// a body cannot be in hyper's first read, so hyper does not keep the connection if the service leaves any of it unread.
     pub(super) fn new(body: Incoming, hold: &Hold, expects_continue: bool) -> Self {
         let hold = (!body.is_end_stream()).then(|| hold.clone());
         Self { body, hold, drained: if expects_continue { 0 } else { DRAINED } }
@@ -93,7 +95,7 @@ impl Drop for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response: a body of the service, or a text of the server. The exchange ends when hyper drops it.
+    /// The body of a response: a body of the service, or a text of the server. When hyper drops the value, the exchange ends.
     #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]
@@ -160,7 +162,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             this.hold.sent(text.as_ref().map_or(0, Bytes::len));
             return Poll::Ready(text.map(|text| Ok(Frame::data(Data::Text(text)))));
         };
-        // A panic becomes an error, which cuts the response. It does not reach the runtime.
+        // A panic becomes an error, which cuts the response. The panic does not reach the runtime.
         let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),

@@ -1,4 +1,4 @@
-//! The caller of a service.
+//! The type [`Caller`], the client of a request under `hyper::serve`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::pulse::Pulse;
 use crate::Credentials;
 use crate::state::Phase;
 
-/// The client that sent a request. [`serve`](super::serve) adds it as an extension to every request that it passes to its
-/// service. It has those parts of a [`Session`](crate::Session) that can move to other threads.
+/// The client that sent a request. [`serve`](super::serve) adds this value to the extensions of every request. It has the parts
+/// of a [`Session`](crate::Session) that can move to other threads.
 ///
 /// ```
 /// use axum::Extension;
@@ -36,20 +36,20 @@ impl Caller {
         Self { connection, requests }
     }
 
-    /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
-    /// [`Address::ABSTRACT`], `unix:@` as text.
+    /// Returns the address of the peer. Most clients on a Unix socket have no address. This method then returns
+    /// [`Address::ABSTRACT`], which is `unix:@` as text.
     pub fn address(&self) -> &Address {
         &self.connection.client.address
     }
 
-    /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
-    /// systems without such credentials. A check of the user must therefore refuse `None`.
+    /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of addresses, and
+    /// if the system does not provide them. A check of the user must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
         self.connection.client.credentials
     }
 
-    /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
-    /// policy allows clients without a certificate.
+    /// Returns the identity that the peer proved with its certificate. Returns `None` without TLS, and for a client without a
+    /// certificate, if the policy allows such clients.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.connection.identity.get().map(|identity| &**identity)
@@ -60,14 +60,14 @@ impl Caller {
         self.requests
     }
 
-    /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then; otherwise
-    /// the shutdown waits for them until [`shutdown_grace`](crate::Options::shutdown_grace) ends.
+    /// Waits until the server begins to shut down. Endless bodies, and handlers that wait for a long time, should end then.
+    /// Otherwise they delay the shutdown by up to [`shutdown_grace`](crate::Options::shutdown_grace), and are then cut.
     ///
     /// The future borrows nothing, so a body can own it.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped and made again at any time.
+    /// The future may be dropped at any time. A later call waits for the same event.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.connection.server.reached(Phase::Draining)
     }

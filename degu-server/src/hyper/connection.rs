@@ -1,6 +1,6 @@
-//! A connection from its first byte to its last: a task of the caller's runtime.
+//! The task of a connection under `hyper::serve`. It runs on the runtime of the program.
 //!
-//! The task polls the handshake, and then hyper. [`Pulse::watch`] stops polling when a deadline expires.
+//! The task polls the handshake, and then hyper. [`Pulse::watch`] ends both when a deadline expires.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::listen::Accepted;
 use crate::options::Options;
 use crate::stream::{Socket, Stream, Transport};
 
-/// The most bytes in hyper's buffers: of a head, of a body that the service does not read, and of a response that the peer does
-/// not take.
+/// The maximum size of hyper's buffers. They contain a head, a body that the service does not read, or a response that the peer
+/// does not read.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection until it ends.
@@ -75,7 +75,7 @@ where
         },
     }
     if pulse.lock().is_upgraded {
-        // The byte stream belongs to the service now. This task notices within a second that the service has dropped it.
+        // The byte stream belongs to the service now. If the service drops it, this task notices that within a second.
         let is_gone = poll_fn(|_| if pulse.lock().is_gone { Poll::Ready(()) } else { Poll::Pending });
         let watched = pulse.watch(is_gone).await;
         if watched.is_err() {
@@ -92,8 +92,8 @@ where
     }
 }
 
-/// Reports the last exchange of a connection, if that has not been done: a response that was cut or did not begin, or a request
-/// that hyper refused.
+/// Reports the last exchange of a connection, unless it was already reported. Such a response was cut or did not begin, or hyper
+/// refused the request.
 fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
     match ended {
         Ok(Err(error)) if error.is_parse_too_large() => return pulse.report_refusal(431, 0),

@@ -1,4 +1,4 @@
-//! The bytes of a connection, as hyper reads and writes them.
+//! The byte stream of a connection that hyper reads and writes.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -12,24 +12,24 @@ use super::pulse::Pulse;
 use super::room::Room;
 use crate::stream::{PeerState, Socket, Stream};
 
-/// The most bytes of one read ahead of hyper, and of one read of input that is dropped.
+/// The most bytes of one read that hyper did not ask for: input that is kept for hyper, or that is dropped.
 const READ_AHEAD: usize = 4096;
 
 /// A stream that records the results of reads and writes in the [`Pulse`], and detects that the peer is gone.
 ///
-/// Fields are dropped in the order of their declaration, so the socket is closed before the connection gives up its room.
+/// Fields are dropped in the order of their declaration, so the socket is closed before its [`Room`] is free again.
 #[derive(Debug)]
 pub(super) struct Io {
     pub(super) stream: Stream<Socket>,
     pulse: Arc<Pulse>,
     room: Room,
-    /// Input that was read while the service worked, to detect the end of the peer's input.
+    /// Input that was read while the service works. Reading it detects the end of the peer's input.
     ahead: BytesMut,
     /// True if the end of the input has been read.
     is_eof: bool,
     /// The second in which the kernel was last asked whether the peer is present.
     asked: u32,
-    /// The rest of the last response, and the length of its body. `None` until the connection ends.
+    /// The unsent rest of the last response, and the length of its body. `None` until the connection begins to end.
     last: Option<(Bytes, usize)>,
     is_shut_down: bool,
 }
@@ -40,9 +40,9 @@ impl Io {
         Self { stream, pulse, room, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false }
     }
 
-    /// Writes a [last response](Pulse::last_response), if there is one, and half-closes the connection. Then reads and drops
-    /// further input, because closing a socket with unread input resets the connection (RFC 9112 §9.6). The connection's task
-    /// limits the time and the rate.
+    /// Writes the [last response](Pulse::last_response), if there is one, and half-closes the connection. Then reads and drops
+    /// further input, because closing a socket with unread input would reset the connection (RFC 9112 §9.6). The connection's
+    /// task limits the time of this, and sets a minimum rate.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
@@ -125,7 +125,8 @@ impl AsyncRead for Io {
                 self.is_eof = read == 0;
                 Poll::Ready(Ok(()))
             }
-            // hyper gets the end of input. The kernel is asked first, because the runtime may not have noticed new input yet.
+            // The connection ends, so hyper gets the end of the input. The kernel is asked first, because the runtime may not know
+            // of new input yet.
             Poll::Pending if self.pulse.read_nothing(cx) && !self.stream.has_input() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
@@ -159,9 +160,9 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Detects that the peer is gone, or is too slow. hyper calls this method whenever it is polled, even if there is nothing to
-    /// flush. hyper reads nothing while the service works, so some input is read here. If the service leaves input unread, the
-    /// kernel is asked once a second whether the peer is present.
+    /// Detects that the peer is gone or too slow. hyper calls this method whenever it is polled, even if there is nothing to flush.
+    /// hyper does not read while the service works, so this method reads some input. If that input stays unread, the kernel is
+    /// asked once a second whether the peer is gone.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {

@@ -1,18 +1,18 @@
-//! The state of a connection, which decides which deadline applies. The byte stream, the exchanges and the task of the
-//! connection each record their part of it.
+//! The state of a connection under `hyper::serve`. It determines the deadline that applies.
 //!
-//! hyper owns the byte stream and calls the service, so no single part knows the whole state:
+//! hyper owns the byte stream and calls the service, so no part of the code sees the whole connection. The byte stream, the
+//! exchanges and the connection's task therefore record events in this state:
 //!
 //! | an exchange is in progress | and | the connection waits for |
 //! | --- | --- | --- |
-//! | no | no byte has come | a request |
-//! | no | bytes have come | the rest of a head |
-//! | yes | the service has polled the body, and no data has come | more of the body |
-//! | yes | the service does not poll the body | the service; the client is not late |
-//! | yes or no | a write found no room | the client, which must take the bytes |
+//! | no | no byte was received | a request |
+//! | no | bytes were received | the rest of a head |
+//! | yes | the service has polled the body, and there was no data | more of the body |
+//! | yes | the service does not poll the body | the service, so the client cannot be late |
+//! | yes or no | the last write found no room | room to write, that is the client |
 //!
-//! The bodies of an exchange may be polled in any task, so the state has a lock. It is held for a few instructions, and two tasks
-//! rarely compete for it.
+//! The bodies of an exchange may be polled in any task, so a lock protects the state. A task holds the lock for only a few
+//! instructions, and two tasks rarely compete for it.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -41,10 +41,10 @@ use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The number of times that a connection has begun to wait for a request.
+/// A counter that grows when a connection begins to wait for a request. It orders these waits.
 static TURN: AtomicU32 = AtomicU32::new(0);
 
-/// A connection: its peer, and the state that decides which deadline applies.
+/// A connection: its peer, and the state that determines its deadline.
 #[derive(Debug)]
 pub(super) struct Pulse {
     pub(super) server: Arc<ServerState>,
@@ -52,7 +52,7 @@ pub(super) struct Pulse {
     alarm: Arc<Alarm>,
     /// The peer, without its identity.
     pub(super) client: Peer,
-    /// Set by the handshake, if the peer has shown a certificate.
+    /// The identity of the peer. The handshake sets it if the peer has a certificate.
     #[cfg(feature = "tls")]
     pub(super) identity: OnceLock<Arc<PeerIdentity>>,
     #[cfg(feature = "tls")]
@@ -65,35 +65,36 @@ pub(super) struct State {
     pub(super) deadline: Deadline,
     /// The seconds since the connection began.
     seconds: u32,
-    /// The wait whose deadline has expired, if that does not end the connection at once: see [`Pulse::second`].
+    /// The wait whose deadline has expired, if the connection does not end at once: see [`Pulse::second`].
     pub(super) late: Option<Wait>,
-    /// The fault of a request, if the connection ends without a response to it.
+    /// The fault of a request that ends the connection without a response.
     pub(super) fault: Option<RemoteError>,
     /// The number of exchanges that have begun.
     pub(super) exchanges: u64,
-    /// The number of parts of the last exchange that still exist: its future or its response's body, and its request's body.
+    /// The number of parts of the last exchange that still exist. The parts are the body of the request, and the future or the
+    /// body of the response.
     held: u32,
-    /// True if the head of the response was made.
+    /// True if the service, or the server, has made the head of the response.
     has_responded: bool,
     /// True if the body of the response failed, so the response is cut.
     pub(super) has_failed: bool,
-    /// True if the service dropped the body of the request before its end. hyper will not read the rest.
+    /// True if the service has dropped the body of the request before its end, and hyper will not read the rest.
     pub(super) has_left_body: bool,
     /// True if the service waits for the body of the request.
     is_wanted: bool,
-    /// True if bytes of a head have come.
+    /// True if bytes of a head were received.
     has_begun: bool,
-    /// True if the method of the request is HEAD, or the first bytes of its head may be those of HEAD.
+    /// True if the method of the request is HEAD, or if the received bytes may become HEAD.
     is_head: bool,
-    /// True if a write found no room.
+    /// True if the last write found no room.
     is_blocked: bool,
-    /// True if the connection waits for no more requests: it has been idle for too long, or makes room for another one.
+    /// True if the connection accepts no more requests, because it was idle for too long or makes room for another connection.
     leaves: bool,
-    /// The second in which the last byte was sent, if it was.
+    /// The second in which the connection sent its last byte. `None` before that.
     lingers: Option<u32>,
     /// True if the connection has switched to another protocol.
     pub(super) is_upgraded: bool,
-    /// True if the 101 has been written.
+    /// True if the response with status 101 has been written.
     has_upgraded: bool,
     /// True if reading and writing after an upgrade return errors.
     is_cut: bool,
@@ -118,7 +119,7 @@ pub(super) struct Status {
 }
 
 impl State {
-    /// Updates the event that the connection waits for, after the state has changed.
+    /// Updates the deadline and the alarm after the state has changed.
     fn note(&mut self, alarm: &Alarm) {
         if self.lingers.is_some() || self.is_upgraded {
             return;
@@ -149,7 +150,7 @@ impl State {
     }
 }
 
-/// Sets that a connection can be closed to make room from now on, unless it could be before.
+/// Records that a connection may be closed to make room from now on. Does nothing if that is already recorded.
 pub(super) fn set_spare(alarm: &Alarm, spare: Spare) {
     if !alarm.can_be_spared() {
         alarm.set_spare(spare, 0, TURN.fetch_add(1, Relaxed));
@@ -177,14 +178,15 @@ impl Pulse {
             && state.held == 0
             && !state.has_begun
         {
-            // The head may have begun in the same read as the last request. Then these bytes are from its middle, such as `Host`.
+            // If the head has begun in the same read as the last request, these bytes are from the middle of the head, such as
+            // `Host`. The whole word is therefore compared.
             let begun = &bytes[first..];
             (state.has_begun, state.is_head) = (true, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
         }
     }
 
-    /// Records that a read found nothing. Returns whether the connection ends, because no request has begun and it waits for no
-    /// more requests.
+    /// Records that a read found nothing. Returns whether the connection ends now. It ends if no request has begun, and no more
+    /// requests are accepted.
     pub(super) fn read_nothing(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         state.reader = Some(cx.waker().clone());
@@ -192,7 +194,7 @@ impl Pulse {
         (self.server.is_stopping() || state.leaves) && state.held == 0 && !state.has_begun && !state.is_upgraded
     }
 
-    /// Records the number of bytes that a write took; `None` if it found no room.
+    /// Records the number of bytes that a write took, or `None` if the write found no room.
     pub(super) fn wrote(&self, bytes: Option<usize>) {
         let mut state = self.lock();
         state.is_blocked = bytes.is_none();
@@ -210,7 +212,7 @@ impl Pulse {
         }
     }
 
-    /// Records that the kernel has taken all bytes that hyper wrote. Reports an exchange that is over.
+    /// Records that the kernel has taken all bytes that hyper wrote. Reports the last exchange if it is over.
     pub(super) fn flushed(&self) {
         if self.options.on_response.is_some() {
             let mut state = self.lock();
@@ -221,12 +223,13 @@ impl Pulse {
         }
     }
 
-    /// Returns the response with which the connection ends without hyper, and the length of its body. It is 408 to a request that
-    /// came too slowly, because hyper answers only requests whose head it has read. Otherwise it is empty.
+    /// Returns the response that the byte stream sends without hyper at the end of the connection, and the length of its body. If
+    /// the client sent a request too slowly, it is a 408, because hyper cannot answer before it has read the whole head. Otherwise
+    /// it is empty.
     pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
         let state = self.lock();
         let (is_late, is_head) = (matches!(state.late, Some(Wait::Head | Wait::Body)), state.is_head);
-        // The next call may call a function of the app.
+        // The next line may call a function of the options, so the lock must be released.
         drop(state);
         if !is_late {
             return Default::default();
@@ -234,7 +237,8 @@ impl Pulse {
         last_response(&self.options, 408, "the client sent the request too slowly", is_head)
     }
 
-    /// Reports that the last exchange, or a request without a head, was refused with this status.
+    /// Reports that the last exchange was refused with this status. If no exchange is in progress, reports a request without a
+    /// head.
     pub(super) fn report_refusal(&self, status: u16, body_bytes: usize) {
         let report = self.take_report();
         let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, self.peer()));
@@ -245,7 +249,7 @@ impl Pulse {
         }
     }
 
-    /// Records that the connection has ended, and only waits for the end of the peer's input.
+    /// Records that the last byte was sent, and that the connection only waits for the end of the peer's input.
     pub(super) fn linger(&self) {
         let state = &mut *self.lock();
         state.lingers = Some(state.seconds);
@@ -254,7 +258,7 @@ impl Pulse {
         state.deadline.set_wait(Wait::Linger, state.seconds);
     }
 
-    /// Records that the byte stream was dropped. Returns whether a response may have been sent only in part.
+    /// Records that the byte stream was dropped. Returns whether a response may be incomplete.
     pub(super) fn leave_io(&self) -> bool {
         let mut state = self.lock();
         state.is_gone = true;
@@ -287,8 +291,8 @@ impl Pulse {
         }
     }
 
-    /// Polls a future of the connection until it is done, or until a deadline, a shutdown or a revocation ends it. The only timer
-    /// of a connection is here. It ticks once a second.
+    /// Polls a future of the connection until it is done, or until a deadline, a shutdown, a revocation or a request to make room
+    /// ends it. The timer of this method, which ticks once a second, is the only timer of a connection.
     pub(super) async fn watch<F: Future>(&self, part: F) -> Result<F::Output, CloseReason> {
         let mut part = pin!(part);
         let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
@@ -296,7 +300,8 @@ impl Pulse {
         let mut aborting = pin!(self.server.reached(Phase::Aborting));
         let ended = poll_fn(|cx| {
             self.alarm.set_task(cx.waker());
-            // Every phase wakes the task, also the one in which the code that reads ends idle connections.
+            // This wakes the task in every phase. When the phase `Draining` begins, the code that reads then ends an idle
+            // connection.
             if aborting.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(CloseReason::Shutdown));
             }
@@ -315,13 +320,13 @@ impl Pulse {
             part.as_mut().poll(cx).map(Ok)
         })
         .await;
-        // The future may have ended normally although a request was late, because hyper answered it.
+        // The future may have ended without an error although a request was late or refused.
         let mut state = self.lock();
         let refused = state.fault.take().map(CloseReason::Peer).or(state.late.take().map(CloseReason::Deadline));
         refused.map_or(ended, Err)
     }
 
-    /// Locks the state. The caller must not call the service or a function of the options meanwhile.
+    /// Locks the state. While the caller holds the lock, it must not call the service or a function of the options.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -333,19 +338,20 @@ impl Pulse {
         set_spare(&self.alarm, Spare::Fresh);
     }
 
-    /// Records the end of a handshake. `changes` is the number of changes of the policy before it.
+    /// Records the end of a handshake. `changes` is the number of changes of the policy before the handshake.
     #[cfg(feature = "tls")]
     pub(super) fn end_handshake(&self, peer: Option<Arc<PeerIdentity>>, changes: u64) {
         self.lock().deadline.restart();
-        // Both are set only here, once for each connection.
+        // Both values are set only here, once for each connection, so `set` does not fail.
         let _ = Vetted::new(&self.options, peer.as_ref(), changes).map(|vetted| self.vetted.set(vetted));
         let _ = peer.map(|peer| self.identity.set(peer));
     }
 
-    /// Counts a second. Returns the wait whose deadline has expired, if that ends the connection at once.
+    /// Counts a second. If a deadline has expired and the connection must end at once, returns the wait.
     ///
-    /// The other waits are handled elsewhere. If the service is late, the code that calls it makes the response. If a request is late
-    /// and its response has not begun, the code that writes sends 408. If the connection is idle, the code that reads ends it.
+    /// Other waits are stored in `late`. If the service is late, [`Exchanges`](super::service::Exchanges) makes the response. If
+    /// a request is late and its response has not begun, the code that writes sends 408. If the connection was idle for too long,
+    /// the code that reads ends it.
     fn second(&self) -> Option<Wait> {
         let mut state = self.lock();
         state.seconds += 1;
@@ -371,8 +377,8 @@ impl Pulse {
         None
     }
 
-    /// Lets the connection end if room for another one is still needed and no exchange is in progress. Returns whether it can be
-    /// dropped at once. Otherwise the code that reads ends it.
+    /// Handles a request to make room. If room is still needed and no exchange is in progress, the connection ends. Returns whether
+    /// it can be dropped at once. Otherwise the code that reads ends it.
     fn makes_room(&self) -> bool {
         self.alarm.set(u32::MAX);
         let mut state = self.lock();
@@ -381,12 +387,12 @@ impl Pulse {
         is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
-    /// Returns the report of the exchange that has not ended.
+    /// Takes the report of the last exchange, if it was not reported yet.
     pub(super) fn take_report(&self) -> Option<Report> {
         self.lock().report.take()
     }
 
-    /// Makes reading and writing after an upgrade return errors.
+    /// Makes all further reads and writes return errors.
     pub(super) fn cut(&self) {
         let mut state = self.lock();
         state.is_cut = true;
@@ -398,7 +404,7 @@ impl Pulse {
 
 /// The methods for exchanges.
 impl Pulse {
-    /// Records that a request has come. Its exchange is in progress until the last [`Hold`] on it is dropped.
+    /// Records that an exchange has begun. It is in progress until its last [`Hold`] is dropped.
     pub(super) fn begin(self: &Arc<Self>, is_head: bool, report: Option<Report>) -> Hold {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -432,8 +438,8 @@ impl Hold {
         self.exchange
     }
 
-    /// Reads or changes the state of the exchange. Does nothing if another exchange has begun since: the service has then kept
-    /// this request beyond the end of its exchange.
+    /// Reads or changes the state of the exchange. Does nothing if another exchange has begun since. This happens if the service
+    /// keeps a request after its exchange has ended.
     pub(super) fn with<T: Default>(&self, access: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.pulse.lock();
         if state.exchanges == self.exchange { access(&mut state) } else { T::default() }
@@ -449,7 +455,7 @@ impl Hold {
         });
     }
 
-    /// Records that there is a response.
+    /// Records that a response with this status has begun.
     pub(super) fn respond(&self, status: StatusCode) {
         self.with(|state| {
             state.deadline.handler = None;

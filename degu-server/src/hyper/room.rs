@@ -1,4 +1,4 @@
-//! The permission of a connection to be open, which counts against `max_connections`.
+//! The place of a connection among the `max_connections` of a server.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::alarm::{Alarm, Spare};
 use crate::options::Options;
 use crate::state::ServerState;
 
-/// The permission to be open. Dropping it makes room for another connection.
+/// The place of a connection among the `max_connections` of a server. Dropping it makes room for another connection.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) server: Arc<ServerState>,
     pub(super) alarm: Arc<Alarm>,
     number: u64,
-    /// A shutdown waits until the senders of all connections are dropped.
+    /// A shutdown waits until every connection has dropped its sender.
     alive: Option<mpsc::Sender<Infallible>>,
 }
 
@@ -34,8 +34,8 @@ impl Room {
         Self { server, alarm, number, alive: Some(alive) }
     }
 
-    /// Records that the last byte has been sent. A shutdown then does not wait for the peer to close, and this connection is among
-    /// the first that are closed to make room. Returns whether this is the first call.
+    /// Records that the last byte of the connection has been sent. A shutdown does not wait for such a connection, and it is the
+    /// first to be closed to make room. Returns whether this is the first call.
     pub(super) fn linger(&mut self) -> bool {
         let is_news = self.alive.take().is_some();
         if is_news {

@@ -1,5 +1,5 @@
-//! The layer between hyper and the service. It adds the [`Caller`](super::Caller) to every request, and answers if the service
-//! does not.
+//! The layer between hyper and the service. It adds the [`Caller`](super::Caller) to every request. If the service makes no
+//! response, this layer makes one.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -68,13 +68,13 @@ where
             let made = match future {
                 Ok(future) => answer(future, &hold, &pulse.client.address).await,
                 Err(fault) if !pulse.options.answers_faults() => {
-                    // The byte stream ends the connection because of it.
+                    // The byte stream sees the fault, and ends the connection.
                     hold.with(|state| state.fault = Some(fault));
                     pending().await
                 }
                 Err(fault) => Err(CloseReason::Peer(fault)),
             };
-            // With HTTP/1.0 a body without a length ends with the connection; hyper does not report that.
+            // With HTTP/1.0 a body without a length ends with the connection. hyper does not report that.
             let is_unframed = |response: &Response<B>| {
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH)
             };
@@ -103,7 +103,7 @@ where
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
-                    // Otherwise hyper adds `keep-alive`, because the client asked for it.
+                    // Otherwise hyper would add `keep-alive` if the client asked for it.
                     *response.version_mut() = Version::HTTP_10;
                 }
             }
@@ -112,8 +112,8 @@ where
     }
 }
 
-/// Polls the future of the service until it returns a response, fails, panics or is late. In the last three cases the server
-/// makes the response.
+/// Polls the future of the service until it returns a response, fails, panics or is late. If it is not a response, the caller
+/// makes one from the returned reason.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     hold: &Hold,
@@ -126,7 +126,7 @@ async fn answer<B, E: Into<BoxError>>(
             future.set(None);
         }
         let Some(future) = future.as_mut().as_pin_mut() else {
-            // If the client itself is late, the response is sent without hyper, and the connection ends.
+            // If the client is late and not the service, the byte stream sends the response without hyper.
             let is_ours = late == Some(Wait::Handler);
             return if is_ours { Err(CloseReason::Deadline(Wait::Handler)).into() } else { Poll::Pending };
         };

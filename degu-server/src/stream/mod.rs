@@ -1,4 +1,4 @@
-//! The byte stream of a connection: a transport, with or without TLS. The connections of apps and of `hyper::serve` use it.
+//! The byte stream of a connection: a transport with or without TLS. Connections of apps and of `hyper::serve` use it.
 //!
 //! ```text
 //!   Stream ─▶ Tls, if there is a policy ─▶ Transport: a Socket, or a pipe in the simulation
@@ -42,7 +42,7 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Waits until there is input, or its end.
+    /// Polls until there is input, or the end of the input.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         #[cfg(feature = "tls")]
         if self.tls.as_mut().is_some_and(|tls| tls.secured.has_input()) {
@@ -51,7 +51,7 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_readable(cx)
     }
 
-    /// Appends input to the buffer; a small read may go through `scratch`. 0 bytes are the end.
+    /// Reads input, and appends it to the buffer. A small read may use `scratch`. 0 bytes are the end of the input.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -66,13 +66,13 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read(cx, scratch, buffer)
     }
 
-    /// Reads into a slice. 0 bytes are the end.
+    /// Reads input into a slice. 0 bytes are the end of the input.
     pub(crate) fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut Io::reading(&mut self.transport, cx);
             let mut filled = 0;
-            // There may be several pieces, of a record each.
+            // There may be several pieces, one from each TLS record.
             return tls::pending(tls.read(io, |plain| {
                 let fits = plain.len().min(bytes.len() - filled);
                 bytes[filled..filled + fits].copy_from_slice(&plain[..fits]);
@@ -83,10 +83,11 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read_slice(cx, bytes)
     }
 
-    /// Reads bytes of another protocol into a slice, which is not empty. 0 bytes are the end. Under TLS an end without
-    /// close_notify is an error, because the protocol itself may not show whether its data is complete. If there is no input,
-    /// this method also sends the bytes that [`poll_accept`](Self::poll_accept) has taken, because the peer may wait for them. It
-    /// does not send them if another task waits to write.
+    /// Reads bytes of another protocol into a slice, which must not be empty. 0 bytes are the end of the input. Under TLS an end
+    /// without close_notify is an error, because the protocol may not show whether its data is complete.
+    ///
+    /// If there is no input, the peer may wait for bytes that [`poll_accept`](Self::poll_accept) has taken. This method then
+    /// sends them, unless another task waits to write.
     pub(crate) fn poll_read_tunnel(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = self.poll_read_slice(cx, bytes);
         #[cfg(feature = "tls")]
@@ -102,8 +103,8 @@ impl<T: Transport> Stream<T> {
         read
     }
 
-    /// Appends available input to the buffer, through `scratch`, without waiting. 0 bytes are the end; `None` means that there is no
-    /// input.
+    /// Reads available input without waiting, and appends it to the buffer. The read may use `scratch`. 0 bytes are the end of the
+    /// input. `None` means that there is no input yet.
     pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -113,7 +114,7 @@ impl<T: Transport> Stream<T> {
         available(read.inspect(|&read| buffer.extend_from_slice(&scratch[..read])))
     }
 
-    /// Writes as much as there is room for.
+    /// Writes as many bytes as there is room for. Returns their number.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -123,8 +124,8 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_write(cx, pieces)
     }
 
-    /// Writes as much as there is room for. Under TLS, bytes count as taken when they are encrypted, even if they have not been
-    /// sent. The caller may pass other bytes next, but must call [`poll_flush`](Self::poll_flush) at the end.
+    /// Writes as many bytes as there is room for. Returns their number. Under TLS, encrypted bytes count as written even if they
+    /// were not sent. The caller must call [`poll_flush`](Self::poll_flush) at the end to send them.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -147,17 +148,17 @@ impl<T: Transport> Stream<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Returns to the cheapest way of waiting for input. Called when a connection becomes idle.
+    /// Makes the runtime report only input, and no room to write. A connection calls this when it becomes idle.
     pub(crate) fn rest(&mut self) -> io::Result<()> {
         self.transport.rest()
     }
 
-    /// Returns the state of the peer. `is_eof` is true if the end of its input (under TLS close_notify) has been read.
+    /// Returns the state of the peer. `is_eof` must be true if the end of the input (under TLS close_notify) has been read.
     pub(crate) fn peer(&self, is_eof: bool) -> PeerState {
         self.transport.peer(is_eof)
     }
 
-    /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have noticed it yet.
+    /// Returns whether there is input, or the end of the input. Asks the kernel, because the runtime may not know yet.
     pub(crate) fn has_input(&mut self) -> bool {
         #[cfg(feature = "tls")]
         if self.tls.as_mut().is_some_and(|tls| tls.secured.has_input()) {
@@ -166,12 +167,12 @@ impl<T: Transport> Stream<T> {
         self.transport.has_input()
     }
 
-    /// Half-closes the connection. Under TLS it first sends close_notify, because a third party may have ended the transport.
+    /// Half-closes the connection. Under TLS first sends close_notify, which shows the peer that no third party has cut the data.
     pub(crate) fn poll_shut_down_writing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut Io::writing(&mut self.transport, cx);
-            // If this fails, the peer is gone and does not need it.
+            // If this fails, the peer is gone and does not need close_notify.
             let closed = tls::pending(tls.secured.close(io));
             if tls.waits_to_write(cx, closed).is_pending() {
                 return Poll::Pending;
@@ -182,7 +183,7 @@ impl<T: Transport> Stream<T> {
         Poll::Ready(())
     }
 
-    /// Makes the close of the connection a reset, if the transport has resets. Under TLS, close_notify is then not sent.
+    /// Makes the later close of the connection a reset, if the transport has resets. Under TLS, close_notify is not sent.
     pub(crate) fn reset_on_close(&mut self) {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -208,9 +209,9 @@ pub(crate) enum HandshakeError {
 impl<T: Transport> Stream<T> {
     /// Waits for a permit, makes the handshake, and returns the identity of the peer. The caller limits the time.
     ///
-    /// After a failure the alert has been written and the transport is still open: the connection lingers like any other, so
-    /// the peer can read the alert. `stops` returns whether the server shuts down. A shutdown does not wait for a peer that has
-    /// sent nothing.
+    /// After a failure the alert has been sent, and the transport is still open. The caller must let the connection linger, so the
+    /// peer can read the alert. `stops` returns whether the server shuts down. A shutdown does not wait for a peer that has sent
+    /// nothing.
     pub(crate) async fn secure(
         &mut self,
         policy: &degu_tls::ServerTls,
@@ -242,7 +243,7 @@ impl<T: Transport> Stream<T> {
             match handshake.advance(&mut Io::writing(transport, cx)) {
                 Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
                 Err(error) => Poll::Ready(Ok(Err(error))),
-                // All available input was read. The server shuts down, so the rest is not waited for.
+                // All available input was read. During a shutdown, the server does not wait for the rest.
                 Ok(Progress::Blocked) if stops() => Poll::Ready(Err(HandshakeError::Stopping)),
                 Ok(Progress::Blocked) => Poll::Pending,
             }
@@ -265,7 +266,7 @@ impl<T: Transport> Stream<T> {
 
 #[cfg(feature = "tls")]
 impl<T: Transport> Drop for Stream<T> {
-    /// Sends close_notify, if the socket takes it, even if the connection's task is aborted.
+    /// Sends close_notify, if the socket has room for it. This also happens if the connection's task is aborted.
     fn drop(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_cut) {
             let _ = tls.secured.close(&mut Io::now(&mut self.transport));
@@ -273,7 +274,7 @@ impl<T: Transport> Drop for Stream<T> {
     }
 }
 
-/// Returns `None` if there is no input.
+/// Converts the error for missing input into `None`.
 fn available(read: io::Result<usize>) -> io::Result<Option<usize>> {
     match read {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),

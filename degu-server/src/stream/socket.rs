@@ -1,8 +1,9 @@
-//! A connected socket, registered with the runtime in the cheapest way for its kind.
+//! A connected socket that is registered with the runtime. The registration depends on the kind of the socket.
 //!
-//! A readiness event for which nothing waits wakes a thread for nothing. On a TCP socket the kernel reports room to write only
-//! after a write found none. On a Unix socket it reports room for every message that the peer takes. A Unix socket is therefore
-//! registered for reading only, and registered again for both after a write has found no room.
+//! Every event that the kernel reports wakes the thread. On a TCP socket the kernel reports room to write only after a write has
+//! found no room. On a Unix socket it reports room each time the peer reads a message. Most of these events would wake the thread
+//! for nothing. A Unix socket is therefore registered for reading only. After a write has found no room, it is registered again
+//! for reading and writing.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::Shutdown;
@@ -36,12 +37,12 @@ pub(crate) enum Socket {
 /// A connected Unix socket.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
-    /// `None` if a registration failed; the socket is then closed.
+    /// `None` if a registration failed. The socket is then closed.
     fd: Option<AsyncFd<OwnedFd>>,
-    /// True if it is registered for writing too.
+    /// True if the socket is also registered for writing.
     writes: bool,
-    /// The task that waits for input. It may be another one than the task that writes. A new registration forgets it, so it is
-    /// woken then.
+    /// The task that waits for input, which may be another task than the writer. A new registration loses the old waker, so this
+    /// task is then woken.
     reader: Option<Waker>,
 }
 
@@ -54,7 +55,7 @@ impl UnixSocket {
         self.fd.as_ref().ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Registers the socket for reading only, or for both.
+    /// Registers the socket for reading only, or for reading and writing.
     fn register(&mut self, writes: bool) -> io::Result<()> {
         if self.writes != writes {
             let fd = self.fd.take().ok_or(ErrorKind::NotConnected)?.into_inner();
@@ -66,7 +67,7 @@ impl UnixSocket {
         Ok(())
     }
 
-    /// Waits until there is input, or its end.
+    /// Polls until there is input, or the end of the input.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let readable = self.fd()?.poll_read_ready(cx).map_ok(drop);
         if readable.is_pending() {
@@ -75,7 +76,7 @@ impl UnixSocket {
         readable
     }
 
-    /// Stores the task that waits for input, until the socket is registered for both.
+    /// Stores the task that waits for input. It is not needed after the socket is registered for reading and writing.
     fn awaits_input(&mut self, cx: &Context<'_>) {
         if !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
@@ -93,7 +94,7 @@ impl UnixSocket {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(read) => {
                     if read.as_ref().is_ok_and(|read| (1..bytes.len()).contains(read)) {
-                        // All input was read. The kernel reports when there is more (epoll(7)).
+                        // All input was read. The kernel reports further input (epoll(7)).
                         ready.clear_ready();
                     }
                     return Poll::Ready(read);
@@ -130,7 +131,7 @@ impl Socket {
     fn state(&self, interest: PollFlags) -> PollFlags {
         let Some(fd) = self.fd() else { return PollFlags::POLLHUP };
         let mut fds = [PollFd::new(fd, interest)];
-        // It fails only if the system has no memory; then the state is unknown.
+        // `poll` fails only if the system has no memory. The state is then unknown.
         let _ = poll(&mut fds, PollTimeout::ZERO);
         fds[0].revents().unwrap_or(PollFlags::empty())
     }
@@ -161,14 +162,14 @@ impl Transport for Socket {
         buffer: &mut BytesMut,
     ) -> Poll<io::Result<usize>> {
         let (at, room) = (buffer.len(), buffer.spare_capacity_mut().len());
-        // Copying a small message costs less than zeroing the receive buffer, as a direct read would need.
+        // A direct read would need a zeroed receive buffer. For a small message, copying costs less than zeroing.
         if room <= scratch.len() {
             return self.poll_read_slice(cx, &mut scratch[..room]).map_ok(|read| {
                 buffer.extend_from_slice(&scratch[..read]);
                 read
             });
         }
-        // There is so much room only while a large body arrives.
+        // The buffer has so much room only while a large body arrives.
         ready!(self.poll_readable(cx))?;
         buffer.resize(at + room, 0);
         let read = self.poll_read_slice(cx, &mut buffer[at..]);
@@ -224,20 +225,21 @@ impl Transport for Socket {
 
     fn shut_down_writing(&self) {
         if let Some(fd) = self.fd() {
-            // If this fails, the peer is gone and does not need it.
+            // If this fails, the peer is gone.
             let _ = SockRef::from(&fd).shutdown(Shutdown::Write);
         }
     }
 
     fn reset_on_close(&self) {
         if let Some(fd) = self.fd() {
-            // A Unix socket has no reset; its peer only sees the end.
+            // A Unix socket has no reset. Its peer only sees the end of the data.
             let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// Returns whether the end of the peer's input has arrived, even if it was not read. The readiness event has told the runtime.
+/// Returns whether the end of the peer's input has arrived, even if it was not read yet. The runtime knows this from a readiness
+/// event.
 fn has_ended(stream: &TcpStream) -> bool {
     let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
     matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())

@@ -1,4 +1,4 @@
-//! TLS over a transport. Non-blocking implementations of [`Read`] and [`Write`] connect the two.
+//! TLS over a transport. degu-tls needs a non-blocking [`Read`] and [`Write`], which [`Io`] makes from the transport.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::task::{Context, Poll, Waker};
@@ -11,10 +11,10 @@ use super::transport::Transport;
 #[derive(Debug)]
 pub(super) struct Tls {
     pub(super) secured: Secured,
-    /// True if the connection ends with a reset. close_notify must then not be sent, because the peer would take incomplete data
-    /// for complete data.
+    /// True if the connection ends with a reset. close_notify is then not sent, because it would tell the peer that the data is
+    /// complete.
     pub(super) is_cut: bool,
-    /// True if the input has ended without close_notify. A third party may have cut it.
+    /// True if the input has ended without close_notify. A third party may have cut the input.
     pub(super) is_truncated: bool,
     /// The task that waits for room to write.
     writer: Option<Waker>,
@@ -25,7 +25,8 @@ impl Tls {
         Self { secured, is_cut: false, is_truncated: false, writer: None }
     }
 
-    /// Passes decrypted bytes to `take`, which returns how many it took. 0 bytes are the end.
+    /// Reads, and passes decrypted bytes to `take`. `take` returns the number of bytes that it took. 0 bytes are the end of the
+    /// input.
     pub(super) fn read(
         &mut self,
         io: &mut (impl Read + Write),
@@ -34,7 +35,7 @@ impl Tls {
         loop {
             return match self.secured.read(io, &mut take) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // The framing of a request shows whether it is complete.
+                // This is no error here, because the framing of a request shows whether it is complete.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     self.is_truncated = true;
                     Ok(0)
@@ -44,8 +45,8 @@ impl Tls {
         }
     }
 
-    /// Encrypts bytes, and writes as many as possible. Returns the number of bytes that were encrypted, which the caller must not
-    /// pass again. A flush sends the encrypted bytes that were not written.
+    /// Encrypts bytes, and writes as many as possible. Returns the number of encrypted bytes, which the caller must not pass again.
+    /// A later flush sends the encrypted bytes that could not be written.
     pub(super) fn accept(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.secured.write(io, pieces) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => match self.secured.take_accepted() {
@@ -56,7 +57,7 @@ impl Tls {
         }
     }
 
-    /// Stores the task that waits for room to write, if the write is pending.
+    /// Stores the current task if the write is pending, because it waits for room to write.
     pub(super) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written
@@ -68,7 +69,7 @@ impl Tls {
     }
 }
 
-/// Turns `WouldBlock` into `Pending`.
+/// Converts the error `WouldBlock` into `Pending`.
 pub(super) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
@@ -76,30 +77,30 @@ pub(super) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     }
 }
 
-/// A transport as a non-blocking reader and writer, for TLS.
+/// A non-blocking reader and writer over a transport, for degu-tls.
 pub(super) struct Io<'p, 'cx, T> {
     transport: &'p mut T,
-    /// The task to wake when an operation that would block can go on. `None` registers no task.
+    /// The task that is woken when an operation that would block can continue. With `None`, no task is woken.
     task: Option<&'p mut Context<'cx>>,
-    /// True if the task is also woken when there is room to write. A transport wakes only one task for that, which must be the
-    /// task that writes. A task that only reads sends the records that TLS must send as far as there is room.
+    /// True if the task is also woken when there is room to write. A transport wakes only one task for that, and it must be the
+    /// task that writes. TLS may also have to write while a task reads. Such a write does not wait for room.
     writes: bool,
     /// True if a write failed.
     pub(super) is_broken: bool,
 }
 
 impl<'p, 'cx, T: Transport> Io<'p, 'cx, T> {
-    /// Returns the transport for a task that writes, and may read.
+    /// Returns a reader and writer for a task that writes, and may also read.
     pub(super) fn writing(transport: &'p mut T, cx: &'p mut Context<'cx>) -> Self {
         Self { transport, task: Some(cx), writes: true, is_broken: false }
     }
 
-    /// Returns the transport for a task that only reads.
+    /// Returns a reader and writer for a task that only reads.
     pub(super) fn reading(transport: &'p mut T, cx: &'p mut Context<'cx>) -> Self {
         Self { transport, task: Some(cx), writes: false, is_broken: false }
     }
 
-    /// Returns the transport for operations that never register a task.
+    /// Returns a reader and writer that wakes no task.
     pub(super) fn now(transport: &'p mut T) -> Self {
         Self { transport, task: None, writes: false, is_broken: false }
     }
@@ -133,7 +134,7 @@ impl<T: Transport> Write for Io<'_, '_, T> {
     }
 }
 
-/// Turns `Pending` into `WouldBlock`.
+/// Converts `Pending` into the error `WouldBlock`.
 fn blocking(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
     match polled {
         Poll::Ready(moved) => moved,
