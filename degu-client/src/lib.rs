@@ -51,7 +51,7 @@
 //! | `async` | the async client |
 //! | `io` | `async`, and bodies from the files and readers of tokio, such as `Body::from_file` |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
-//! | `json` | `Json`, which makes a request's body from any value of serde, and the method `json` of bodies, which parses one |
+//! | `json` | `Json`, which makes a request's body from any value of serde, and the method `json` of bodies, which parses a body |
 //! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client connects to every address of Degu |
 //!
 //! # Guarantees

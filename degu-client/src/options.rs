@@ -183,10 +183,10 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. After this time it is closed, and not used
-    /// again. The time should be shorter than the server's own idle timeout. Otherwise the server may close the
-    /// connection while a request is on its way. If the server announces a timeout of N seconds (`Keep-Alive:
-    /// timeout=N`), the limit is at most N - 1 seconds, or N / 2 seconds if that is longer.
+    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. After this time it is not used again, and the
+    /// next request or response closes it. The time should be shorter than the server's own idle timeout. Otherwise the
+    /// server may close the connection while a request is on its way. If the server announces a timeout of N seconds
+    /// (`Keep-Alive: timeout=N`), the limit is at most N - 1 seconds, or N / 2 seconds if that is longer.
     ///
     /// Default: 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s; Go and hyper-util: 90 s). With
     /// `None`, connections are kept until the server closes them.
