@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
-use crate::stream::{Idle, Stream, lacks_resources};
+use crate::stream::{Idle, Stream};
 
 /// The source of a request's body; `None` without a body, and after its end.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
@@ -83,10 +83,6 @@ impl<D: Driver> Line<'_, D> {
                 },
                 Want::Write => match self.poll_write(cx) {
                     Poll::Ready(Ok(())) => {}
-                    // The server still waits for the rest of the request, so it would not answer.
-                    Poll::Ready(Err(error)) if lacks_resources(&error) => {
-                        return Poll::Ready(Err(self.exchange.error(error).retryable(false)));
-                    }
                     Poll::Ready(Err(_)) => {
                         self.exchange.stop_sending();
                         *source = None;

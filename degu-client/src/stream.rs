@@ -139,13 +139,6 @@ pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
     written.and_then(|bytes| if bytes == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes) })
 }
 
-/// Returns whether the process or the system has no descriptor or no memory left. An async socket needs another
-/// descriptor when a write first finds no room.
-pub(crate) fn lacks_resources(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC))
-}
-
 /// Turns the error `WouldBlock` into pending. The caller ensures that the task is woken, or waits by itself.
 pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
     match done {

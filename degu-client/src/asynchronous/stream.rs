@@ -1,14 +1,14 @@
 //! The byte stream of an async connection.
 //!
 //! An event that no task waits for wakes the thread for nothing. On a Unix socket the kernel reports room for writing
-//! whenever the peer reads a message. So a [`Socket`] is registered for input only. When a write first finds no room, a
-//! second descriptor of the socket is registered for output.
+//! whenever the peer reads a message. So a [`Socket`] is registered for input only, and registered again for both after a
+//! write has found no room. A second descriptor for output would need less code, but a process may have none left.
 
 use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::BytesMut;
@@ -31,23 +31,41 @@ pub(crate) trait AsyncStream: Stream {
 
 /// A connected socket, registered with the runtime.
 pub(crate) struct Socket {
-    reader: AsyncFd<OwnedFd>,
-    /// A second descriptor of the socket, registered for output. `None` until a write has found no room.
-    writer: Option<AsyncFd<OwnedFd>>,
+    /// `None` after a registration for output has failed.
+    fd: Option<AsyncFd<OwnedFd>>,
+    /// True if the socket is registered for output, too.
+    writes: bool,
+    /// The task that waits for input. It may be another one than the task that writes. A new registration forgets it, so
+    /// it is woken then.
+    reader: Option<Waker>,
     scratch: Scratch,
 }
 
 impl Socket {
     /// Registers a connected socket that does not block.
     pub(crate) fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        Ok(Self { reader: register(socket.into(), Interest::READABLE)?, writer: None, scratch: Scratch::default() })
+        let fd = register(socket.into(), Interest::READABLE)?;
+        Ok(Self { fd: Some(fd), writes: false, reader: None, scratch: Scratch::default() })
     }
 
     /// Reads the bytes that have been received.
     #[cfg(feature = "tls")]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        poll_recv(&self.reader, cx, bytes)
+        let received = poll_recv(registered(&self.fd)?, cx, bytes);
+        self.note_reader(cx, &received);
+        received
     }
+
+    /// Stores the task of a read that is pending, until the socket is registered for output.
+    fn note_reader<T>(&mut self, cx: &Context<'_>, read: &Poll<T>) {
+        if read.is_pending() && !self.writes {
+            self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        }
+    }
+}
+
+fn registered(fd: &Option<AsyncFd<OwnedFd>>) -> io::Result<&AsyncFd<OwnedFd>> {
+    fd.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
 // The replacement of `with_interest` is unsafe, because a type may implement `AsRawFd` for a descriptor that it does
@@ -78,28 +96,32 @@ fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, bytes: &mut [u8]) 
 
 impl Stream for Socket {
     fn check(&mut self) -> io::Result<Idle> {
-        Ok(check(&self.reader))
+        Ok(check(registered(&self.fd)?))
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.reader.as_fd())
+        self.fd.as_ref().map(AsFd::as_fd)
     }
 
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
-        self.scratch.fill(buffer, |room| read(&self.reader, room, blocks))
+        let fd = registered(&self.fd)?;
+        self.scratch.fill(buffer, |room| read(fd, room, blocks))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match write(&self.reader, pieces) {
+        match write(registered(&self.fd)?, pieces) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             written => return Poll::Ready(written),
         }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => none.insert(register(self.reader.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?),
-        };
+        if !self.writes
+            && let Some(fd) = self.fd.take()
+        {
+            self.fd = Some(register(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
+            self.writes = true;
+            self.reader.take().inspect(Waker::wake_by_ref);
+        }
         loop {
-            let mut ready = ready!(writer.poll_write_ready(cx))?;
+            let mut ready = ready!(registered(&self.fd)?.poll_write_ready(cx))?;
             if let Ok(written) = ready.try_io(|socket| write(socket, pieces)) {
                 return Poll::Ready(written);
             }
@@ -109,7 +131,10 @@ impl Stream for Socket {
 
 impl AsyncStream for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        pending(self.scratch.fill(buffer, |room| now(poll_recv(&self.reader, cx, room))))
+        let fd = registered(&self.fd)?;
+        let received = pending(self.scratch.fill(buffer, |room| now(poll_recv(fd, cx, room))));
+        self.note_reader(cx, &received);
+        received
     }
 }
 
