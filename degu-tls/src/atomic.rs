@@ -1,4 +1,4 @@
-//! The counter of 64 bits: the one of core, or a substitute where the processor has none.
+//! The atomic counter of 64 bits. On processors without 64-bit atomics, a crate emulates it.
 
 #[cfg(not(target_has_atomic = "64"))]
 pub(crate) use portable_atomic::AtomicU64;

@@ -1,5 +1,5 @@
-//! The certificate authorities (CAs) of peers and their revocation lists, as read from files or memory. They are checked when a
-//! policy is built.
+//! The set of CAs (certificate authorities) that vouch for peers, and their revocation lists. This module only reads them.
+//! `Store::new` checks them when a policy is built.
 
 use std::fmt;
 use std::fs;
@@ -12,11 +12,11 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::source::{self, Source};
 
-/// Private CAs (certificate authorities) and their revocation lists. Each CA has a label, which a program sees as
-/// [`PeerIdentity::ca`](crate::PeerIdentity::ca).
+/// A set of private CAs (certificate authorities) and their revocation lists. Each CA has a label, which
+/// [`PeerIdentity::ca`](crate::PeerIdentity::ca) returns.
 ///
 /// **Labels**: the label of a CA is its common name, or its whole name if it has no common name. The CA chose this name
-/// itself, so it is good for logs only. A program that decides by labels sets them ([`labelled`](Self::labelled),
+/// itself, so use it only in logs. A program that decides by labels sets the labels ([`labelled`](Self::labelled),
 /// [`labelled_by_file`](Self::labelled_by_file), [`add`](Self::add)). Several CAs can share a label, for example a file
 /// with the old and the new CA. So a label stands for a kind of peer, not for a key. If different CAs from different
 /// files have the same name and no label, there is a [warning](crate::ServerTls::warnings).
@@ -26,9 +26,10 @@ use crate::source::{self, Source};
 /// error.
 ///
 /// **Revocation**: without a list, revocation is not checked. With a list, the whole chain of every peer is checked,
-/// and a certificate with an unknown status is refused. If one CA has a list and another has none, building fails. A
-/// list that has expired refuses the peers of its CA. It is only a warning when a policy is built, because a device
-/// must boot to fetch a newer list. If a CA has several lists, the newest is used.
+/// and a certificate with an unknown status is refused. If one CA has a list and another has none, building fails.
+/// If the list of a CA has expired, all peers of this CA are refused. The policy is still built, with a warning, because
+/// a device must boot before it can fetch a newer list. If a CA has several lists for the same certificates, the newest
+/// is used.
 ///
 /// ```no_run
 /// use degu_tls::CaSet;
@@ -43,10 +44,10 @@ use crate::source::{self, Source};
 /// ```
 #[derive(Clone, Default)]
 pub struct CaSet {
-    /// The calls, in order. A reload repeats them.
+    /// The calls that filled this set, in order. A reload repeats them.
     steps: Vec<Step>,
     pub(crate) members: Vec<Ca>,
-    /// The number of CAs before the last call that added CAs.
+    /// The number of CAs before the last call that added CAs. [`labelled`](Self::labelled) labels the CAs after them.
     before_last: usize,
     pub(crate) crls: Vec<Crl>,
     pub(crate) any_time: bool,
@@ -65,7 +66,7 @@ enum Step {
 #[derive(Clone)]
 pub(crate) struct Ca {
     pub(crate) label: Arc<str>,
-    /// The label is the name in the certificate, because the program gave no label.
+    /// The program gave no label, so the label is the name in the certificate.
     pub(crate) is_labelled_by_name: bool,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) source: Source,
@@ -81,7 +82,7 @@ const MEMORY: Source = Source::Memory("the CA bundle in memory");
 const CRL_MEMORY: Source = Source::Memory("memory");
 
 impl CaSet {
-    /// Returns a value without CAs. At least one CA must be added before a policy is built.
+    /// Returns an empty set. At least one CA must be added before a policy is built.
     pub fn new() -> Self {
         Self::default()
     }
@@ -96,13 +97,13 @@ impl CaSet {
         Self::new().with_pem_file(path)
     }
 
-    /// Reads all files of a folder whose names end in `.pem` or `.crt`, in the order of their names. Other files,
-    /// hidden files and folders are ignored.
+    /// Reads the files `*.pem` and `*.crt` of a folder, in the order of their names. Other files, hidden files and
+    /// subfolders are ignored.
     ///
     /// # Errors
     ///
-    /// The folder or a file cannot be read ([`Kind::Read`]), a file has no certificate ([`Kind::Pem`]), or there is no
-    /// such file ([`Kind::NoTrust`]).
+    /// The folder or a file cannot be read ([`Kind::Read`]), a file has no certificate ([`Kind::Pem`]), or the folder
+    /// has no file `*.pem` or `*.crt` ([`Kind::NoTrust`]).
     pub fn from_pem_dir(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::new().with_pem_dir(path)
     }
@@ -165,8 +166,8 @@ impl CaSet {
         Ok(self)
     }
 
-    /// Sets the label of the CAs that the last call added. So the label depends neither on the names of files nor on
-    /// the names in the certificates. After a reload the CAs that are then in the files have this label.
+    /// Labels the CAs that the last call added. The label then depends neither on the names of files nor on the names in
+    /// the certificates. After a reload, all CAs that the same files then contain have this label.
     ///
     /// ```no_run
     /// use degu_tls::CaSet;
@@ -184,9 +185,9 @@ impl CaSet {
         self
     }
 
-    /// Sets the label of the CAs that the last call added to the name of their file without its extension. So the
-    /// operator chooses the label, and renaming a file can change the rights of peers. CAs from memory keep their
-    /// label.
+    /// Labels each CA that the last call added with the name of its file, without the extension. The operator then
+    /// chooses the label by the name of the file. Renaming a file can therefore change the rights of peers. CAs from
+    /// memory keep their label.
     #[must_use]
     pub fn labelled_by_file(mut self) -> Self {
         self.label_last(|source| match source {
@@ -249,7 +250,7 @@ impl CaSet {
         Ok(())
     }
 
-    /// Repeats all calls, so that changed files take effect.
+    /// Returns a new set by the same calls, which read the files again.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {
@@ -280,7 +281,7 @@ impl CaSet {
                 names.push(name);
             }
         }
-        // The names of a hundred CAs would make the message unreadable.
+        // A message with a hundred names would be unreadable.
         let more = names.len().saturating_sub(4);
         names.truncate(4);
         let text = names.join(", ");
@@ -289,7 +290,7 @@ impl CaSet {
 }
 
 impl fmt::Debug for CaSet {
-    /// Writes the labels. The certificates would be pages of numbers.
+    /// Writes the labels and the number of revocation lists. The certificates would be pages of numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let labels: Vec<_> = self.labels().collect();
         f.debug_struct("CaSet").field("labels", &labels).field("crls", &self.crls.len()).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! The policy of a client: which servers it trusts, and which certificate it sends to them.
+//! The policy of a client. It determines which servers the client trusts, and which certificate it sends to them.
 
 use std::marker::PhantomData;
 use std::mem::discriminant;
@@ -20,7 +20,7 @@ use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::Sha256;
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// The TLS policy of a client: which servers it trusts, and which certificate it shows.
+/// The TLS policy of a client. It determines which servers the client trusts, and which certificate it sends.
 ///
 /// There are four kinds of policy, and each verifies the server:
 ///
@@ -31,12 +31,12 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// | [`private`](Self::private)`.without_name_check()` | certificates of the given CAs ([`CaSet`]) | not checked | checked | by the lists of the CAs |
 /// | [`pinned`](Self::pinned) | the given keys | not checked | not checked | not checked |
 ///
-/// A clone is the same policy: after [`reload`](Self::reload) or [`replace`](Self::replace), all clones use the new one
-/// for new connections.
+/// All clones share one policy. After [`reload`](Self::reload) or [`replace`](Self::replace), all of them use the new
+/// policy for new connections.
 ///
 /// `without_name_check` is for peers without names, such as two devices on a link. The client then accepts every server
-/// certificate of the CA. With the system's CAs it would accept everyone who has a certificate, so there is no such
-/// method:
+/// certificate that the CA issued. With the system's CAs, the client would accept every server with a
+/// certificate of a public CA. [`System`] therefore has no such method:
 ///
 /// ```compile_fail,E0599
 /// degu_tls::ClientTls::system().without_name_check();
@@ -89,8 +89,8 @@ pub struct Private(());
 #[derive(Clone, Copy, Debug)]
 pub struct Pinned(());
 
-/// A builder for the policy of a client. `T` is the way in which servers are trusted: [`System`], [`Private`] or
-/// [`Pinned`].
+/// A builder for the policy of a client. The type `T` says by which means servers are trusted: [`System`], [`Private`]
+/// or [`Pinned`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientTlsBuilder<T> {
@@ -105,58 +105,59 @@ impl<T> ClientTlsBuilder<T> {
 }
 
 impl ClientTls {
-    /// Trusts the servers that the operating system trusts. The system itself judges: with its CAs, its additions and
-    /// bans, and its revocation if it has one. The name is always checked. The peer's identity has no CA.
+    /// Returns a builder for a client that trusts the servers that the operating system trusts. The verifier of the
+    /// system is used, with the CAs and bans of the system, and its revocation check if there is one. The name is always
+    /// checked. [`PeerIdentity::ca`](crate::PeerIdentity::ca) is `None`.
     #[cfg(feature = "system")]
     pub fn system() -> ClientTlsBuilder<System> {
         ClientTlsBuilder::new(Servers::System)
     }
 
-    /// Trusts only servers for which one of these CAs vouches.
+    /// Returns a builder for a client that trusts only servers for which one of these CAs vouches.
     pub fn private(ca_set: CaSet) -> ClientTlsBuilder<Private> {
         ClientTlsBuilder::new(Servers::Private(ca_set))
     }
 
-    /// Trusts servers that hold one of these keys. The issuer, the names and the dates of the certificate do not
-    /// matter. It must be an X.509 certificate of version 3, and the server must prove that it holds the key. Give the
-    /// pin of the next key, too, so that the server can change its key.
+    /// Returns a builder for a client that trusts only servers with one of these keys. The issuer, the names and the
+    /// dates of the certificate are not checked. The certificate must be X.509 version 3, and the server must prove that
+    /// it holds the key. Also give the pin of the server's next key. The server can then change its key.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
 
-    /// Returns whether the name of the server is checked. This never changes for a policy.
+    /// Returns whether the name of the server is checked. No reload or replacement changes this.
     pub fn checks_name(&self) -> bool {
         self.0.get().recipe.trust.checks_name()
     }
 
     /// Reads the same files again: CAs, revocation lists, certificate and key, and the system's CAs if they are files.
-    /// If the files can be used, new connections use them, and the [warnings](Self::warnings) are returned. Earlier
-    /// sessions are not resumed.
+    /// New connections then use the new values. Sessions from before the reload are not resumed. Returns the
+    /// [warnings](Self::warnings).
     ///
     /// # Errors
     ///
-    /// The errors of building. After an error nothing has changed. Values from memory cannot be read again, and a
-    /// policy with pins alone has nothing to read ([`Kind::Reload`]).
+    /// The errors of `build`, or [`Kind::Reload`] if a value came from memory, or if the policy has only pins. After an
+    /// error, the policy is the same as before.
     pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
     }
 
-    /// Returns the warnings of the last build or reload: parts that were left out, and lists that will refuse peers.
-    /// Each warning was also logged.
+    /// Returns the warnings of the last build or reload. Each warning was also logged.
     ///
-    /// A CA that has expired, is not valid yet or cannot be used is left out, if another CA is left. An expired
-    /// revocation list is kept, and refuses the peers of its CA. An expired intermediate certificate of the identity is
-    /// still sent.
+    /// These cause a warning: a CA is left out because it has expired, is not valid yet or cannot be used. A revocation
+    /// list has expired, so all peers of its CA are refused. An intermediate certificate of the identity has a fault; it
+    /// is still sent. Two different CAs from different files have the same name and no label.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().warnings.clone()
     }
 
-    /// Replaces the policy for new connections. The other policy may have other CAs, pins, identity and options. It
-    /// must trust servers in the same way: it may not use private CAs instead of pins, or stop checking the name.
+    /// Replaces the policy for new connections by `next`, which may have other CAs, pins, options and another identity.
+    /// Both policies must be of the same kind: both with the system's CAs, both with private CAs, or both with pins. Both
+    /// must check the name, or both must not.
     ///
     /// # Errors
     ///
-    /// The other policy trusts servers in another way ([`Kind::Replace`]).
+    /// The policies are not of the same kind ([`Kind::Replace`]).
     pub fn replace(&self, next: &Self) -> Result<(), Error> {
         let next = next.0.get();
         if discriminant(&next.recipe.trust) != discriminant(&self.0.get().recipe.trust) {
@@ -168,12 +169,12 @@ impl ClientTls {
 
     /// Returns the current policy, with which a driver makes one connection.
     ///
-    /// `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
-    /// caller set instead. It is `None` for a Unix socket or an address with a zone. `peer` is the whole address as
-    /// text. Errors contain it. It also keeps the TLS sessions of different servers apart where `name` is not used: if the
-    /// policy neither checks names nor has pins, or has pins and `name` is not a DNS name.
-    ///
-    /// The name is sent to the server (SNI) if it is a DNS name, and the policy checks names or has pins.
+    /// - `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
+    ///   caller set instead. It is `None` for a Unix socket or an address with a zone. The client sends the name to the
+    ///   server (SNI) if it is a DNS name, and if the policy checks names or has pins.
+    /// - `peer` is the whole address as text, for errors. If `name` is not used, `peer` also keeps the TLS sessions of
+    ///   different servers apart. `name` is not used by a policy `without_name_check`, and not by a policy with pins if
+    ///   `name` is not a DNS name.
     ///
     /// # Errors
     ///
@@ -203,16 +204,17 @@ impl ClientTls {
     }
 }
 
-/// Returns an IP address in place of a name, made from a hash of the peer's address. rustls needs a name as the key of its
-/// session cache. This one is never checked, and never sent, because rustls puts no IP address into SNI (RFC 6066 §3).
+/// Returns an IP address that takes the place of a name. It is made from a hash of the peer's address. rustls needs a name as
+/// the key of its session cache. This address is never checked. It is also never sent, because rustls puts no IP address into
+/// SNI (RFC 6066 §3).
 fn unnamed(sha256: Sha256, peer: &str) -> ServerName<'static> {
     let hash = sha256.hash(peer.as_bytes());
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| hash[i]))))
 }
 
 impl ClientTlsBuilder<Private> {
-    /// Switches the check of the server's name off: the client accepts any server certificate for which one of the CAs
-    /// vouches. The client sends no name to the server.
+    /// Switches off the check of the server's name. The client then accepts every server certificate for which one of
+    /// the CAs vouches, and sends no name to the server.
     pub fn without_name_check(mut self) -> Self {
         if let Servers::Private(ca_set) = self.recipe.trust {
             self.recipe.trust = Servers::Unnamed(ca_set);
@@ -229,13 +231,13 @@ impl<T> ClientTlsBuilder<T> {
     }
 
     option_methods! {
-        /// Sets for how many servers the policy keeps sessions in memory, for resumption; 0 switches resumption off.
-        /// The certificate of a resumed session is verified again.
+        /// Sets for how many servers the policy keeps sessions in memory. A later connection to such a server can resume
+        /// a session, which is faster. The certificate is then verified again. 0 switches resumption off.
         ///
         /// Default 256 (rustls: 256, curl: 25, Go: off).
         sessions,
-        /// Refuses servers that do not select `http/1.1` as the application protocol (RFC 7301). Default: a server that
-        /// selects no protocol is accepted.
+        /// Refuses a server that does not select `http/1.1` as the application protocol (RFC 7301). Default: a server
+        /// that selects no protocol is accepted.
         require_alpn
     }
 
@@ -243,20 +245,24 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// There is no pin. No CA can be used, because the certificates are malformed, out of date, weak, or not those of
-    /// CAs. One CA has no revocation list, and others have one. The identity's key does not belong to its certificate,
-    /// or the certificate is out of date, weak, or not for a client. The system has no CAs. The error names the file.
+    /// Each error names the file, if the value came from a file:
+    ///
+    /// - No pin was given, no CA was given, or the system has no CAs.
+    /// - No CA can be used: each is malformed, not in date, weak, or not a CA certificate.
+    /// - A revocation list cannot be used, or one CA has no revocation list although others have one.
+    /// - The identity's key does not belong to its certificate.
+    /// - The identity's certificate is malformed, not in date, weak, or not for a client.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ClientTls, Error> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider, limited to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
-    /// default of rustls is not used.
+    /// Builds the policy with this provider. Only ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305 is used of it. The
+    /// process default of rustls is not used.
     ///
     /// # Errors
     ///
-    /// The errors of `build`, and one if the provider has nothing that can be used ([`Kind::Provider`]).
+    /// The errors of `build`, and [`Kind::Provider`] if the provider has no such suite, no ECDHE or no SHA-256.
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ClientTls, Error> {
         Ok(ClientTls(Live::new(self.recipe, &provider)?))
     }

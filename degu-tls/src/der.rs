@@ -1,8 +1,8 @@
-//! A reader of DER. It is used for texts, for the choice of a revocation list, and to recognise file formats. No decision to
-//! trust a peer depends on it.
+//! A parser of DER. It supplies the texts and some accessors of [`PeerIdentity`](crate::PeerIdentity), finds the newest
+//! revocation list, measures RSA keys, and recognises file formats. webpki builds and verifies chains without this parser.
 //!
-//! webpki, which is strict, has parsed certificates and lists before. This reader is therefore simple: it returns `None` for
-//! input that it does not understand, and the text then has fewer details.
+//! webpki is strict, and parses each certificate and list too. This parser is therefore simple. For input that it does not
+//! understand it returns `None`.
 
 use std::fmt::Write;
 use std::iter;
@@ -21,7 +21,7 @@ const BMP_STRING: u8 = 0x1e;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// The rest of an input, from which one element after the other is read.
+/// The unread rest of an input. Elements are read from it one by one.
 #[derive(Clone, Copy)]
 struct Reader<'a>(&'a [u8]);
 
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
         let [tag, length, rest @ ..] = self.0 else { return None };
         let (length, rest) = match usize::from(*length) {
             short @ 0..=0x7f => (short, rest),
-            // Four bytes of length are more than a certificate or a list ever needs.
+            // No certificate or list needs more than four bytes of length.
             long @ 0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
                 (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         Some((*tag, content))
     }
 
-    /// Reads the next element if it has this tag, and returns its content. Otherwise nothing is consumed.
+    /// Reads the next element if it has this tag, and returns its content. An element with another tag stays unread.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let (found, content) = ahead.any()?;
@@ -60,12 +60,13 @@ pub(crate) fn first_element(file: &[u8]) -> Option<(u8, &[u8])> {
     Reader(Reader(file).take(SEQUENCE)?).any()
 }
 
-/// The fields of a certificate that a text or an accessor needs, as the contents of their elements (RFC 5280 §4.1).
+/// The fields of a certificate that texts and the methods of [`PeerIdentity`](crate::PeerIdentity) need (RFC 5280 §4.1).
+/// Each is the content of its element, without tag and length.
 pub(crate) struct Fields<'a> {
     pub(crate) issuer: &'a [u8],
     validity: Reader<'a>,
     pub(crate) subject: &'a [u8],
-    /// The fields after the subject.
+    /// The unread fields of the certificate, which come after the subject.
     rest: Reader<'a>,
 }
 
@@ -82,7 +83,8 @@ pub(crate) fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
 }
 
 impl<'a> Fields<'a> {
-    /// Returns the first and the last second in which the certificate is valid. `None` also if one is before 1970.
+    /// Returns the first and the last second in which the certificate is valid. Returns `None` if one of them is malformed
+    /// or before 1970.
     pub(crate) fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         let mut validity = self.validity;
         Some((time(&mut validity)?, time(&mut validity)?))
@@ -95,7 +97,7 @@ impl<'a> Fields<'a> {
             .filter_map(move |(found, content)| (found == tag).then_some(content))
     }
 
-    /// Returns the value of an extension.
+    /// Returns the value of the extension with this OBJECT IDENTIFIER.
     fn extension(&self, wanted: &[u8]) -> Option<Reader<'a>> {
         let mut rest = self.rest;
         let _spki = rest.take(SEQUENCE)?;
@@ -126,7 +128,7 @@ pub(crate) fn algorithm(spki: &[u8]) -> Option<&[u8]> {
     Reader(Reader(spki).take(SEQUENCE)?).take(SEQUENCE)
 }
 
-/// Returns the kind of the key in a SubjectPublicKeyInfo, as a text.
+/// Returns the kind of the key in a SubjectPublicKeyInfo as text for an error, such as `P-256`.
 pub(crate) fn key_kind(spki: &[u8]) -> &'static str {
     const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
     let mut algorithm = Reader(algorithm(spki).unwrap_or_default());
@@ -138,12 +140,13 @@ pub(crate) fn key_kind(spki: &[u8]) -> &'static str {
         (Some(EC), Some([0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07])) => "P-256",
         (Some(EC), Some([0x2b, 0x81, 0x04, 0x00, 0x22])) => "P-384",
         (Some(EC), Some([0x2b, 0x81, 0x04, 0x00, 0x23])) => "P-521",
-        (Some(EC), _) => "an elliptic curve without a common name",
-        _ => "a kind without a common name",
+        (Some(EC), _) => "an unknown elliptic curve",
+        _ => "an unknown kind of key",
     }
 }
 
-/// Returns the length of the modulus in bits, if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2).
+/// Returns the length of the modulus in bits if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2). Returns
+/// `None` for other keys.
 pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
     let mut spki = Reader(Reader(spki).take(SEQUENCE)?);
     let algorithm = Reader(spki.take(SEQUENCE)?).take(OID)?;
@@ -157,9 +160,9 @@ pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
     Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
 }
 
-/// Returns a distinguished name as text in the form of RFC 4514, such as `CN=device-7,O=Example`: the last attribute first, at
-/// most 160 characters, and with characters that are unsafe in a log line escaped as `\XX`. A type without a short name is
-/// written as its number; its value is written as text, like all values.
+/// Returns a distinguished name as text in the form of RFC 4514, such as `CN=device-7,O=Example`. The last attribute comes
+/// first. A longer text is cut after 160 characters. Characters that are unsafe in a log line are escaped as `\XX`. An
+/// attribute type without a short name is written as numbers. All values are written as text.
 pub(crate) fn name(contents: &[u8]) -> String {
     let mut rest = Reader(contents);
     let sets: Vec<_> = iter::from_fn(|| rest.take(SET)).collect();
@@ -189,7 +192,7 @@ pub(crate) fn label(subject: &[u8]) -> String {
     common.map_or_else(|| name(subject), |(_, value)| value.chars().take(LONGEST).map(printable).collect())
 }
 
-/// Returns the attributes of a RelativeDistinguishedName: their types, and their values as text.
+/// Returns the type and the value, as text, of each attribute of a RelativeDistinguishedName.
 fn attributes(set: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
     let mut set = Reader(set);
     iter::from_fn(move || set.take(SEQUENCE)).filter_map(|pair| {
@@ -206,20 +209,20 @@ fn utf16(value: &[u8]) -> String {
 
 const LONGEST: usize = 160;
 
-/// Replaces a character that is unsafe in a log line by `?`.
+/// Returns `?` in place of a character that is unsafe in a log line, and other characters as they are.
 pub(crate) fn printable(character: char) -> char {
     if is_printable(character) { character } else { '?' }
 }
 
-/// Returns whether a character is safe in a log line. Bidirectional overrides are not: Rust does not count them as control
-/// characters, but terminals obey them.
+/// Returns whether a character is safe in a log line. Bidirectional overrides are unsafe, because terminals obey them, although
+/// Rust does not count them as control characters.
 fn is_printable(character: char) -> bool {
     let is_invisible = matches!(character,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !is_invisible && !character.is_control()
 }
 
-/// Appends the beginning of a value, escaped (RFC 4514 §2.4).
+/// Appends at most 161 characters of a value, escaped (RFC 4514 §2.4).
 fn push_escaped(text: &mut String, value: &str) {
     let mut characters = value.chars().take(LONGEST + 1).enumerate().peekable();
     while let Some((index, character)) = characters.next() {
@@ -268,7 +271,7 @@ fn push_oid(text: &mut String, oid: &[u8]) {
         if byte & 0x80 != 0 {
             continue;
         }
-        // The first number encodes two: 40 × first + second, where the second is below 40 unless the first is 2.
+        // The first number encodes two numbers: 40 × first + second. If the first is 0 or 1, the second is below 40.
         let _ = match (std::mem::take(&mut is_first), number / 40) {
             (true, first @ ..2) => write!(text, "{first}.{}", number % 40),
             (true, _) => write!(text, "2.{}", number - 80),
@@ -287,8 +290,8 @@ pub(crate) fn crl_updates(crl: &[u8]) -> Option<(UnixTime, UnixTime)> {
     Some((time(&mut list)?, time(&mut list)?))
 }
 
-/// Reads a UTCTime or GeneralizedTime in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC. Returns `None` also
-/// for a time before 1970, as webpki does. The days are computed by Howard Hinnant's `days_from_civil`.
+/// Reads a UTCTime or GeneralizedTime with seconds in UTC, as RFC 5280 §4.1.2.5 requires. Returns `None` for other forms and
+/// for times before 1970, which webpki refuses too. The days are computed by Howard Hinnant's `days_from_civil`.
 fn time(reader: &mut Reader<'_>) -> Option<UnixTime> {
     let (tag, content) = reader.any()?;
     let century: &[u8] = match (tag, content.first()?) {

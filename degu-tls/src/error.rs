@@ -1,4 +1,4 @@
-//! The error type: what is wrong, whose fault it is, what to do, and the alert that the peer sent.
+//! The error type. An error has a text, a kind, the party at fault, an advice, and sometimes the alert of the peer.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rustls::AlertDescription;
 
-/// The reason why a policy could not be built or a handshake failed, or a warning about a policy that was built.
+/// An error of a build, a reload or a handshake, or a warning about a policy that was built.
 ///
 /// [`Display`](fmt::Display) says what is wrong, with the names of files, CAs and certificates.
 /// [`explain`](Self::explain) adds what to do about it. Texts from the peer's certificate are shortened and escaped, so
-/// both can be written to a log or a terminal.
+/// both texts can be written to a log or a terminal.
 ///
 /// ```
 /// use degu_tls::{CaSet, Error};
@@ -28,7 +28,7 @@ struct Inner {
     kind: Kind,
     blame: Blame,
     what: String,
-    /// `what` already says what to do, so the advice of the kind is not added.
+    /// The text `what` contains an advice. Then the advice of the kind is not added.
     has_advice: bool,
     alert: Option<AlertDescription>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -58,7 +58,7 @@ impl Error {
         Self::new(kind, Blame::Caller, what)
     }
 
-    /// Makes an error whose text says what to do.
+    /// Returns an error of the caller whose text already contains an advice.
     pub(crate) fn advised(kind: Kind, what: impl Into<String>) -> Self {
         let mut error = Self::caller(kind, what);
         error.0.has_advice = true;
@@ -80,7 +80,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns which party is at fault.
+    /// Returns the party that is at fault.
     pub fn blame(&self) -> Blame {
         self.0.blame
     }
@@ -102,7 +102,7 @@ impl Error {
 }
 
 impl fmt::Debug for Error {
-    /// Writes what [`explain`](Error::explain) returns, because `main` prints an error in this form.
+    /// Writes the text of [`explain`](Error::explain), because Rust prints an error that `main` returns in this form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explain())
     }
@@ -122,7 +122,8 @@ impl StdError for Error {
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $name:ident $advice:literal,)*) => {
-        /// The kind of an [`Error`]. [`Error::blame`] tells whether it is about a certificate of this side or of the peer.
+        /// The kind of an [`Error`]. Many kinds can be about a certificate of either side. [`Error::blame`] tells which side
+        /// is at fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {
@@ -130,11 +131,10 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every kind, for tables and metrics.
+            /// All kinds, for tables and metrics.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Returns what to do, as a clause that follows a semicolon. The text is empty if the only advice is to try
-            /// again.
+            /// Returns an advice as a clause that can follow a semicolon. The text is empty for `Io` and `System`.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }
@@ -149,57 +149,58 @@ kinds! {
     Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
     /// A certificate is not DER of X.509 version 3, or has an unknown critical extension.
     Malformed "it must be X.509 version 3 (RFC 5280)",
-    /// The cryptography provider cannot use a private key.
+    /// A private key is encrypted, or the cryptography provider cannot use it.
     Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
     /// The private key does not belong to the certificate.
-    KeyMismatch "give the key that the certificate was issued for: a renewal may have written only one of the two",
-    /// A certificate's validity has ended.
+    KeyMismatch "give the key for which the certificate was issued; perhaps a renewal replaced only one of the two files",
+    /// A certificate has expired.
     Expired "renew it, and check the clock of this machine",
-    /// A certificate's validity has not begun.
+    /// A certificate is not valid yet.
     NotYetValid "check the clock of this machine",
-    /// The certificate is a CA's, but must be that of an end entity.
+    /// The peer's certificate is a CA certificate, but must be an end-entity certificate.
     CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
-    /// A certificate among the CAs does not say that it is a CA's.
-    NotCa "a CA's certificate has basic constraints with CA:TRUE; to trust a single certificate, pin its key",
-    /// The extended key usage does not allow this side of a connection.
+    /// A certificate of the [`CaSet`](crate::CaSet) is not a CA certificate.
+    NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single certificate, pin its key",
+    /// The extended key usage of a certificate does not include the side of a connection that uses the certificate.
     Purpose "issue it with the extended key usage of its side: serverAuth, clientAuth or both",
     /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
-    /// There is no CA that could vouch for the peer, or no pin.
+    /// No CA or no pin was given, or a folder has no file with CAs.
     NoTrust "give at least one CA or pin",
     /// Different CAs from different files have the same name.
     Label "give each CA a label, with `CaSet::labelled` or `CaSet::labelled_by_file`",
     /// A CA has no revocation list, although other CAs have one.
     CrlMissing "give a revocation list of every CA, or of no CA",
-    /// A revocation list cannot be used: it is malformed, a delta or indirect, or its signature does not verify.
+    /// A revocation list cannot be used. It is malformed, it is a delta list or an indirect list, or its signature is wrong.
+    /// Or two CAs have the same name, so it is unknown which CA issued the list.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
-    /// A revocation list is past its next update.
+    /// A revocation list has expired: the time of its next update has passed.
     CrlExpired "fetch the current list and reload",
     /// No revocation list covers a certificate of the chain.
-    RevocationUnknown "give the revocation list of every CA in the chain: once there is a list, the whole chain is checked",
+    RevocationUnknown "give the revocation list of every CA in the chain; if there is any list, the whole chain is checked",
     /// A certificate of the chain was revoked.
     Revoked "issue a new certificate",
     /// No chain leads from the certificate to a trusted CA.
-    UnknownIssuer "add the CA, or let the peer send the intermediate certificates in its PEM file",
-    /// The certificate is signed by itself.
+    UnknownIssuer "add the CA, or add the missing intermediate certificates to the PEM file of the peer",
+    /// The certificate is self-signed.
     SelfSigned "pin its key, or use a certificate that a CA issued",
-    /// A certificate's signature, or the handshake's, does not verify.
-    Signature "likely causes: another CA of the same name, an old certificate from before the CA's key was changed, or a forgery",
-    /// The cryptography provider does not know a signature algorithm or a kind of key.
+    /// The signature of a certificate or of the handshake is wrong.
+    Signature "likely causes: another CA with the same name, a certificate that the CA signed with an earlier key, or a forgery",
+    /// The cryptography provider does not support a signature algorithm or a type of key.
     Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
-    /// A CA's constraint on names or on the length of the path is violated, or a limit on the complexity of the chain.
+    /// The chain violates a CA's constraint on names or on the length of the path, or exceeds a limit on its complexity.
     Constraint "issue a certificate that meets the constraints of every CA in its chain",
-    /// The certificate is not for the expected name.
+    /// The certificate is not for the expected name, or the expected name is not valid.
     Name "connect by a name that the certificate has as subjectAltName, or set `server_name`",
-    /// The name must be checked, and the address has none.
+    /// The policy checks the server's name, but the address has no name.
     NameMissing "set `server_name`, or build the policy with `ClientTls::private(ca_set).without_name_check()`",
-    /// The server's key is none of the pinned ones.
+    /// The server's key is not pinned.
     Pin "if the server's key was changed on purpose, add its pin",
-    /// The peer sent no certificate.
-    NoCertificate "give the client an identity: `ClientTls::…().identity(identity)`",
+    /// The peer sent no certificate, or an identity was given no certificate.
+    NoCertificate "give the client an identity, with `ClientTlsBuilder::identity`",
     /// The cryptography provider lacks what the policy needs.
     Provider "use a provider that has ECDHE with AES-GCM or ChaCha20-Poly1305",
-    /// A reload has nothing to read.
+    /// A reload is impossible, because the policy has a value from memory, or no value from a file.
     Reload "build a new policy and pass it to `replace`",
     /// A replacement would change whether clients need a certificate, or how servers are trusted.
     Replace "replace a policy only by a policy of the same kind",
@@ -212,10 +213,10 @@ kinds! {
     /// The peer refused this side, with an alert ([`Error::alert`]).
     Refused "see the peer's log",
     /// The connection ended in the middle of the handshake.
-    Closed "the peer or a device on the path gave no reason: see the peer's log",
-    /// The connection broke.
+    Closed "see the peer's log; a device on the path may also have closed the connection",
+    /// The connection failed.
     Io "",
-    /// The system gives no time or no random numbers.
+    /// The system cannot tell the current time, or has no random numbers.
     System "",
 }
 
@@ -234,7 +235,7 @@ impl fmt::Display for Kind {
 /// ```
 pub fn alert_name(alert: AlertDescription) -> String {
     match (alert, alert.as_str()) {
-        // rustls has names of its own for these.
+        // The names of rustls differ from the names in the RFCs here.
         (AlertDescription::UnrecognisedName, _) => "unrecognized_name".into(),
         (AlertDescription::EncryptedClientHelloRequired, _) => "ech_required".into(),
         (_, Some(name)) => words(name, '_'),
@@ -242,7 +243,7 @@ pub fn alert_name(alert: AlertDescription) -> String {
     }
 }
 
-/// Returns the words of a name of rustls, such as `UnknownPSKIdentity`, in lower case.
+/// Splits a name of rustls into words in lower case: `UnknownPSKIdentity` becomes `unknown_psk_identity`.
 pub(crate) fn words(name: &str, separator: char) -> String {
     let mut text = String::new();
     let mut before = None;
@@ -268,19 +269,21 @@ const fn alert_advice(alert: AlertDescription) -> &'static str {
             "the peer does not trust the CA of our certificate, needs an intermediate certificate in our PEM file, or \
              cannot find out whether our certificate was revoked"
         }
-        A::CertificateExpired => "our certificate has expired or is not valid yet, by the clock of the peer",
+        A::CertificateExpired => "our certificate has expired or is not valid yet, according to the clock of the peer",
         A::CertificateRevoked => "our certificate was revoked",
         A::CertificateRequired => "the peer demands a certificate: add an identity to the policy",
         A::UnsupportedCertificate => "our certificate has a key or an extended key usage that the peer does not accept",
         A::BadCertificate => "our certificate is malformed, or not for the name that the peer asked for",
-        A::CertificateUnknown => "the peer does not accept our certificate: see its log",
+        A::CertificateUnknown => "the peer does not accept our certificate; see the peer's log",
         A::AccessDenied => "the peer does not admit us, because of a pin or another rule of the peer",
-        A::DecryptError => "a signature of ours, or in our chain, does not verify with the peer's copy of the key",
-        A::ProtocolVersion => "the peer speaks neither TLS 1.2 nor 1.3, or only the version that we have switched off",
+        A::DecryptError => "the peer cannot verify a signature: ours in the handshake, or one in our certificate chain",
+        A::ProtocolVersion => {
+            "the peer supports neither TLS 1.2 nor TLS 1.3, or only the version that we have switched off"
+        }
         A::HandshakeFailure | A::InsufficientSecurity => {
             "no cipher suite, group or signature scheme in common, or the peer demands a certificate from us"
         }
-        A::NoApplicationProtocol => "the peer does not speak `http/1.1` on this port",
+        A::NoApplicationProtocol => "the peer does not support `http/1.1` on this port",
         A::UnrecognisedName => "the peer has no certificate for the name that we asked for",
         _ => "see the peer's log",
     }

@@ -1,4 +1,4 @@
-//! The identity that this side proves to peers: a certificate chain and its private key.
+//! The identity that this side proves to its peers: a certificate chain and a private key.
 
 use std::fmt;
 use std::path::Path;
@@ -16,9 +16,8 @@ use crate::verify::{Side, own_fitness, parse};
 
 /// A certificate with its private key, and the intermediate certificates that lead to its CA.
 ///
-/// Some faults are found when the identity is made: those that show without a cryptography provider. Others are found
-/// when a policy is built: whether the key belongs to the certificate, and whether the certificate is in date and for
-/// this side of a connection.
+/// Malformed values are found when the identity is made. When a policy is built, three more checks follow: the key must
+/// belong to the certificate, and the certificate must be in date and for this side of a connection.
 ///
 /// ```no_run
 /// use degu_tls::{Identity, ServerTls};
@@ -37,8 +36,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads two PEM files. The first has the certificate, and after it each issuer. The second has the key: PKCS #8,
-    /// PKCS #1 or SEC 1, unencrypted. Both may be the same file. A reload reads them again.
+    /// Reads two PEM files. The first has the certificate, followed by its intermediate CA certificates. The second has
+    /// the key: PKCS #8, PKCS #1 or SEC 1, unencrypted. Both may be the same file. A reload reads the files again.
     ///
     /// # Errors
     ///
@@ -51,18 +50,19 @@ impl Identity {
         Self::new(source, key_source, chain, key)
     }
 
-    /// Reads the same from PEM texts in memory. A policy with this identity can be replaced, but not reloaded.
+    /// Reads the certificates and the key from PEM texts in memory, which have the same content as the files of
+    /// [`from_pem_files`](Self::from_pem_files). A policy with this identity can be replaced, but not reloaded.
     ///
     /// # Errors
     ///
-    /// The errors of [`from_pem_files`](Self::from_pem_files), except those of reading.
+    /// The errors of [`from_pem_files`](Self::from_pem_files), except [`Kind::Read`].
     pub fn from_pem(certificates: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, Error> {
         let chain = source::certificates(certificates.as_ref(), &MEMORY)?;
         Self::from_der(chain, source::key(key.as_ref(), &MEMORY)?)
     }
 
-    /// Takes the certificate, its issuers and the key in DER. A policy with this identity can be replaced, but not
-    /// reloaded.
+    /// Makes an identity from DER. `chain` is the certificate, followed by its intermediate CA certificates. A policy with
+    /// this identity can be replaced, but not reloaded.
     ///
     /// # Errors
     ///
@@ -78,7 +78,8 @@ impl Identity {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, Error> {
         if chain.is_empty() {
-            return Err(Error::caller(Kind::NoCertificate, format!("{source} has no certificate")));
+            let what = format!("{source} has no certificate: give at least one");
+            return Err(Error::advised(Kind::NoCertificate, what));
         }
         for (index, certificate) in chain.iter().enumerate() {
             parse(certificate, &format!("certificate {} of {source}", index + 1))?;
@@ -86,16 +87,16 @@ impl Identity {
         Ok(Self { source, key_source, chain, key: Arc::new(key), any_time: false })
     }
 
-    /// Allows a policy to be built although the certificate has expired or is not valid yet. It is for devices whose
-    /// clock begins at 1970, or that must boot to get a new certificate. Peers still judge the certificate by their own
-    /// clocks.
+    /// Allows a policy to be built although the certificate has expired or is not valid yet. Use it for a device whose
+    /// clock begins at 1970, or for a device that must boot before it can get a new certificate. Peers still check the
+    /// certificate by their own clocks.
     #[must_use]
     pub fn allow_invalid_time(mut self) -> Self {
         self.any_time = true;
         self
     }
 
-    /// Returns the certificate, and after it its issuers.
+    /// Returns the certificate, followed by its intermediate CA certificates.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
@@ -108,7 +109,8 @@ impl Identity {
         Ok(Self { any_time: self.any_time, ..Self::from_pem_files(certificates, key)? })
     }
 
-    /// Checks the certificates and the key, and returns them in the form that the provider needs.
+    /// Checks the certificates and the key, and returns them in the form that rustls needs. `side` is the side that will use
+    /// them.
     pub(crate) fn certified(&self, side: Side, build: &mut Build) -> Result<CertifiedKey, Error> {
         let (source, key_source) = (&self.source, &self.key_source);
         let mut spki = None;
@@ -117,13 +119,13 @@ impl Identity {
             let what = format!("the certificate of {source} ({})", der::name(parsed.subject()));
             let found = own_fitness(&parsed, &what, build.now, side, self.any_time);
             if index > 0 {
-                // Peers decide whether they accept the rest of the chain, so a fault in it is only a warning.
+                // A peer may accept the chain in spite of a fault in an intermediate certificate, so this is only a warning.
                 build.warnings.extend(found.err());
                 continue;
             }
             spki = Some(parsed.subject_public_key_info());
             match found? {
-                // Peers may have pinned the key of a self-signed certificate.
+                // A self-signed certificate is allowed, because peers may have pinned its key.
                 webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity => {}
                 webpki::Error::RequiredEkuNotFoundContext(_) => {
                     return Err(Error::caller(
@@ -164,7 +166,7 @@ impl Identity {
 const MEMORY: Source = Source::Memory("the identity in memory");
 
 impl fmt::Debug for Identity {
-    /// Writes everything but the key.
+    /// Writes the source, the subject and the number of certificates, but not the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = webpki::EndEntityCert::try_from(&self.chain[0]).map(|leaf| der::name(leaf.subject()));
         f.debug_struct("Identity")

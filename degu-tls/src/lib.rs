@@ -1,11 +1,11 @@
-//! A TLS policy over rustls and webpki: which peers are accepted, which CA (certificate authority) vouched for a peer,
-//! and which alert a refused peer gets.
+//! A TLS policy over rustls and webpki. The policy determines which peers are accepted, which CA (certificate authority)
+//! vouched for a peer, and which alert a refused peer gets.
 //!
 //! A policy is a [`ServerTls`] or a [`ClientTls`]. It is built from an [`Identity`], which is a certificate with its
-//! key, and from [`CaSet`], the CAs that vouch for peers. If a peer showed a certificate, its connection has a
-//! [`PeerIdentity`]. The clients of a server that calls `allow_unauthenticated_clients` show none. If a connection or a
-//! policy cannot be made, the [`Error`] names the file or the certificate and says what to do. degu-server and
-//! degu-client add sockets and HTTP; they use the module [`drive`].
+//! key, and from a [`CaSet`], which has the CAs that vouch for peers. If a peer sent a certificate, its connection has a
+//! [`PeerIdentity`]. A server with `allow_unauthenticated_clients` does not ask its clients for certificates. If a
+//! connection or a policy cannot be made, the [`Error`] names the file or the certificate and says what to do.
+//! degu-server and degu-client add sockets and HTTP. They use the module [`drive`].
 //!
 //! ```
 //! use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
@@ -24,28 +24,28 @@
 //!
 //! # What is verified
 //!
-//! For private CAs, one routine judges servers and clients. webpki builds the chain of certificates. This crate adds
-//! checks that webpki leaves out (weak keys, faults of the CAs themselves), and finds out which CA vouched. The routine
-//! runs again when a session is resumed, which rustls alone would not do. So a certificate that has expired since the
-//! first handshake is refused.
+//! For private CAs, one function verifies servers and clients. webpki builds the chain of certificates. This crate adds
+//! two checks that webpki leaves out (weak keys, and faults of the CAs themselves), and finds out which CA vouched for
+//! the peer. When a session is resumed, the function runs again. A certificate that has expired since the first handshake
+//! is therefore refused. rustls alone would accept it.
 //!
-//! - [`rfc5280`] compares both with RFC 5280, section by section, and lists certificates that are accepted although a
-//!   reader may not expect it.
-//! - [`handshakes`] is a table of more than a hundred handshakes, with the outcome of each, our error, and the alert
+//! - [`rfc5280`] compares this crate and webpki with RFC 5280, section by section. It also lists certificates that are
+//!   accepted although a reader may not expect it.
+//! - [`handshakes`] is a table of more than a hundred handshakes. For each it has the result, our error, and the alert
 //!   that the peer gets.
 //!
 //! # Cryptography
 //!
-//! A policy uses the cryptography provider of a feature, or a provider that the caller gives to `build_with`. The
-//! process default of rustls is neither read nor set.
+//! A policy uses the cryptography provider that a feature selects, or a provider that the caller passes to `build_with`.
+//! The process default of rustls is neither read nor set.
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `ring` (default) | `build()` with ring, which builds quickly, and wherever there is a C compiler |
-//! | `aws-lc-rs` | `build()` with aws-lc-rs, also if `ring` is on: post-quantum key exchange (X25519MLKEM768), P-521; its build takes longer and may need cmake |
+//! | `ring` (default) | `build()` with ring, which compiles quickly, and needs only a C compiler |
+//! | `aws-lc-rs` | `build()` with aws-lc-rs, even if `ring` is on too; it has post-quantum key exchange (X25519MLKEM768) and P-521, but takes longer to compile and may need cmake |
 //! | `system` (default) | `ClientTls::system()`, which trusts the CAs of the operating system |
 //!
-//! ring is the default because the toolchain of a device can always build it.
+//! ring is the default, because it compiles with every toolchain that has a C compiler.
 //!
 //! # What it never does
 //!
@@ -56,7 +56,7 @@
 //! - The crate opens no socket, and knows nothing of HTTP.
 #![forbid(unsafe_code)]
 
-// The kit of the integration tests, which unit tests use too, knows this crate by its name.
+// Unit tests use the kit of the integration tests, which calls this crate `degu_tls`.
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 extern crate self as degu_tls;
 

@@ -1,9 +1,9 @@
-//! The slot in which the verifier leaves its result for the driver. rustls itself does not keep the verified path.
+//! A slot in which the verifier leaves its result for the driver, because rustls does not keep the verified chain.
 //!
 //! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. The verifier
 //! therefore leaves its result in a slot of that thread. [`noted`] clears the slot before the call and takes the result after
-//! it. If a result is lost, the peer is verified a second time. A result of another connection is recognised and ignored
-//! ([`Judge::finish`](crate::drive::Judge::finish)). So neither can give a peer the identity of another one.
+//! it. If a result is lost, [`Judge::finish`](crate::drive::Judge::finish) verifies the peer a second time. It also recognises and
+//! ignores a result of another connection. Therefore no peer can get the identity of another peer.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
-/// The result of a verifier while a connection was driven.
+/// The result of a verifier.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
-    /// A verifier accepted this peer.
+    /// The verifier with the number `by` accepted this peer.
     Accepted { by: u64, peer: Arc<PeerIdentity> },
     /// The peer was refused, for this reason.
     Refused(Error),
@@ -28,9 +28,9 @@ pub(crate) fn leave(note: Note) {
     SLOT.set(Some(note));
 }
 
-/// Calls `drive`, in which rustls may verify a certificate. Returns the result of `drive` and that of the verifier.
+/// Calls `drive`, in which rustls may call the verifier. Returns the result of `drive`, and the note that the verifier left.
 pub(crate) fn noted<T>(drive: impl FnOnce() -> T) -> (T, Option<Note>) {
-    // A handshake that was driven elsewhere with one of our configurations may have left its note.
+    // A caller may have made a handshake on this thread with our configuration but without this function. Its note is removed.
     SLOT.set(None);
     let result = drive();
     (result, SLOT.take())

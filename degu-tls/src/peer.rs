@@ -9,13 +9,14 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::SpkiPin;
 use crate::der;
 
-/// The certificate of a peer that has proved to hold its key, and the CA that vouched for the peer.
+/// The certificate of a peer, and the CA that vouched for the peer. The peer has proved that it holds the key of the
+/// certificate.
 ///
-/// The certificate is parsed once, when the handshake is done, and no accessor fails. There is no accessor for the
-/// common name, because a peer is identified by a subjectAltName or by its key, together with the CA that vouched for
-/// it. [`subject`](Self::subject) and [`issuer`](Self::issuer) are for logs.
+/// An app identifies a peer by a subjectAltName or by the peer's key, together with the CA that vouched for the peer.
+/// Therefore there is no accessor for the common name. [`subject`](Self::subject) and [`issuer`](Self::issuer) are for
+/// logs.
 ///
-/// A name is only as trustworthy as the CA that issued it. An app that trusts several CAs sets their
+/// A name is only as trustworthy as the CA that issued the certificate. An app that trusts several CAs sets their
 /// [labels](crate::CaSet::labelled), and checks [`ca`](Self::ca) before it compares names.
 ///
 /// ```
@@ -44,7 +45,7 @@ pub struct PeerIdentity {
     pub(crate) chain: Box<[CertificateDer<'static>]>,
 }
 
-/// The anchor at the end of the verified path.
+/// The trusted CA that vouched for a peer: the end of the verified chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VouchedBy {
     pub(crate) label: std::sync::Arc<str>,
@@ -52,14 +53,14 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer: the label that was [set](crate::CaSet::labelled), or the
-    /// CA's common name. `None` if the peer was verified by its pinned key or by the system.
+    /// Returns the label of the CA that vouched for the peer. It is the label that was [set](crate::CaSet::labelled), or
+    /// otherwise the CA's common name. Returns `None` if the peer was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }
 
     /// Returns the SHA-256 of the SubjectPublicKeyInfo of the CA that vouched for the peer. It stays the same when the
-    /// CA's certificate is renewed or its file is renamed.
+    /// CA's certificate is renewed for the same key. Returns `None` if [`ca`](Self::ca) does.
     pub fn ca_spki_sha256(&self) -> Option<[u8; 32]> {
         self.ca.as_ref().map(|ca| *ca.spki.as_bytes())
     }
@@ -75,18 +76,18 @@ impl PeerIdentity {
         self.spki
     }
 
-    /// Returns the DNS names among the subjectAltNames, in order. A wildcard such as `*.example.com` is returned as it
-    /// is. Names that are not valid DNS names are left out.
+    /// Returns the DNS names among the subjectAltNames, in order. Wildcards such as `*.example.com` are included. Names
+    /// that are not valid DNS names are left out.
     pub fn dns_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.dns_names.iter().map(|name| &**name)
     }
 
-    /// Returns the URIs among the subjectAltNames, in order, as they are. They are UTF-8, and nothing else was checked.
+    /// Returns the URIs among the subjectAltNames, in order. They are UTF-8, but their syntax was not checked.
     pub fn uri_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.uri_names.iter().map(|name| &**name)
     }
 
-    /// Returns the IP addresses of the subjectAltName extension, in order.
+    /// Returns the IP addresses among the subjectAltNames, in order.
     pub fn ip_names(&self) -> impl Iterator<Item = IpAddr> {
         self.alt_names(0x87).filter_map(|name| {
             let (v4, v6) = (<[u8; 4]>::try_from(name).map(IpAddr::from), <[u8; 16]>::try_from(name).map(IpAddr::from));
@@ -94,41 +95,42 @@ impl PeerIdentity {
         })
     }
 
-    /// Returns the e-mail addresses among the subjectAltNames (`rfc822Name`), in order, as they are. They are printable
-    /// ASCII, and nothing else was checked. Addresses with other characters are left out.
+    /// Returns the e-mail addresses among the subjectAltNames (`rfc822Name`), in order. Their syntax was not checked.
+    /// Addresses with characters other than printable ASCII are left out.
     pub fn email_names(&self) -> impl Iterator<Item = &str> {
         let is_printable = |name: &&str| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         self.alt_names(0x81).filter_map(|name| str::from_utf8(name).ok()).filter(is_printable)
     }
 
-    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. A text of more than 160
-    /// characters ends with `…`. Characters that must not be in a log line are escaped as `\XX`. The text is `an empty
-    /// name` if the certificate has its names only in subjectAltName.
+    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. A longer text is cut
+    /// after 160 characters and `…` is added. Characters that are unsafe in a log line are escaped as `\XX`. If the
+    /// subject is empty, the text is `an empty name`.
     ///
-    /// Do not compare it: two different subjects may have the same text.
+    /// Do not compare this text, because two different subjects may have the same text.
     pub fn subject(&self) -> String {
         der::name(&self.subject)
     }
 
-    /// Returns the name of the CA that issued the certificate, in the same form. It may be an intermediate CA, whose
-    /// certificate the peer sent. The trusted CA is [`ca`](Self::ca).
+    /// Returns the name of the CA that issued the certificate, as text in the form of [`subject`](Self::subject). This
+    /// CA may be an intermediate CA. [`ca`](Self::ca) returns the trusted CA at the end of the chain.
     pub fn issuer(&self) -> String {
         der::fields(self.leaf()).map(|fields| der::name(fields.issuer)).unwrap_or_default()
     }
 
-    /// Returns the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` and browsers show it. It changes
-    /// with each renewal; [`spki_sha256`](Self::spki_sha256) does not.
+    /// Returns the SHA-256 of the certificate, which `openssl x509 -fingerprint -sha256` and browsers also show. Each
+    /// renewal changes it. A renewal for the same key does not change [`spki_sha256`](Self::spki_sha256).
     pub fn sha256(&self) -> Fingerprint {
         self.sha256
     }
 
-    /// Returns the time from which the certificate is valid. `None` if the certificate has no time in the form of RFC
-    /// 5280 §4.1.2.5, or a time before 1970. Only a server whose key is pinned can have such a certificate.
+    /// Returns the time at which the validity of the certificate begins. Returns `None` if a date of the certificate is
+    /// malformed (RFC 5280 §4.1.2.5) or before 1970. Only a server whose key is pinned can have such a certificate.
     pub fn not_before(&self) -> Option<SystemTime> {
         self.validity().and_then(|(from, _)| system_time(from))
     }
 
-    /// Returns the last second in which the certificate is valid; `None` as for [`not_before`](Self::not_before).
+    /// Returns the last second in which the certificate is valid. Returns `None` if [`not_before`](Self::not_before)
+    /// does.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -153,14 +155,14 @@ impl PeerIdentity {
         der::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(tag))
     }
 
-    /// Returns the bytes of the serial number: big-endian, two's complement. The number is unique only together with the
-    /// issuer.
+    /// Returns the bytes of the serial number, which are big-endian and two's complement. Two CAs may issue certificates
+    /// with the same number.
     pub fn serial(&self) -> &[u8] {
         &self.serial
     }
 
-    /// Returns the content of the subject in DER, without its outer SEQUENCE. It is empty if the certificate has its
-    /// names only in subjectAltName.
+    /// Returns the content of the subject in DER, without the outer SEQUENCE. The subject is empty if the certificate has
+    /// its names only in subjectAltName.
     pub fn subject_der(&self) -> &[u8] {
         &self.subject
     }
@@ -170,8 +172,8 @@ impl PeerIdentity {
         &self.chain[0]
     }
 
-    /// Returns all certificates that the peer sent, its own first. Only the peer's own certificate is certainly
-    /// verified: the chain to [`ca`](Self::ca) may use fewer of the others, in another order.
+    /// Returns all certificates that the peer sent, its own first. The others may be unverified, because the chain to
+    /// [`ca`](Self::ca) need not contain all of them.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
@@ -193,7 +195,7 @@ fn system_time(time: UnixTime) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()))
 }
 
-/// The SHA-256 of a certificate in DER. Its text is 64 lower-case hexadecimal digits, as of `sha256sum`.
+/// The SHA-256 of a certificate in DER. Its text is 64 lower-case hexadecimal digits, like the output of `sha256sum`.
 ///
 /// ```
 /// use degu_tls::Fingerprint;
@@ -205,7 +207,7 @@ fn system_time(time: UnixTime) -> Option<SystemTime> {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Returns a fingerprint with these 32 bytes of the hash.
+    /// Makes a fingerprint from a SHA-256 hash.
     pub const fn from_sha256(hash: [u8; 32]) -> Self {
         Self(hash)
     }

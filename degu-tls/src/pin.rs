@@ -6,10 +6,11 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 
-/// A pin: the SHA-256 of a SubjectPublicKeyInfo in DER. A pinned key is trusted whichever CA issued its certificate.
+/// A pin, which identifies a public key: the SHA-256 of a SubjectPublicKeyInfo in DER. A pinned key is trusted
+/// regardless of the CA that issued the certificate.
 ///
-/// The text is `sha256/` and 44 characters of base64, as for curl's `--pinnedpubkey` but with one slash. This command
-/// prints the base64:
+/// The text of a pin is `sha256/` and 44 characters of base64. curl's `--pinnedpubkey` has the same form, but with two
+/// slashes. This command prints the base64:
 ///
 /// ```sh
 /// openssl x509 -in cert.pem -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
@@ -27,7 +28,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 pub struct SpkiPin([u8; 32]);
 
 impl SpkiPin {
-    /// Returns a pin with these 32 bytes of the hash.
+    /// Makes a pin from a SHA-256 hash.
     pub const fn from_sha256(hash: [u8; 32]) -> Self {
         Self(hash)
     }
@@ -50,7 +51,6 @@ impl fmt::Display for PinError {
 
 impl std::error::Error for PinError {}
 
-/// Writes what `Display` does.
 impl fmt::Debug for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,4 +1,4 @@
-//! The code that the policies of servers and clients share: options, the build, and the replacement of a policy by a reload.
+//! The code that the policies of servers and clients share: the options, the build and the reload.
 
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -13,10 +13,10 @@ use crate::error::{Blame, Error, Kind};
 use crate::provider::Crypto;
 use crate::verify::Verifier;
 
-/// The one protocol of the application layer (RFC 7301 §6).
+/// The name of HTTP/1.1 as an application protocol (RFC 7301 §6).
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// The options of a builder, apart from identities and trust.
+/// The options that both builders have.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) tls13_only: bool,
@@ -34,13 +34,14 @@ impl Default for Options {
 pub(crate) fn now(clock: &dyn TimeProvider) -> Result<UnixTime, Error> {
     clock
         .current_time()
-        .ok_or_else(|| Error::new(Kind::System, Blame::System, "the system does not know the current time"))
+        .ok_or_else(|| Error::new(Kind::System, Blame::System, "the clock cannot tell the current time"))
 }
 
-/// The methods of both builders that set [`Options`]. The caller documents those whose meaning depends on the side.
+/// Defines the methods of both builders that set [`Options`]. The meaning of `sessions` and `require_alpn` depends on the
+/// side, so the caller of the macro documents these two.
 macro_rules! option_methods {
     ($(#[$sessions:meta])* sessions, $(#[$require_alpn:meta])* require_alpn) => {
-        /// Switches TLS 1.2 off. Default: on, with the same strength of ciphers.
+        /// Switches TLS 1.2 off. Default: TLS 1.2 is on, with cipher suites that are as strong as those of TLS 1.3.
         pub fn tls13_only(mut self) -> Self {
             self.recipe.options.tls13_only = true;
             self
@@ -58,7 +59,8 @@ macro_rules! option_methods {
             self
         }
 
-        /// Takes the time from `clock` instead of the system's clock: for a device whose clock is not set, or for a test.
+        /// Takes the time from `clock` instead of the system's clock. This is for tests, and for devices whose system clock
+        /// is not set.
         pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
             self.recipe.options.clock = clock;
             self
@@ -67,27 +69,28 @@ macro_rules! option_methods {
 }
 pub(crate) use option_methods;
 
-/// All that a builder has collected for one side of a connection.
+/// The values that a builder has collected, from which a policy is built.
 pub(crate) trait Recipe: fmt::Debug + Sized {
     type Config;
 
     fn options(&self) -> &Options;
 
-    /// Reads all files again.
+    /// Returns a recipe with the same files, read again.
     fn read_again(&self) -> Result<Self, Error>;
 
-    /// Returns the configuration for rustls, and the verifier of the peer; no verifier if the peer needs no certificate.
+    /// Returns the configuration for rustls, and the verifier of the peer. There is no verifier if the peer needs no
+    /// certificate.
     fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
 }
 
-/// The circumstances of a build, and its warnings: what the caller should know although it is not an error.
+/// The provider and the time of a build, and the warnings that it collects.
 pub(crate) struct Build {
     pub(crate) crypto: Crypto,
     pub(crate) now: UnixTime,
     pub(crate) warnings: Vec<Error>,
 }
 
-/// A recipe, and the configuration and verifier that were built from it.
+/// A recipe, with the configuration and the verifier that were built from the recipe.
 pub(crate) struct Policy<R: Recipe> {
     pub(crate) recipe: R,
     pub(crate) crypto: Crypto,
@@ -108,7 +111,7 @@ impl<R: Recipe> Policy<R> {
     }
 }
 
-/// A policy that can be replaced while connections are made with it. A connection keeps the policy with which it began.
+/// A slot for the current policy, which can be replaced at any time. A connection keeps the policy with which it began.
 pub(crate) struct Live<R: Recipe> {
     policy: RwLock<Arc<Policy<R>>>,
     changes: AtomicU64,
@@ -121,7 +124,7 @@ impl<R: Recipe> Live<R> {
         Ok(Arc::new(Self { policy, changes: AtomicU64::new(0) }))
     }
 
-    // No code panics while it holds the lock. Even a poisoned lock would therefore contain a whole policy.
+    // A poisoned lock would still contain a whole policy, because no code panics while it holds the lock.
     pub(crate) fn get(&self) -> Arc<Policy<R>> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

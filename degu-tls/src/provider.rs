@@ -1,4 +1,4 @@
-//! The cryptography provider, chosen by feature or by parameter, limited to the cipher suites that Degu uses.
+//! The cryptography provider, limited to the cipher suites that Degu uses. A feature or the caller chooses the provider.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use rustls::{CipherSuite, SupportedCipherSuite};
 
 use crate::error::{Error, Kind};
 
-/// Returns the provider of the features: aws-lc-rs if it is on, otherwise ring. The process default is neither read nor set.
+/// Returns the provider that the features select: aws-lc-rs if that feature is on, otherwise ring. The process default is
+/// neither read nor set.
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub(crate) fn by_feature() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
@@ -18,8 +19,8 @@ pub(crate) fn by_feature() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// The suites with ECDHE and an AEAD whose tag is not truncated. They are listed by name, because a provider may have suites
-/// that are unknown here.
+/// The allowed suites: those with ECDHE and an AEAD whose tag is not truncated. The list has names, because a provider may
+/// have suites that Degu does not know.
 const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS13_AES_256_GCM_SHA384,
     CipherSuite::TLS13_AES_128_GCM_SHA256,
@@ -33,7 +34,7 @@ const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 ];
 
-/// A provider that has passed [`Crypto::new`].
+/// A provider without the suites and groups that Degu does not use.
 #[derive(Clone, Debug)]
 pub(crate) struct Crypto {
     pub(crate) provider: Arc<CryptoProvider>,
@@ -60,7 +61,7 @@ impl std::fmt::Debug for Sha256 {
 }
 
 impl Crypto {
-    /// Removes the suites and groups of the provider that Degu does not use. The order of the others stays.
+    /// Removes the suites and groups that Degu does not use. The order of the others stays the same.
     ///
     /// # Errors
     ///
@@ -72,7 +73,7 @@ impl Crypto {
         if provider.kx_groups.is_empty() {
             return Err(lacks("no group for ECDHE"));
         }
-        // Before suites are removed, because SHA-256 is needed with any of them.
+        // This comes before suites are removed, because a removed suite may be the only suite with SHA-256.
         let hash = provider.cipher_suites.iter().map(hash_of).find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
         let sha256 = Sha256(hash.ok_or_else(|| lacks("no cipher suite with SHA-256"))?);
         provider.cipher_suites.retain(|suite| {

@@ -1,4 +1,4 @@
-//! The policy of a server: which certificate it sends to clients, and which clients it accepts.
+//! The policy of a server. It determines which certificate the server sends, and which clients it accepts.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// The TLS policy of a server: which certificate it shows, and which clients it accepts.
+/// The TLS policy of a server. It determines which certificate the server sends, and which clients it accepts.
 ///
-/// The policy allows TLS 1.3 and 1.2, with ECDHE and an AEAD; no renegotiation, no compression, no early data. A clone
-/// is the same policy: after [`reload`](Self::reload) or [`replace`](Self::replace), all clones use the new one for new
-/// connections.
+/// The policy allows TLS 1.3 and TLS 1.2, with ECDHE and an AEAD. It allows no renegotiation, no compression and no
+/// early data. All clones share one policy. After [`reload`](Self::reload) or [`replace`](Self::replace), all of them
+/// use the new policy for new connections.
 ///
-/// The choice which clients are accepted is part of the type. Before the choice, there is no method `build`:
+/// A caller must choose which clients are accepted. Before this choice, the builder has no method `build`:
 ///
 /// ```compile_fail,E0599
 /// # use degu_tls::{Error, Identity, ServerTls};
@@ -40,7 +40,7 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// # }
 /// ```
 ///
-/// The choice cannot be made twice:
+/// A second choice does not compile:
 ///
 /// ```compile_fail,E0599
 /// # use degu_tls::{CaSet, Error, Identity, ServerTls};
@@ -58,15 +58,16 @@ struct Recipe {
     options: Options,
 }
 
-/// Marks a [`ServerTlsBuilder`] for which it is not decided yet whether clients need a certificate.
+/// Marks a [`ServerTlsBuilder`] before the caller has chosen whether clients need a certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided(());
 
-/// Marks a [`ServerTlsBuilder`] for which it is decided whether clients need a certificate.
+/// Marks a [`ServerTlsBuilder`] after the caller has chosen whether clients need a certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided(());
 
-/// A builder for the policy of a server. `C` is [`Undecided`] until the choice about clients is made.
+/// A builder for the policy of a server. The type `C` is [`Undecided`] until the caller chooses whether clients need a
+/// certificate, and then [`Decided`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerTlsBuilder<C> {
@@ -75,7 +76,7 @@ pub struct ServerTlsBuilder<C> {
 }
 
 impl ServerTls {
-    /// Returns a builder for a server that shows this identity to its clients.
+    /// Returns a builder for a server that sends this identity's certificate to its clients.
     pub fn builder(identity: Identity) -> ServerTlsBuilder<Undecided> {
         ServerTlsBuilder {
             recipe: Recipe { identity, clients: None, options: Options::default() },
@@ -83,37 +84,36 @@ impl ServerTls {
         }
     }
 
-    /// Returns whether every client must have a certificate for which a CA of the [`CaSet`] vouches. This never changes
-    /// for a policy.
+    /// Returns whether every client must have a certificate for which a CA of the [`CaSet`] vouches. No reload or
+    /// replacement changes this.
     pub fn requires_clients(&self) -> bool {
         self.0.get().verifier.is_some()
     }
 
-    /// Reads the same files again: certificate, key, CAs, revocation lists. If the files can be used, new connections
-    /// use them, and the [warnings](Self::warnings) are returned. Open connections stay open, but degu-server closes
-    /// connections whose peer has been revoked. Earlier sessions are not resumed.
+    /// Reads the same files again: certificate, key, CAs and revocation lists. New connections then use the new values.
+    /// Sessions from before the reload are not resumed. Open connections stay open, but degu-server closes a connection
+    /// if its peer was revoked. Returns the [warnings](Self::warnings).
     ///
     /// # Errors
     ///
-    /// The errors of building. After an error nothing has changed, and the earlier policy stays in use. A certificate
-    /// and a key of which only one has been replaced cause such an error. Values from memory cannot be read again
-    /// ([`Kind::Reload`]).
+    /// The errors of `build`, or [`Kind::Reload`] if a value came from memory. For example, the certificate file was
+    /// already replaced, but not yet the key file ([`Kind::KeyMismatch`]). After an error, the policy is the same as
+    /// before.
     pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
     }
 
-    /// Returns the warnings of the last build or reload: parts that were left out, and lists that will refuse peers.
-    /// Each warning was also logged.
+    /// Returns the warnings of the last build or reload. Each warning was also logged.
     ///
-    /// A CA that has expired, is not valid yet or cannot be used is left out, if another CA is left. An expired
-    /// revocation list is kept, and refuses the peers of its CA. An expired intermediate certificate of the identity is
-    /// still sent.
+    /// These cause a warning: a CA is left out because it has expired, is not valid yet or cannot be used. A revocation
+    /// list has expired, so all peers of its CA are refused. An intermediate certificate of the identity has a fault; it
+    /// is still sent. Two different CAs from different files have the same name and no label.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().warnings.clone()
     }
 
-    /// Replaces the policy for new connections. The other policy may have another identity, other CAs and other
-    /// options. It must make the same choice whether clients must have a certificate.
+    /// Replaces the policy for new connections by `next`, which may have another identity, other CAs and other options.
+    /// Both policies must require certificates of clients, or both must not.
     ///
     /// # Errors
     ///
@@ -128,15 +128,16 @@ impl ServerTls {
         Ok(())
     }
 
-    /// Returns the number of reloads and replacements. A driver compares it, to learn that revocation lists may have
-    /// changed.
+    /// Returns the number of reloads and replacements so far. If the number has changed, revocation lists may have
+    /// changed, and a driver calls [`revokes`](Self::revokes) for its open connections.
     pub fn changes(&self) -> u64 {
         self.0.changes()
     }
 
-    /// Returns whether a current revocation list names a certificate that this peer sent when it was accepted.
+    /// Returns whether a current revocation list contains the peer's certificate, or an intermediate certificate that the
+    /// peer sent.
     ///
-    /// After a reload degu-server calls this for every open connection, and closes those whose peer was revoked.
+    /// After a reload, degu-server calls this for every open connection, and closes the connections of revoked peers.
     pub fn revokes(&self, peer: &PeerIdentity) -> bool {
         self.0.get().verifier.as_ref().is_some_and(|verifier| verifier.revokes(peer))
     }
@@ -151,14 +152,16 @@ impl ServerTls {
 }
 
 impl ServerTlsBuilder<Undecided> {
-    /// Requires that every client shows a certificate for which one of these CAs vouches, and proves that it holds the
-    /// key. The name in the certificate is not compared with anything: see [`PeerIdentity`](crate::PeerIdentity).
+    /// Requires that every client sends a certificate for which one of these CAs vouches, and proves that it holds the
+    /// key. The policy does not check the names in the certificate. An app checks them in
+    /// [`PeerIdentity`](crate::PeerIdentity).
     pub fn require_clients(mut self, ca_set: CaSet) -> ServerTlsBuilder<Decided> {
         self.recipe.clients = Some(ca_set);
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
 
-    /// Accepts every client. The server asks for no certificate, so there is no peer identity.
+    /// Accepts every client. The server asks for no certificate, so its connections have no
+    /// [`PeerIdentity`](crate::PeerIdentity).
     pub fn allow_unauthenticated_clients(self) -> ServerTlsBuilder<Decided> {
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
@@ -166,14 +169,15 @@ impl ServerTlsBuilder<Undecided> {
 
 impl<C> ServerTlsBuilder<C> {
     option_methods! {
-        /// Sets how many sessions the policy keeps in memory, for resumption; 0 switches resumption off. Every policy
-        /// and every reload begins without sessions. The certificate of a resumed session is verified again.
+        /// Sets how many sessions the policy keeps in memory. A client that comes back can resume its session, which is
+        /// faster. The client's certificate is then verified again. 0 switches resumption off. A reload discards all
+        /// sessions.
         ///
         /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two
         /// sessions.
         sessions,
-        /// Refuses clients that do not offer `http/1.1` as the application protocol (RFC 7301). Default: a client that
-        /// offers no protocol is accepted. A client that offers only other protocols is always refused.
+        /// Refuses a client that does not offer `http/1.1` as the application protocol (RFC 7301). Default: a client that
+        /// offers no protocol at all is accepted. A client that offers only other protocols is always refused.
         require_alpn
     }
 }
@@ -183,19 +187,23 @@ impl ServerTlsBuilder<Decided> {
     ///
     /// # Errors
     ///
-    /// The key does not belong to the certificate. A certificate is malformed, out of date, weak, or for another
-    /// purpose. No CA can be used. One CA has no revocation list, and others have one. The error names the file.
+    /// Each error names the file, if the value came from a file:
+    ///
+    /// - The identity's key does not belong to its certificate.
+    /// - The identity's certificate is malformed, not in date, weak, or not for a server.
+    /// - No CA was given, or no CA can be used: each is malformed, not in date, weak, or not a CA certificate.
+    /// - A revocation list cannot be used, or one CA has no revocation list although others have one.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ServerTls, Error> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider, limited to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
-    /// default of rustls is not used.
+    /// Builds the policy with this provider. Only ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305 is used of it. The
+    /// process default of rustls is not used.
     ///
     /// # Errors
     ///
-    /// The errors of `build`, and one if the provider has nothing that can be used ([`Kind::Provider`]).
+    /// The errors of `build`, and [`Kind::Provider`] if the provider has no such suite, no ECDHE or no SHA-256.
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
         Ok(ServerTls(Live::new(self.recipe, &provider)?))
     }
@@ -237,8 +245,8 @@ impl policy::Recipe for Recipe {
             builder.with_cert_resolver(Arc::new(OneKey { key: Arc::new(key), require_alpn: options.require_alpn }));
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
-        // rustls does not call the verifier for a resumed session. If two policies shared a storage, a client of one would
-        // therefore be accepted by the other. Tickets would have the same effect, so there is no ticketer either.
+        // rustls does not call the verifier for a resumed session. If two policies shared a storage, a server with one policy
+        // would therefore accept a client of the other. Tickets would have the same effect, so there is no ticketer.
         config.session_storage = match options.sessions {
             0 => Arc::new(NoServerSessionStorage {}),
             count => ServerSessionMemoryCache::new(count),
@@ -259,7 +267,7 @@ struct OneKey {
 
 impl ResolvesServerCert for OneKey {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // Here the client's offer is known, and the client can still be refused with an alert.
+        // At this point the client's offer is known, and the server can still refuse the client with an alert.
         if self.require_alpn && hello.alpn().is_none() {
             note::leave(Note::Refused(drive::no_alpn(Side::Client)));
             return None;

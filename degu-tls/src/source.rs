@@ -1,4 +1,5 @@
-//! Files of certificates, keys and revocation lists: reads them, decodes PEM to DER, and names other formats in errors.
+//! Reads files of certificates, keys and revocation lists, and decodes PEM to DER. If a file has another format, the error
+//! names the format and the command that converts it.
 
 use std::fmt;
 use std::fs;
@@ -14,7 +15,7 @@ use crate::error::{Blame, Error, Kind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
-    /// A value that the program gave; the text is for errors.
+    /// A value that the program gave. Errors call the value by this text.
     Memory(&'static str),
 }
 
@@ -79,8 +80,8 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
     Err(error)
 }
 
-/// Byte strings that identify formats of other tools, and the text for the error. The parser skips unknown sections. Without
-/// this check a section would be missing without notice.
+/// Byte strings that identify formats of other tools, and the text for the error. The parser skips sections that it does not
+/// know. Without this check, a policy would be built although a certificate is missing.
 const FOREIGN: [(&[u8], &str); 6] = [
     (
         b"\xef\xbb\xbf-----BEGIN ",
@@ -104,7 +105,7 @@ const FOREIGN: [(&[u8], &str); 6] = [
     ),
 ];
 
-/// Returns the format of the bytes and what to do, if they are in a format of other tools that this crate cannot read.
+/// Returns a text with the format of the bytes and the command that converts them, if this crate cannot read the format.
 fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
     if !is_der(bytes) {
         return FOREIGN.iter().find(|(mark, _)| find(bytes, mark)).map(|(_, text)| *text);
@@ -128,8 +129,9 @@ fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
 
 const PKCS12: &str = "is PKCS #12, not PEM: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem`";
 
-/// Returns whether the bytes begin like DER: with a SEQUENCE whose length is in the long form, or that contains an INTEGER of
-/// one byte. A text may begin with `0`, which is the byte of a SEQUENCE, but not with these bytes after it.
+/// Returns whether the bytes begin like DER. DER begins with a SEQUENCE whose length has the long form, or with a SEQUENCE
+/// that begins with an INTEGER of one byte. A text may begin with `0`, which is the tag of a SEQUENCE, but the next bytes
+/// of a text differ.
 fn is_der(bytes: &[u8]) -> bool {
     matches!(bytes, [der::SEQUENCE, 0x80..=0xff, ..] | [der::SEQUENCE, _, der::INTEGER, 1, ..])
 }
@@ -138,7 +140,7 @@ fn malformed(source: &Source, error: &pem::Error) -> Error {
     // The parser's own text may quote the file, which may hold a key.
     let what = match error {
         pem::Error::MissingSectionEnd { .. } => "a section without its end",
-        pem::Error::IllegalSectionStart { .. } => "a malformed line that begins a section",
+        pem::Error::IllegalSectionStart { .. } => "a malformed `-----BEGIN` line",
         pem::Error::Base64Decode(_) => "a section that is not base64",
         _ => "a section that is too large",
     };
@@ -226,7 +228,7 @@ mod tests {
             ),
             (
                 text(certificates(b"-----BEGIN CERTIFICATE\n", &SOURCE).unwrap_err()),
-                (Kind::Pem, "the file has a malformed line that begins a section"),
+                (Kind::Pem, "the file has a malformed `-----BEGIN` line"),
             ),
         ];
         for (found, (kind, what)) in cases {

@@ -235,7 +235,7 @@ fn a_bundle_survives_its_worst_member() {
         folder.said::<()>(Err(meet(&old.leaf("host", &|_| {})).error())),
         said(
             Kind::UnknownIssuer,
-            "the certificate of the server (CN=host) has a chain to CN=Old, which was left out of the CAs of roll.pem: the CA of \
+            "the certificate of the server (CN=host) has a chain that ends at CN=Old, which was left out of the CAs of roll.pem: the CA of \
              roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
         )
     );
@@ -282,8 +282,8 @@ fn what_openssl_makes_and_the_provider_does_not_know() {
         );
     }
     let old = folder.write("v1.pem", include_str!("files/v1.pem"));
-    let wanted = "(CN=v1) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
-                  (`openssl x509 -req` does with `-extfile`)";
+    let wanted = "(CN=v1) is X.509 version 1 or 2, which has no extensions: issue it as version 3 \
+                  (with `openssl x509 -req`, use `-extfile`)";
     let own = Identity::from_pem_files(&old, &old).unwrap_err();
     assert_eq!(own.kind(), Kind::Pem, "the key is missing, which is said first");
     let key = folder.write("key.pem", Key::new().pem());

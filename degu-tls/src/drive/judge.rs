@@ -1,4 +1,4 @@
-//! The end of a handshake: the peer's identity, or the error.
+//! The result of a handshake: the peer's identity, or the error.
 
 use std::fmt;
 use std::io;
@@ -16,10 +16,11 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
-/// The data of one connection that identify its peer, and that turn rustls's errors into errors of this crate.
+/// The part of a policy that a connection keeps. It finds the identity of the peer, and turns errors of rustls into errors of
+/// this crate.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
-    /// `None` if the peer needs no certificate.
+    /// The verifier of the peer, or `None` if the peer needs no certificate.
     verifier: Option<Arc<Verifier>>,
     peer: Side,
     name: Option<ServerName<'static>>,
@@ -38,10 +39,10 @@ impl Judge {
         Self { verifier, peer, name, require_alpn: options.require_alpn, clock: options.clock.clone() }
     }
 
-    /// Returns the peer's identity when the handshake is done; `None` if the policy asks for no certificate.
+    /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
     ///
-    /// rustls calls no verifier for a resumed session, so its certificate is verified again here, at the current time. The
-    /// same happens if the verifier's note is missing, or is not about this policy and this chain.
+    /// rustls calls no verifier for a resumed session. Its certificate is therefore verified again here, at the current time.
+    /// The certificate is also verified here if the verifier's note is missing, or is about another policy or another chain.
     ///
     /// # Errors
     ///
@@ -75,8 +76,8 @@ impl Judge {
         }
     }
 
-    /// Returns the error for an error of rustls, during the handshake or after it. Under TLS 1.3 a client learns only after
-    /// its handshake that it was refused, by an alert in place of the first response.
+    /// Converts an error of rustls. It may also come after the handshake: under TLS 1.3, a refused client reads the alert in
+    /// place of the first response.
     pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
         if let Some(Note::Refused(refused)) = note {
@@ -90,7 +91,7 @@ impl Judge {
                 return Error::peer(Kind::Refused, what).with_alert(alert).with_source(error);
             }
             E::NoCertificatesPresented => return self.no_certificate().with_source(error),
-            // A refused certificate leaves a note. Without one, the proof that the peer holds the key failed.
+            // There is no note, so the certificate was not refused. The proof that the peer holds the key failed.
             E::InvalidCertificate(certificate) => (
                 kind_of(certificate),
                 format!("the {peer} did not prove that it has the private key of its certificate ({certificate})"),
@@ -127,7 +128,7 @@ impl Judge {
     }
 }
 
-/// Returns the name of a reason of rustls as words: its names are sentences without spaces.
+/// Converts a reason of rustls to text. The names of these reasons are sentences without spaces.
 fn found(name: impl fmt::Debug) -> String {
     let text = words(&format!("{name:?}"), ' ');
     text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")

@@ -1,17 +1,19 @@
-//! Handshakes and the bytes after them, for drivers: without a socket, without a runtime.
+//! Handshakes, and the connections that they make, without sockets and without a runtime. A driver is the code that owns
+//! the socket: degu-server, degu-client or a program of yours.
 //!
 //! 1. For each connection a driver calls [`ServerTls::accept`](crate::ServerTls::accept) or
-//!    [`ClientTls::connect`](crate::ClientTls::connect), which return the policy of that moment.
-//! 2. A [`Handshake`] owns the connection of rustls. It reads and writes any value that implements [`Read`] and [`Write`]:
-//!    a blocking socket, or a wrapper around `try_read` and `try_write` of a non-blocking socket. The driver calls
-//!    [`Handshake::advance`] until it returns [`Progress::Done`].
+//!    [`ClientTls::connect`](crate::ClientTls::connect), which return the current policy. A later reload does not
+//!    affect this connection.
+//! 2. A [`Handshake`] owns the connection of rustls. The driver calls [`Handshake::advance`] until it returns
+//!    [`Progress::Done`]. It passes a value that implements [`Read`] and [`Write`]: a blocking socket, or a wrapper around
+//!    `try_read` and `try_write` of a non-blocking socket.
 //! 3. [`Handshake::secure`] then returns a [`Secured`], which reads and writes bytes. [`Handshake::finish`] returns the
 //!    bare connection and the peer instead.
 //!
-//! When a handshake fails, [`Handshake::advance`] tries to write an alert. So that the peer reads the alert, the driver
-//! then shuts down its writing side, and reads for a while before it closes the socket. Under TLS 1.3 a client is done
-//! before the server has judged it. Then the refusal arrives in place of the first response, and [`Secured::read`]
-//! returns the error.
+//! When a handshake fails, [`Handshake::advance`] tries to write an alert. The driver then shuts down its writing side,
+//! and reads for a while before it closes the socket. Otherwise the peer may lose the alert. Under TLS 1.3 the handshake
+//! of a client ends before the server has verified the client's certificate. If the server refuses the client,
+//! [`Secured::read`] of the client returns the error, in place of the first response.
 //!
 //! ```
 //! use std::io;
@@ -49,8 +51,9 @@ pub use secured::Secured;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Accept {
-    /// The configuration of rustls, for a caller that makes a `rustls::ServerConnection` itself and uses no [`Handshake`]. Its
-    /// client has no [`PeerIdentity`].
+    /// The configuration of rustls, for a caller that makes a `rustls::ServerConnection` itself and uses no [`Handshake`]. Such
+    /// a connection has no [`PeerIdentity`], and the checks of [`Handshake::finish`] are missing. For example, nothing verifies
+    /// the certificate of a resumed session again.
     pub config: Arc<ServerConfig>,
     pub(crate) judge: Judge,
 }
@@ -71,10 +74,11 @@ impl Accept {
 #[non_exhaustive]
 pub struct Connect {
     /// The configuration of rustls, for a caller that makes a `rustls::ClientConnection` itself and uses no [`Handshake`]. The
-    /// checks of [`Handshake::finish`] are then missing, such as that of the certificate of a resumed session.
+    /// checks of [`Handshake::finish`] are then missing. For example, nothing verifies the certificate of a resumed session
+    /// again.
     pub config: Arc<ClientConfig>,
-    /// The name that rustls needs together with the configuration. If the policy does not check names, it is a
-    /// stand-in.
+    /// The name that rustls needs together with the configuration. If the policy does not use the server's name, this is
+    /// an IP address that stands for the peer, and is not checked.
     pub name: ServerName<'static>,
     pub(crate) judge: Judge,
 }
@@ -93,7 +97,7 @@ impl Connect {
 /// The state of a handshake after [`Handshake::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The handshake is done, and all of it was written.
+    /// The handshake is done, and the socket has taken all bytes of it.
     Done,
     /// The socket would block, or its timeout expired.
     Blocked,
@@ -116,14 +120,15 @@ impl Handshake {
     }
 
     /// Reads and writes until the handshake is done or the socket would block. After [`Progress::Blocked`] the driver
-    /// calls it again; after an error it does not.
+    /// waits for the socket and calls `advance` again.
     ///
     /// # Errors
     ///
-    /// The peer is refused, refuses this side ([`Kind::Refused`]), violates the protocol, or closes the connection
-    /// ([`Kind::Closed`]); or the socket fails ([`Kind::Io`]). If there is an alert for the peer, it has been written
-    /// as far as the socket had room. If [`wants_write`](Self::wants_write) is true, [`write_alert`](Self::write_alert)
-    /// writes the rest.
+    /// - This side refuses the peer, or the peer violates the protocol. An alert for the peer was then written, as far as
+    ///   the socket took it. If [`wants_write`](Self::wants_write) is true, [`write_alert`](Self::write_alert) writes the
+    ///   rest.
+    /// - The peer refuses this side ([`Kind::Refused`]) or closes the connection ([`Kind::Closed`]).
+    /// - The socket fails ([`Kind::Io`]).
     pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {
         loop {
             while self.connection.wants_write() {
@@ -157,7 +162,7 @@ impl Handshake {
 
     fn process(&mut self, io: &mut impl Write) -> Result<(), Error> {
         let (result, note) = noted(|| self.connection.process_new_packets());
-        // Only one of several calls has the peer's certificate, and leaves a note.
+        // Only one of several calls receives the peer's certificate and leaves a note.
         self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
             self.write_alert(io);
@@ -166,7 +171,7 @@ impl Handshake {
     }
 
     /// Returns the error for a write that failed. If the peer refused this side, it has sent an alert and closed the
-    /// connection. The alert can still be read, and is the better error.
+    /// connection. The alert may still be readable, and says more than the error of the socket.
     fn why(&mut self, io: &mut (impl Read + Write), error: io::Error) -> Error {
         while matches!(self.connection.read_tls(io), Ok(1..)) {
             if let Err(said) = self.process(io) {
@@ -176,25 +181,25 @@ impl Handshake {
         self.judge.io(error)
     }
 
-    /// Writes the rest of an alert, as far as the socket has room.
+    /// Writes the rest of an alert, as far as the socket takes it.
     pub fn write_alert(&mut self, io: &mut impl Write) {
-        // The peer is refused in any case. If the socket takes no more, the peer does not learn the reason.
+        // Errors are ignored, because the peer is refused in any case. It then does not learn the reason.
         while self.connection.wants_write() && matches!(self.connection.write_tls(io), Ok(1..)) {}
         let _ = io.flush();
     }
 
-    /// Returns whether the socket must become writable before there is progress. Otherwise it must become readable.
+    /// Returns whether the driver must wait until the socket is writable. Otherwise it must wait until the socket is readable.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// Returns the connection and the peer's identity, which is `None` if the policy asks for no certificate.
+    /// Returns the connection and the peer's identity. The identity is `None` if the policy asks for no certificate.
     ///
     /// # Errors
     ///
-    /// The peer of a resumed session is no longer trusted, `require_alpn` is set and no protocol was selected, or the
-    /// handshake is not done. The driver must close the connection, write no further byte, and use no byte that it
-    /// received.
+    /// The peer of a resumed session is no longer trusted, `require_alpn` is set but no protocol was selected, or the
+    /// handshake is not done. The driver must then close the connection. It must write no more bytes, and must ignore all
+    /// bytes that it received.
     pub fn finish(self) -> Result<(Connection, Option<Arc<PeerIdentity>>), Error> {
         let peer = self.judge.finish(&self.connection, self.note)?;
         Ok((self.connection, peer))

@@ -1,4 +1,4 @@
-//! Reading and writing over a connection whose handshake is done.
+//! A connection after its handshake: reading and writing.
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
@@ -10,19 +10,19 @@ use super::{Handshake, Judge};
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
-/// The number of bytes that are encrypted and written together: four records.
+/// The most bytes that are encrypted and written together: four TLS records.
 const ROOM: usize = 64 * 1024;
-/// The number of bytes after a write that the socket did not take at once. The caller then learns sooner how many bytes were
-/// taken.
+/// The same limit after the socket could not take all bytes of a write. With a smaller limit, the caller learns sooner that
+/// bytes were taken.
 const LITTLE: usize = 4 * 1024;
-/// The number of pieces that are encrypted together: as many as a connection of degu-wire returns at once.
+/// The most pieces that are encrypted together. A connection of degu-wire returns at most as many at once.
 const PIECES: usize = 17;
 
 /// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
 /// [`Write`].
 ///
-/// It suits blocking sockets, and wrappers of non-blocking sockets. Errors of the socket are returned. After
-/// [`ErrorKind::WouldBlock`] the driver waits for the socket and calls again.
+/// That value can be a blocking socket, or a wrapper of a non-blocking socket. Methods return the errors of the socket.
+/// After [`ErrorKind::WouldBlock`] the driver waits for the socket and calls the method again.
 ///
 /// ```
 /// use std::io::{self, ErrorKind, IoSlice};
@@ -86,16 +86,16 @@ pub struct Secured {
     connection: Connection,
     judge: Judge,
     peer: Option<Arc<PeerIdentity>>,
-    /// A fault in the input. The bytes before it are given to the caller first.
+    /// A fault in the input. The caller first gets the bytes before the fault.
     fault: Option<Error>,
-    /// The number of bytes that were encrypted and not yet reported to the caller.
+    /// The number of encrypted bytes that [`write`](Self::write) has not yet returned to the caller.
     accepted: usize,
-    /// The most bytes to encrypt at once.
+    /// The most bytes to encrypt together, between [`LITTLE`] and [`ROOM`].
     room: usize,
 }
 
 impl Handshake {
-    /// Returns the connection that reads and writes bytes. It knows the peer's identity.
+    /// Returns the connection that reads and writes bytes. It has the peer's identity.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Handshake {
 }
 
 impl Secured {
-    /// Returns the peer's identity; `None` if the policy asks for no certificate.
+    /// Returns the peer's identity, or `None` if the policy asks for no certificate.
     pub const fn peer(&self) -> Option<&Arc<PeerIdentity>> {
         self.peer.as_ref()
     }
@@ -118,17 +118,17 @@ impl Secured {
         &self.connection
     }
 
-    /// Calls `take` with received bytes; `take` returns how many of the bytes it took. If there are no received bytes,
-    /// it first reads from the socket once. Returns 0 at the end that the peer announced (close_notify).
+    /// Passes received bytes to `take`, which returns how many of the bytes it took. If there are no received bytes, reads
+    /// from the socket once before that. Returns the number of bytes that `take` took. Returns 0 after the peer has
+    /// announced the end (close_notify), or if `take` took nothing.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UnexpectedEof`]: the end came without close_notify. A third party may have
-    ///   cut the connection.
-    /// - [`ErrorKind::Interrupted`]: the bytes that were read are not a whole record, or not for the caller. Call it
-    ///   again.
-    /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses this side, or violates the protocol.
-    /// - What the socket says.
+    /// - [`ErrorKind::UnexpectedEof`]: the connection ended without close_notify. A third party may have cut it.
+    /// - [`ErrorKind::Interrupted`]: the bytes from the socket were not a whole record, or a record without data. The caller
+    ///   calls `read` again.
+    /// - [`ErrorKind::InvalidData`] with an [`Error`] inside: the peer refuses this side, or violates the protocol.
+    /// - Any error of the socket.
     pub fn read(&mut self, io: &mut (impl Read + Write), mut take: impl FnMut(&[u8]) -> usize) -> io::Result<usize> {
         if let Some(bytes) = self.take(&mut take)? {
             return Ok(bytes);
@@ -140,7 +140,7 @@ impl Secured {
         if let Err(error) = self.connection.process_new_packets() {
             self.fault = Some(self.judge.fault(error, None));
         }
-        // rustls may have an answer to these records, such as an alert. It is written as far as the socket takes it.
+        // rustls may have made an answer to these records, such as an alert. It is written as far as the socket takes it.
         let _ = self.flush(io);
         match (self.take(&mut take)?, &self.fault) {
             (Some(bytes), _) => Ok(bytes),
@@ -157,7 +157,7 @@ impl Secured {
                 Ok(bytes) => (bytes.len(), take(bytes).min(bytes.len())),
                 Err(_) if total > 0 => return Ok(Some(total)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                // After a fault, the fault is returned and not the end.
+                // The caller then gets the fault, and not this end.
                 Err(_) if self.fault.is_some() => return Ok(None),
                 Err(error) => return Err(error.kind().into()),
             };
@@ -169,22 +169,23 @@ impl Secured {
         }
     }
 
-    /// Returns whether there are received bytes, or the end, that have not been returned. Then [`read`](Self::read)
-    /// does not read from the socket.
+    /// Returns whether [`read`](Self::read) can return without reading from the socket. It can if there are received
+    /// bytes, or if it is known that the connection has ended or has a fault.
     pub fn has_input(&mut self) -> bool {
         self.fault.is_some()
             || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Writes some of the pieces, and returns the number of bytes. The socket has taken all of these bytes.
+    /// Writes bytes from the beginning of `pieces`, and returns their number. The socket has taken all of these bytes.
     ///
-    /// It writes the first 17 pieces that are not empty, and at most 64 KiB of them; less if the socket has little
-    /// room. It writes no byte only if all pieces are empty.
+    /// One call writes at most 17 pieces, without counting empty pieces, and at most 64 KiB. After a call that failed
+    /// because the socket was full, the limit is 4 KiB. It doubles with each call until it is 64 KiB again. The number is
+    /// 0 only if all pieces are empty.
     ///
     /// # Errors
     ///
-    /// The errors of the socket. After [`ErrorKind::WouldBlock`] the caller must pass the same bytes again, because
-    /// they are encrypted already. Other bytes may follow them.
+    /// The errors of the socket. After [`ErrorKind::WouldBlock`] the caller must pass the same bytes again, because they
+    /// are encrypted already. The caller may add other bytes after them.
     pub fn write(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(io)?;
         if self.accepted == 0 {
@@ -205,8 +206,8 @@ impl Secured {
         Ok(std::mem::take(&mut self.accepted))
     }
 
-    /// Returns how many bytes of a write that ended with [`ErrorKind::WouldBlock`] are encrypted already. The caller
-    /// does not pass these bytes again, and [`flush`](Self::flush) sends them.
+    /// Returns how many bytes were encrypted by a write that ended with [`ErrorKind::WouldBlock`]. After this call, the
+    /// caller must not pass these bytes again. [`flush`](Self::flush) writes them.
     pub const fn take_accepted(&mut self) -> usize {
         std::mem::replace(&mut self.accepted, 0)
     }
@@ -227,8 +228,8 @@ impl Secured {
         Ok(())
     }
 
-    /// Announces to the peer that no bytes follow those that were written before (close_notify). Call it again if the
-    /// socket would block.
+    /// Announces to the peer that no more bytes follow (close_notify). If the socket would block, the caller calls this
+    /// again.
     ///
     /// # Errors
     ///

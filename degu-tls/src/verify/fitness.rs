@@ -1,5 +1,4 @@
-//! The checks of a single certificate that do not depend on its issuer: its form, its dates, its purpose, and the strength
-//! of its key.
+//! The checks of a single certificate that do not depend on its issuer: form, dates, purpose, and strength of the key.
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
@@ -8,19 +7,19 @@ use super::Side;
 use crate::der;
 use crate::error::{Error, Kind};
 
-/// Returns the first fault of a certificate apart from its issuer. webpki finds it when it gets no trust anchor.
+/// Checks a certificate without its issuer, and returns the first fault. If there is none, returns `UnknownIssuer`.
 ///
-/// webpki checks the validity first, then whether the certificate is a CA's (`CaUsedAsEndEntity`), then the extended key
-/// usage. A certificate that passes all of these returns `UnknownIssuer`.
+/// webpki is called without a trust anchor. It checks the dates first, then whether the certificate is a CA certificate
+/// (`CaUsedAsEndEntity`), then the extended key usage, and then it fails with `UnknownIssuer`.
 pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
     match certificate.verify_for_usage(&[], &[], &[], now, side.usage(), None, None) {
         Err(error) => error,
-        // Without an anchor there is no path.
+        // This cannot occur, because without an anchor there is no path.
         Ok(_) => webpki::Error::UnknownIssuer,
     }
 }
 
-/// Parses a certificate of this side. `what` is its name in errors, such as `certificate 2 of chain.pem`.
+/// Parses a certificate of an identity or of a CA. `what` is its name in errors, such as `certificate 2 of chain.pem`.
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
     EndEntityCert::try_from(der).map_err(|error| {
         let subject = der::subject(der).map(der::name).unwrap_or_default();
@@ -28,8 +27,8 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEn
             webpki::Error::UnsupportedCertVersion => Error::advised(
                 Kind::Malformed,
                 format!(
-                    "{what} ({subject}) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
-                     (`openssl x509 -req` does with `-extfile`)"
+                    "{what} ({subject}) is X.509 version 1 or 2, which has no extensions: issue it as version 3 \
+                     (with `openssl x509 -req`, use `-extfile`)"
                 ),
             ),
             _ => Error::caller(Kind::Malformed, format!("{what} is malformed ({error})")),
@@ -38,8 +37,9 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEn
     })
 }
 
-/// Returns the [`fitness`] of a certificate of this side, which must be in date and must not have a weak key. `what` is its name
-/// in errors. With `any_time` it is checked at the nearest time at which it is in date.
+/// Returns the [`fitness`] of a certificate of an identity or of a CA. It is an error if the certificate is not in date, or has
+/// a weak key. `what` is the name of the certificate in errors. With `any_time`, `now` is replaced by the nearest time at
+/// which the certificate is in date.
 pub(crate) fn own_fitness(
     certificate: &EndEntityCert<'_>,
     what: &str,
@@ -61,7 +61,8 @@ pub(crate) fn own_fitness(
     }
 }
 
-/// Returns the kind of an error about dates, and the text that follows the name of the certificate.
+/// Returns the kind of an error about dates, and a text that follows the name of the certificate. Returns `None` for other
+/// errors.
 pub(super) fn out_of_date(error: &webpki::Error) -> Option<(Kind, String)> {
     match error {
         webpki::Error::CertExpired { not_after, .. } => {
@@ -74,7 +75,8 @@ pub(super) fn out_of_date(error: &webpki::Error) -> Option<(Kind, String)> {
     }
 }
 
-/// Returns the size of an RSA key under 2048 bits, which webpki itself does not refuse in a leaf.
+/// Returns the number of bits of an RSA key that is too short: under 2048 bits. webpki does not refuse such a key in a peer's own
+/// certificate.
 pub(super) fn weak_rsa(certificate: &EndEntityCert<'_>) -> Option<usize> {
     der::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
 }

@@ -1,7 +1,7 @@
-//! The verifier, the only code that decides whether a peer is accepted. rustls calls it during a handshake, and
-//! [`drive`](crate::drive) calls it again when a session is resumed.
+//! The verifier, which is the only code that accepts the certificate of a peer. rustls calls the verifier during a handshake,
+//! and [`drive`](crate::drive) calls it again when a session is resumed.
 //!
-//! These are the most security-critical lines of the project. [`rfc5280`](crate::rfc5280) compares the checks here and in
+//! This module is the most security-critical code of the project. [`rfc5280`](crate::rfc5280) compares the checks here and in
 //! webpki with RFC 5280, section by section.
 //!
 //! ```text
@@ -68,11 +68,11 @@ impl fmt::Display for Side {
 /// The condition under which a peer is trusted.
 #[derive(Debug)]
 pub(crate) enum Trust {
-    /// A chain to one of these CAs; for a server the right name too, unless the check of the name was switched off.
+    /// The peer has a chain to one of these CAs. If `check_name` is true, a server must also have the right name.
     Private { store: Store, check_name: bool },
-    /// One of these keys, whichever CA issued its certificate.
+    /// The peer has one of these keys. It does not matter which CA issued its certificate.
     Pinned(Vec<SpkiPin>),
-    /// The verification of the operating system.
+    /// The operating system accepts the peer.
     #[cfg(feature = "system")]
     System(rustls_platform_verifier::Verifier),
 }
@@ -81,14 +81,15 @@ pub(crate) enum Trust {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     trust: Trust,
-    /// The side that is verified.
+    /// The side of the peer, which is verified.
     pub(crate) peer: Side,
     crypto: Crypto,
     /// The number of this verifier, which no other verifier has.
     pub(crate) id: u64,
 }
 
-/// The number of the next verifier. The address of a verifier would not identify it, because memory is used again.
+/// The number of the next verifier. The address of a verifier would not identify it, because a new verifier may get the address
+/// of a dropped one.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Verifier {
@@ -96,10 +97,10 @@ impl Verifier {
         Self { trust, peer, crypto, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Verifies the chain that a peer sent, and returns the peer's identity. The proof that the peer holds the key is checked
-    /// elsewhere: in `verify_tls12_signature` and `verify_tls13_signature`, which rustls calls.
+    /// Verifies the chain that a peer sent, and returns the peer's identity. It does not check the proof that the peer holds the
+    /// key. For that, rustls calls `verify_tls12_signature` or `verify_tls13_signature`.
     ///
-    /// `name` is the name of the server; a client has none.
+    /// `name` is the expected name of a server. For a client it is `None`.
     pub(crate) fn judge(
         &self,
         leaf: &CertificateDer<'_>,
@@ -116,7 +117,7 @@ impl Verifier {
             Trust::Private { store, check_name } => {
                 let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now)?;
                 if self.peer == Side::Server && *check_name {
-                    // Without a name the check would be skipped, so this is an error.
+                    // A missing name is an error, because otherwise the check would be skipped.
                     let name = name.ok_or(webpki::Error::UnsupportedNameType)?;
                     parsed.verify_is_valid_for_subject_name(name)?;
                 }
@@ -147,8 +148,8 @@ impl Verifier {
         })
     }
 
-    /// Returns whether a revocation list contains a certificate that a peer sent. It does not check the dates and signatures
-    /// of the lists: a revoked peer must not stay connected only because its list has expired, for example.
+    /// Returns whether a revocation list contains a certificate that a peer sent. The dates and signatures of the lists are not
+    /// checked, because a revoked peer must not stay connected only because a list has expired.
     pub(crate) fn revokes(&self, peer: &PeerIdentity) -> bool {
         let revokes = |der| {
             EndEntityCert::try_from(der).is_ok_and(|parsed| self.store().is_some_and(|store| store.revokes(&parsed)))
@@ -194,7 +195,7 @@ impl Verifier {
     }
 }
 
-/// The methods that check the proof that the peer holds the key of its certificate. Both traits of rustls have them.
+/// Defines the methods that check whether the peer holds the key of its certificate. Both traits of rustls have these methods.
 macro_rules! handshake_signatures {
     () => {
         fn verify_tls12_signature(

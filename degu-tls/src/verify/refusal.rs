@@ -1,4 +1,4 @@
-//! Refusals: turns an error of webpki into the alert for the peer and the text of the error for the caller.
+//! Refusals. An error of webpki is turned into an alert for the peer, and into an error with a text for the caller.
 
 use std::sync::Arc;
 
@@ -40,14 +40,15 @@ impl From<rustls::Error> for Refusal {
 }
 
 impl Refusal {
-    /// Returns the error for rustls, from which the alert to the peer follows.
+    /// Returns the error for rustls. rustls derives the alert to the peer from it.
     pub(crate) fn into_rustls(self) -> rustls::Error {
         use CertificateError as C;
         rustls::Error::InvalidCertificate(match self {
             Self::Pki(error) => classify(error).1,
             // unsupported_certificate: "a certificate was of an unsupported type".
             Self::WeakKey(_) => C::InvalidPurpose,
-            // access_denied: a valid certificate, but access control decided not to proceed.
+            // access_denied: "a valid certificate […] was received, but when access control was applied, the sender decided not
+            // to proceed".
             Self::Pin(_) => C::ApplicationVerificationFailure,
             #[cfg(feature = "system")]
             Self::System(rustls::Error::InvalidCertificate(error)) if is_wrong_usage(&error) => C::InvalidPurpose,
@@ -57,8 +58,8 @@ impl Refusal {
     }
 }
 
-/// Returns the kind of a webpki error, and the error for rustls, which decides the alert. rustls's own mapping is private, and
-/// sends `certificate_unknown` for many errors.
+/// Returns the kind of a webpki error, and the error for rustls. rustls derives the alert from the latter. rustls also has a
+/// mapping, but it is private, and sends `certificate_unknown` for many errors.
 fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {
@@ -70,7 +71,7 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
         Pki::CertRevoked => (Kind::Revoked, C::Revoked),
         Pki::CrlExpired { .. } => (Kind::CrlExpired, C::ExpiredRevocationList),
         Pki::UnknownRevocationStatus => (Kind::RevocationUnknown, C::UnknownRevocationStatus),
-        // The list belongs to this side, so the peer only learns that its status is unknown.
+        // The list is a file of this side. The peer therefore learns only that its status is unknown.
         Pki::InvalidCrlNumber
         | Pki::InvalidCrlSignatureForPublicKey
         | Pki::IssuerNotCrlSigner
@@ -100,13 +101,13 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
         | Pki::MalformedNameConstraint
         | Pki::TrailingData(_)
         | Pki::UnsupportedCertVersion => (Kind::Malformed, C::BadEncoding),
-        // Constraints, limits, and errors that later versions of webpki may add: certificate_unknown.
+        // These are constraints, limits, and errors that later versions of webpki may add. The alert is certificate_unknown.
         error => (Kind::Constraint, C::Other(OtherError(Arc::new(error)))),
     }
 }
 
-/// Returns whether an error of the platform's verifier means a wrong extended key usage. The verifier wraps it in an error
-/// whose type is private.
+/// Returns whether an error of the platform's verifier means a wrong extended key usage. The verifier may return a private type
+/// for this, which can be recognised only by its text.
 #[cfg(feature = "system")]
 fn is_wrong_usage(error: &CertificateError) -> bool {
     match error {
@@ -150,7 +151,7 @@ pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     }
 }
 
-/// The chain that a peer sent, and the CAs with which it was verified.
+/// The chain that a peer sent, and the CAs with which the chain was verified.
 pub(super) struct Chain<'a> {
     pub(super) peer: Side,
     pub(super) leaf: &'a CertificateDer<'a>,
@@ -167,7 +168,7 @@ impl Chain<'_> {
         }
     }
 
-    /// Returns a text for the certificate of the chain that this error is about. webpki does not say which one it is.
+    /// Returns a text for the certificate that causes the error. webpki does not say which certificate of the chain it is.
     fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
         let is = |parsed: &EndEntityCert<'_>| fitness(parsed, time, self.peer) == *error;
         if EndEntityCert::try_from(self.leaf).is_ok_and(|leaf| is(&leaf)) {
@@ -217,7 +218,7 @@ impl Chain<'_> {
             }
             Pki::CrlExpired { next_update, .. } => {
                 let date = der::date(*next_update);
-                format!("the revocation list for {subject} or a CA in its chain expired on {date}")
+                format!("the revocation list that covers {subject}, or a CA in its chain, expired on {date}")
             }
             Pki::CaUsedAsEndEntity => format!("{subject} is a CA's certificate"),
             Pki::UnsupportedCriticalExtension => {
@@ -225,7 +226,7 @@ impl Chain<'_> {
             }
             error => match kind {
                 Kind::Crl => {
-                    format!("the revocation list for {subject} or a CA in its chain cannot be used ({error})")
+                    format!("the revocation list that covers {subject}, or a CA in its chain, cannot be used ({error})")
                 }
                 Kind::UnknownIssuer => return self.unknown_issuer(subject),
                 Kind::Signature => return self.bad_signature(&subject),
@@ -240,19 +241,19 @@ impl Chain<'_> {
         (kind, text)
     }
 
-    /// Returns the intermediate certificates that can be parsed.
+    /// Returns those intermediate certificates that can be parsed.
     fn sent(&self) -> impl Iterator<Item = EndEntityCert<'_>> {
         self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok())
     }
 
-    /// Returns the error for an unknown issuer. It tells a wrong CA, a missing intermediate certificate and a self-signed
-    /// certificate apart, which are the same error in webpki.
+    /// Returns the kind and the text for an unknown issuer. webpki has one error for several causes. The text tells the cause: a
+    /// wrong CA, a missing intermediate certificate, or a self-signed certificate.
     fn unknown_issuer(&self, subject: String) -> (Kind, String) {
         let Ok(leaf) = EndEntityCert::try_from(self.leaf) else { return (Kind::UnknownIssuer, subject) };
         if leaf.issuer() == leaf.subject() {
-            return (Kind::SelfSigned, format!("{subject} is signed by itself"));
+            return (Kind::SelfSigned, format!("{subject} is self-signed"));
         }
-        // Follows the names of the issuers as far as the peer sent certificates. Each is used at most once, so this ends.
+        // Follows the names of the issuers through the certificates that the peer sent. The loop ends, because each is used once.
         let mut sent: Vec<_> = self.sent().collect();
         let mut issuer = leaf.issuer().to_vec();
         while let Some(next) = sent.iter().position(|parsed| parsed.subject() == issuer) {
@@ -261,22 +262,25 @@ impl Chain<'_> {
         let name = der::name(&issuer);
         let files = self.store.map_or("ours", |store| &store.files);
         let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
-            format!("{subject} has a chain to {name}, which was left out of {files}: {why}")
+            format!("{subject} has a chain that ends at {name}, which was left out of {files}: {why}")
         } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
-            format!("{subject} has a chain to {name}, a name of {files}, but through a certificate that is not a CA's")
+            format!(
+                "{subject} has a chain that ends at {name}, which is among {files}, but a certificate of the chain is not a CA's"
+            )
         } else if self.intermediates.is_empty() {
             let peer = self.peer;
             format!(
-                "{subject} has a chain to {name}, which is not among {files}, and the {peer} sent no intermediate certificate"
+                "{subject} has a chain that ends at {name}, which is not among {files}, and the {peer} sent no \
+                 intermediate certificate"
             )
         } else {
-            format!("{subject} has a chain to {name}, which is not among {files}")
+            format!("{subject} has a chain that ends at {name}, which is not among {files}")
         };
         (Kind::UnknownIssuer, text)
     }
 
-    /// Returns the error for a signature that does not verify. It tells a weak key and a CA of the same name apart from other
-    /// causes, which are the same error in webpki.
+    /// Returns the kind and the text for a wrong signature. webpki has one error for several causes. The text tells a weak key
+    /// and another CA with the same name from other causes.
     fn bad_signature(&self, subject: &str) -> (Kind, String) {
         if let Some((bits, ca)) = self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject()))))
         {
@@ -289,7 +293,7 @@ impl Chain<'_> {
                 let name = der::name(issuer);
                 format!("{subject} names the CA {label} ({name}) as its issuer, but that CA's key did not sign it")
             }
-            None => format!("a signature in the chain of {subject} does not verify"),
+            None => format!("a signature in the chain of {subject} is wrong"),
         };
         (Kind::Signature, text)
     }
@@ -299,12 +303,12 @@ impl Chain<'_> {
 fn shown(name: &str, expected: &ServerName<'_>) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inner = inner.unwrap_or(name).trim_matches('"');
-    // An IP address written as a DNS name is a common mistake, which the address alone would not show.
+    // A common mistake is an IP address in a DNS name. The text must show it, because the address alone would look right.
     let mistaken = name.starts_with("DnsName") && matches!(expected, ServerName::IpAddress(_));
     if mistaken { format!("{inner} as a DNS name") } else { inner.into() }
 }
 
-/// Returns a name that the peer sent in a form that is safe to log.
+/// Returns at most 80 characters of a name that the peer sent, in a form that is safe to log.
 fn plain(name: &str) -> String {
     name.chars().take(80).map(der::printable).collect()
 }

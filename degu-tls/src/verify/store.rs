@@ -1,4 +1,4 @@
-//! The CAs and revocation lists of a policy, checked at build, and the call into webpki.
+//! The CAs and revocation lists of a policy. They are checked when the policy is built. Then webpki verifies peers by them.
 
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -17,28 +17,28 @@ use crate::peer::VouchedBy;
 use crate::pin::SpkiPin;
 use crate::policy::Build;
 
-/// The anchors and revocation lists of a policy.
+/// The trust anchors (CAs) and revocation lists of a policy.
 #[derive(Debug)]
 pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
     /// The names of the anchors in DER, for a server's certificate request (RFC 8446 §4.2.4).
     pub(super) subjects: Vec<DistinguishedName>,
-    /// The label of each anchor, as the app sees it.
+    /// The label and the key's hash of each anchor, in the order of the anchors.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
     /// The CAs that cannot be used: the subject of each in DER, and the reason.
     left_out: Vec<(Box<[u8]>, Error)>,
-    /// The origin of the CAs, for error texts.
+    /// The files of the CAs as text for errors, such as `the CAs of operators.pem`.
     pub(super) files: String,
 }
 
 impl Store {
-    /// Checks every CA and every revocation list. A CA that cannot be used is left out with a warning, because a file may contain an
-    /// expired CA and one that is not valid yet.
+    /// Checks every CA and every revocation list. A CA that cannot be used is left out with a warning. For example, a file may
+    /// contain an expired CA, and its successor.
     ///
     /// # Errors
     ///
-    /// A CA is not a certificate, no CA remains, or a revocation list is missing or cannot be used.
+    /// A value is not a certificate, no CA remains, or a revocation list is missing or cannot be used.
     pub(crate) fn new(ca_set: &CaSet, build: &mut Build) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: ca_set.describe() };
@@ -66,7 +66,7 @@ impl Store {
                 }
                 Err(error) => match der::subject(&ca.certificate) {
                     Some(subject) => store.left_out.push((subject.into(), error)),
-                    // Bytes that are not a certificate are a mistake in the file, and not an old or a foreign CA.
+                    // Bytes that are not a certificate are a mistake in the file.
                     None => return Err(error),
                 },
             }
@@ -91,7 +91,7 @@ impl Store {
             let updates = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
             lists.push((updates, &crl.source, CertRevocationList::from(list)));
         }
-        // webpki uses the first list of a CA, so the newest must be first.
+        // webpki uses the first list of a CA, so newer lists must come first.
         lists.sort_by(|((one, _), ..), ((other, _), ..)| other.cmp(one));
         for ((_, next), source, list) in lists {
             // A CA may have several lists, each for some of its certificates.
@@ -119,7 +119,8 @@ impl Store {
                 let what = format!("{source} ({name}) has no revocation list, although other CAs have one");
                 return Err(Error::caller(Kind::CrlMissing, what));
             }
-            // A list has the name of its issuer, but not the key: webpki might check it with the key of the other CA.
+            // A list has the name of its issuer, but not the issuer's key. If two CAs have this name, webpki might use the
+            // wrong key.
             let is_twin = |other: &TrustAnchor<'_>| {
                 other.subject == anchor.subject && other.subject_public_key_info != anchor.subject_public_key_info
             };
@@ -134,8 +135,8 @@ impl Store {
         Ok(())
     }
 
-    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns the anchor's label and the
-    /// hash of its key.
+    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns this anchor's label and the hash of
+    /// its key.
     pub(super) fn verify(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -145,7 +146,7 @@ impl Store {
         now: UnixTime,
     ) -> Result<VouchedBy, Refusal> {
         let crls: Vec<_> = self.crls.iter().collect();
-        // The only error of `new` is that there are no lists.
+        // `new` fails only if there are no lists.
         let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
             options
                 .with_depth(RevocationCheckDepth::Chain)
@@ -156,34 +157,35 @@ impl Store {
         let path =
             leaf.verify_for_usage(algorithms.all, &self.anchors, intermediates, now, side.usage(), revocation, None)?;
         let index = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
-        // The path ends at one of the anchors; if webpki returned another one, the peer is refused.
+        // webpki returns one of the anchors. If it ever returned another anchor, the peer would be refused.
         index.map(|index| self.labels[index].clone()).ok_or(Refusal::Pki(webpki::Error::UnknownIssuer))
     }
 
-    /// Returns the label of the first anchor whose certificate has this subject (a name in DER). The app sees the label.
+    /// Returns the label of the first anchor with this subject (a name in DER).
     pub(super) fn named(&self, subject: &[u8]) -> Option<&str> {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)
     }
 
-    /// Returns the reason for which a CA with this name was left out.
+    /// Returns the reason why a CA with this subject was left out. Returns `None` if none was left out.
     pub(super) fn left_out(&self, subject: &[u8]) -> Option<&Error> {
         self.left_out.iter().find_map(|(name, why)| (**name == *subject).then_some(why))
     }
 
-    /// Returns whether a list of the issuer contains this certificate.
+    /// Returns whether a revocation list of the certificate's issuer contains the certificate.
     pub(super) fn revokes(&self, certificate: &EndEntityCert<'_>) -> bool {
         let of_issuer = |crl: &&CertRevocationList<'_>| crl.issuer() == certificate.issuer();
         self.crls.iter().filter(of_issuer).any(|crl| matches!(crl.find_serial(certificate.serial()), Ok(Some(_))))
     }
 }
 
-/// Checks a CA's certificate, because webpki accepts any certificate as an anchor, even an expired one or one that is not a CA's.
+/// Checks a CA's certificate, and returns it as an anchor with the hash of its key. webpki itself accepts every certificate as
+/// an anchor, even an expired certificate or the certificate of a device.
 fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
     let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
     let what = format!("the CA of {} ({})", ca.source, der::name(parsed.subject()));
     let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
-    // The side does not matter: webpki reports `CaUsedAsEndEntity` before it checks the extended key usage.
+    // Any side may be passed here, because webpki reports `CaUsedAsEndEntity` before it checks the extended key usage.
     match own_fitness(&parsed, &what, build.now, Side::Server, any_time)? {
         webpki::Error::CaUsedAsEndEntity => {}
         webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_) => {
