@@ -54,6 +54,10 @@ use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
 /// While all threads are busy, a request waits in a queue. If the queue is full, the client gets 503 with `retry-after: 1`. If the
 /// client goes away, its request is removed from the queue. A running function cannot be stopped: it runs to its end, even if
 /// the client goes away or the server ends. If the function panics, the client gets 500, and the thread is used again.
+///
+/// The threads belong to a tokio runtime that runs no tasks. A task that the function passes to `tokio::spawn` therefore never
+/// runs. A function that needs async code builds a runtime of its own, or calls `block_on` of a stored
+/// `tokio::runtime::Handle`.
 pub fn blocking<F, R>(limit: usize, function: F) -> Blocking<R>
 where
     F: Fn(BlockingRequest) -> R + Send + Sync + 'static,

@@ -203,3 +203,16 @@ fn request_whose_client_is_gone_before_it_starts_is_dropped() {
     first.expect("HTTP/1.1 200 OK\r\n");
     assert_eq!(start.recv_timeout(PATIENCE).unwrap(), "/third");
 }
+
+#[test]
+fn function_may_use_a_runtime_of_its_own() {
+    let function = |_: BlockingRequest| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::spawn(async { String::from("done") }).await.unwrap()
+        })
+    };
+    let server = Running::new(Address::ABSTRACT, blocking(0, function));
+    assert!(server.ask(get("/")).ends_with("done"));
+}
