@@ -41,7 +41,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(bytes: u64, window: Option<Duration>) -> Self {
-        // Nobody needs a minimum of over 4 GiB in a window.
+        // A minimum of over 4 GiB in a window is not useful.
         Self { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), window: seconds(window) }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) struct Deadlines {
     pub(crate) head: u32,
     pub(crate) idle: u32,
     pub(crate) progress: Progress,
-    /// The window of the minimum rate at which input must come after the last response.
+    /// The window of the minimum rate at which the peer must send after the last response, until it closes its side.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
@@ -242,11 +242,11 @@ impl Options {
 
     /// Sets the maximum number of open connections, at least one.
     ///
-    /// At the maximum, the server closes an idle connection for each new connection. It prefers connections in this order:
+    /// At the maximum, the server closes an idle connection for each new connection. Idle connections are closed in this order:
     ///
-    /// 1. The last response was sent, and the client has not closed the connection yet.
-    /// 2. The client has not sent a request yet.
-    /// 3. The client has sent nothing since its last response. The connection that has been idle longest is first.
+    /// 1. Connections that have had their last response, but that the client has not closed yet.
+    /// 2. Connections on which the client has not sent a request yet.
+    /// 3. Connections that wait for their next request. The connection that has been idle longest is first.
     ///
     /// If all connections are busy, the new connection waits for up to two seconds. Then it gets 503, or under TLS is closed.
     ///

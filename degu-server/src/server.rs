@@ -1,4 +1,4 @@
-//! The type [`Server`]: it binds its sockets, serves an app on them, and returns when it is shut down.
+//! The type [`Server`], which binds sockets and serves an app on them.
 
 use std::fmt;
 use std::io;

@@ -57,7 +57,7 @@ impl<A: App> Worker<A> {
         let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
             // The first worker ends after all others.
             let _ended = (self.index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
-            // Dropped before the end is announced, and with it the app.
+            // The worker is dropped before the end is announced, and its app with it.
             let worker = self;
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
             let work = worker
@@ -246,7 +246,8 @@ mod tests {
         }
     }
 
-    /// Sends a request on each of 100 connections, which ends with the response. Returns the lines of the log from `INFO` on.
+    /// Opens 100 connections, and sends this request on each. The response must end the connection. Returns the log lines at `INFO`
+    /// and above.
     fn log_of_100(request: &str, expected: &str) -> Vec<String> {
         let log = Log::default();
         let writer = log.clone();

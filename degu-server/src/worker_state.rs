@@ -51,7 +51,7 @@ pub(crate) struct WorkerState {
     began: Instant,
 }
 
-/// A connection's place in its worker, until it is dropped.
+/// The place of a connection in the list of its worker. Dropping it removes the connection from the list.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,

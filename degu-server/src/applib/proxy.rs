@@ -100,7 +100,7 @@ pub struct ProxyApp {
 }
 
 /// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s. A POST that
-/// is sent at that moment is lost, and may not be repeated.
+/// is sent at that moment is lost, and cannot be repeated safely.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The connections that a session keeps, each with the key of its proxy.

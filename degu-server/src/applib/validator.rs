@@ -71,7 +71,7 @@ fn broken_rule(method: Method<'_>, asked_for_part: bool, response: &Response) ->
         method == Method::Head && matches!(lengths, (Some(said), Some(length @ 1..)) if said.parse() != Ok(length));
     let may_be_part = asked_for_part && matches!(method, Method::Get | Method::Head);
     let rule = match status {
-        206 if !may_be_part => "the app sent 206 in response to a request that is not a GET or HEAD with range",
+        206 if !may_be_part => "a 206 response needs a GET or HEAD request with the field range",
         206 if multipart && range.is_some() || !multipart && !matches!(range, Some(Ok(_))) => {
             "a 206 response needs either a valid content-range or the type multipart/byteranges, not both"
         }
@@ -92,8 +92,7 @@ mod tests {
 
     #[test]
     fn what_statuses_owe() {
-        const UNASKED: Option<&str> =
-            Some("the app sent 206 in response to a request that is not a GET or HEAD with range");
+        const UNASKED: Option<&str> = Some("a 206 response needs a GET or HEAD request with the field range");
         const RANGE: Option<&str> =
             Some("a 206 response needs either a valid content-range or the type multipart/byteranges, not both");
         const LENGTH: Option<&str> =

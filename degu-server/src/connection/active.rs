@@ -25,7 +25,7 @@ use crate::{App, Error, Request, Response, Session};
 enum Last {
     Whole,
     Cut,
-    /// There is no response whose bytes the peer could lose, so the connection is closed at once.
+    /// The peer has no response to lose, so the connection is closed at once.
     Nothing,
 }
 

@@ -139,7 +139,7 @@ impl CloseReason {
             Self::Handshake(_) => "the handshake failed",
             Self::Deadline(Wait::Linger) => "the peer did not close the connection in time",
             Self::Deadline(Wait::HalfClosed) => {
-                "the peer closed its sending side, and no byte was sent for half_close_timeout"
+                "the peer half-closed the connection, and no byte was moved for half_close_timeout"
             }
             Self::Deadline(Wait::Tunnel) => "no byte passed through the tunnel for tunnel_idle_timeout",
             Self::Gone(_) => "the peer is gone",
@@ -148,7 +148,7 @@ impl CloseReason {
             Self::Body(_) => "the body of a response returned an error",
             Self::Response(_) => "the response of the app cannot be sent",
             Self::Shutdown => "the server shuts down",
-            Self::Room => "the server closed an idle connection to make room for another one",
+            Self::Room => "the server closed an idle connection to make room for another connection",
             #[cfg(all(feature = "hyper", feature = "tls"))]
             Self::Revoked => "the certificate of the client was revoked",
             Self::Tunnel => "the tunnel's handler has returned",

@@ -207,7 +207,7 @@ mod tests {
         }
         let task = size_of_task(app);
         let alarm = size_of::<Alarm>();
-        println!("the task {task}, of that the endpoint {}, the alarm {alarm}", size_of::<Endpoint<Socket>>());
+        println!("bytes: the task {task}, the endpoint in it {}, the alarm {alarm}", size_of::<Endpoint<Socket>>());
         println!("the stream {}, the session {}", size_of::<Stream<Socket>>(), size_of::<Session>());
         // The runtime allocates tasks in steps of 128 bytes, and uses 104 bytes itself.
         assert!(task <= 512 - 104, "{task} bytes");

@@ -75,7 +75,7 @@ impl Accepting {
 /// Registers a non-blocking descriptor with the runtime of this thread.
 #[expect(
     deprecated,
-    reason = "the replacement is unsafe because of types that may replace their descriptor; OwnedFd does not"
+    reason = "the replacement is unsafe, because some types may change their descriptor; OwnedFd cannot"
 )]
 pub(crate) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, interest)

@@ -208,7 +208,7 @@ impl TryFrom<OwnedFd> for Listener {
 fn interface_index(name: &str) -> io::Result<u32> {
     match (format!("fe80::1%{name}"), 0).to_socket_addrs().map(|mut found| found.next()) {
         Ok(Some(SocketAddr::V6(address))) => Ok(address.scope_id()),
-        _ => Err(invalid("the zone is not an interface of this machine")),
+        _ => Err(invalid("the zone is not a network interface of this machine")),
     }
 }
 

@@ -53,7 +53,7 @@ impl SocketFile {
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
-        // Declared before the lock and therefore dropped after it, because dropping the file takes the lock.
+        // The file is declared before the lock, so after an error it is dropped after the lock. Dropping the file takes the lock.
         let file;
         let _lock = Lock::take(path, PATIENCE).map_err(|error| match (error.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(folder)) => {
@@ -131,7 +131,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             Err(of_owner("cannot find out whether a server listens on", &error))
         }
-        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there already")),
+        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a server already listens on this socket")),
     }
 }
 

@@ -57,7 +57,7 @@ impl Tls {
         }
     }
 
-    /// Stores the current task if the write is pending, because it waits for room to write.
+    /// Stores the current task if the write is pending. The task then waits for room to write.
     pub(super) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written
