@@ -213,9 +213,9 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time for which an exchange goes on after the client has ended its side of a TCP connection, by a FIN, or
-    /// under TLS by close_notify. Each byte in either direction restarts the time. After that the handler and the body of the
-    /// response are dropped, and the connection is closed without a response.
+    /// Sets the maximum time for which an exchange continues after the client has ended its side of a TCP connection, by a FIN
+    /// or under TLS by close_notify. Each byte in either direction restarts the time. When it expires, the handler and the body
+    /// of the response are dropped, and the connection is closed without a response.
     ///
     /// The server cannot tell whether the client has closed its socket, or has half-closed it and still reads, as `nc -N` does.
     /// Both send only a FIN. Without this limit, an endless response would continue after the client has closed its socket.
@@ -331,9 +331,9 @@ impl Options {
     /// `body` is called for these responses:
     ///
     /// - Responses that the server makes itself: a request was refused, a deadline expired, there was no room for the connection,
-    ///   or the app failed or panicked. The text is that of [`ErrorReply::Minimal`].
+    ///   or the app failed or panicked. The default text is the line of [`ErrorReply::Minimal`].
     /// - Responses that the app makes from an [`Error`](crate::Error), also by
-    ///   [`Response::from_error`](crate::Response::from_error). The text is that of the error. If the app changes the
+    ///   [`Response::from_error`](crate::Response::from_error). The default text is the text of the error. If the app changes the
     ///   content-type from `text/plain` to another, `body` is not called.
     /// - The 421 and the 403 of [`Hosts`](crate::applib::Hosts), and the 503 of [`blocking`](crate::blocking()).
     ///
@@ -362,7 +362,7 @@ impl Options {
         self
     }
 
-    /// Sets the owner of a Unix socket's file, before any client can connect. The syntax is that of chown(1): `user`,
+    /// Sets the owner of a Unix socket's file, before any client can connect. The syntax is the one of chown(1): `user`,
     /// `user:group` or `:group`, each by name or by number. For example, `":www-data"` with the [mode](Self::socket_mode)
     /// `0o660` allows a proxy of that group to connect. Only root can set another user. A process can set any group that it
     /// is in. Default: the user and the group of the process.
@@ -392,7 +392,7 @@ impl Options {
     }
 
     /// Sets a function that is called at the end of each exchange, for an access log or metrics. An exchange ends when the kernel
-    /// has taken the last byte of the response, or when the server gives up the response. `report` is called once for every
+    /// has taken the last byte of the response, or when the response is cut or cannot be sent. `report` is called once for every
     /// request that the app got, even if its handler was cancelled. It is also called once for every request that the server
     /// [refused itself](ErrorReply).
     ///

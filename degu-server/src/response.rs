@@ -85,7 +85,7 @@ impl Response {
     }
 
     /// Returns the response with this header field. Removes earlier fields of the same name. If the name or the value is
-    /// [malformed](Headers::set), the response becomes that of a [failed app](Self::from_error).
+    /// [malformed](Headers::set), the response becomes the 500 of a [failed app](Self::from_error).
     #[must_use]
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
         match self.headers.set(name, value) {
@@ -95,7 +95,7 @@ impl Response {
     }
 
     /// Returns the response with this body. A body such as `Json` also sets its content-type, unless the response already has
-    /// one. If the value cannot be converted into a body, the response becomes that of a [failed app](Self::from_error).
+    /// one. If the value cannot be converted into a body, the response becomes the 500 of a [failed app](Self::from_error).
     #[must_use]
     pub fn body(mut self, body: impl IntoBody<dyn Source>) -> Self {
         let body = body.into_body(&mut self.headers);

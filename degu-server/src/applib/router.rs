@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{App, BoxedApp, Request, Response, Session};
 
 /// An app that passes each request to one of several apps, according to the next segment of the path. The segment is shifted
-/// to the [mount](Request::mount), so that app sees only the rest of the path. Routers can be nested.
+/// to the [mount](Request::mount), and the chosen app gets only the rest of the path. Routers can be nested.
 ///
 /// A request whose path has no app gets 404. Segments are compared as they were sent, without percent-decoding.
 ///

@@ -109,7 +109,7 @@ impl Deadline {
         matches!(self.wait, Wait::Request) && now.saturating_sub(self.since) >= 2
     }
 
-    /// Returns the wait whose deadline has expired, or `None` if no deadline has expired.
+    /// Returns the wait whose deadline has expired, if there is one.
     pub(crate) fn expired(&mut self, now: u32, deadlines: &Deadlines) -> Option<Wait> {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);

@@ -18,7 +18,7 @@
 //! puts it into the [channel](crate::body_channel), and polls the handler again. If a whole body with a Content-Length was
 //! received together with its head, the handler gets it without a channel.
 //!
-//! The state of an exchange is in two boxes. One contains the machine, and the other the futures, including that of the handler.
+//! The state of an exchange is in two boxes. One contains the machine, and the other the futures, such as the handler's.
 //! An idle connection has no boxes. They are allocated when bytes arrive, and kept until no request has arrived for a second,
 //! so a busy connection does not allocate them again. If over 128 connections of a worker are busy at once, a connection drops
 //! its boxes as soon as it waits.

@@ -230,7 +230,7 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// Returns the address of one end of a socket, or `None` for a Unix socket without a name, such as that of most clients.
+/// Returns the address of one end of a socket, or `None` for a Unix socket without a name. Most clients have no name.
 fn address_of(address: &SockAddr) -> Option<Address> {
     match (address.as_socket(), address.as_pathname()) {
         (Some(ip), _) => Some(ip.into()),
