@@ -212,8 +212,7 @@ impl CaSet {
     ///
     /// [`Kind::Read`] if the file cannot be read, [`Kind::Pem`] if it has no revocation list.
     pub fn with_crl_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
-        let source = Source::file(&path);
-        let lists = source::crls(&source::read(path.as_ref())?, &source)?;
+        let (lists, source) = source::read(path.as_ref(), source::crls)?;
         self.crls.extend(lists.into_iter().map(|der| Crl { der, source: source.clone() }));
         self.steps.push(Step::Read(|ca_set, path| ca_set.with_crl_file(path), path.as_ref().into()));
         Ok(self)
@@ -242,8 +241,8 @@ impl CaSet {
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), Error> {
-        let source = Source::file(path);
-        for certificate in source::certificates(&source::read(path)?, &source)? {
+        let (certificates, source) = source::read(path, source::certificates)?;
+        for certificate in certificates {
             let label = der::subject(&certificate).map(der::label).unwrap_or_default().into();
             self.members.push(Ca { label, is_labelled_by_name: true, certificate, source: source.clone() });
         }

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::pin::SpkiPin;
 use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
-use crate::provider::Sha256;
+use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
 
 /// The TLS policy of a client. It determines which servers the client trusts, and which certificate it sends.
@@ -196,7 +196,7 @@ impl ClientTls {
                 return Err(Error::caller(Kind::NameMissing, what));
             }
             (Some(name), Servers::Pinned(_)) if matches!(parsed(name), Ok(ServerName::DnsName(_))) => parsed(name)?,
-            _ => unnamed(policy.crypto.sha256, peer),
+            _ => unnamed(&policy.crypto, peer),
         };
         let judge =
             drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.recipe.options);
@@ -207,8 +207,8 @@ impl ClientTls {
 /// Returns an IP address that takes the place of a name. It is made from a hash of the peer's address. rustls needs a name as
 /// the key of its session cache. This address is never checked. It is also never sent, because rustls puts no IP address into
 /// SNI (RFC 6066 §3).
-fn unnamed(sha256: Sha256, peer: &str) -> ServerName<'static> {
-    let hash = sha256.hash(peer.as_bytes());
+fn unnamed(crypto: &Crypto, peer: &str) -> ServerName<'static> {
+    let hash = crypto.sha256(peer.as_bytes());
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| hash[i]))))
 }
 
@@ -300,8 +300,7 @@ impl policy::Recipe for Recipe {
                 })?)
             }
             Servers::Private(ca_set) | Servers::Unnamed(ca_set) => {
-                let store = Store::new(ca_set, build)?;
-                Trust::Private { store, check_name: self.trust.checks_name() }
+                Trust::Private { store: Store::new(ca_set, build)?, check_name: self.trust.checks_name() }
             }
             Servers::Pinned(pins) if pins.is_empty() => {
                 return Err(Error::caller(Kind::NoTrust, "no pinned key was given for the server"));

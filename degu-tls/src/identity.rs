@@ -44,9 +44,8 @@ impl Identity {
     /// [`Kind::Read`] if a file cannot be read, [`Kind::Pem`] if it has no section of the right kind, [`Kind::Key`] for an
     /// encrypted key, [`Kind::Malformed`] for a malformed certificate.
     pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
-        let (source, key_source) = (Source::file(&certificates), Source::file(&key));
-        let chain = source::certificates(&source::read(certificates.as_ref())?, &source)?;
-        let key = source::key(&source::read(key.as_ref())?, &key_source)?;
+        let (chain, source) = source::read(certificates.as_ref(), source::certificates)?;
+        let (key, key_source) = source::read(key.as_ref(), source::key)?;
         Self::new(source, key_source, chain, key)
     }
 
@@ -112,8 +111,7 @@ impl Identity {
     /// Checks the certificates and the key, and returns them in the form that rustls needs. `side` is the side that will use
     /// them.
     pub(crate) fn certified(&self, side: Side, build: &mut Build) -> Result<CertifiedKey, Error> {
-        let (source, key_source) = (&self.source, &self.key_source);
-        let mut spki = None;
+        let source = &self.source;
         for (index, certificate) in self.chain.iter().enumerate() {
             let parsed = parse(certificate, &format!("certificate {} of {source}", index + 1))?;
             let what = format!("the certificate of {source} ({})", der::name(parsed.subject()));
@@ -123,7 +121,6 @@ impl Identity {
                 build.warnings.extend(found.err());
                 continue;
             }
-            spki = Some(parsed.subject_public_key_info());
             match found? {
                 // A self-signed certificate is allowed, because peers may have pinned its key.
                 webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity => {}
@@ -136,30 +133,30 @@ impl Identity {
                 error => return Err(Error::caller(Kind::Malformed, format!("{what} cannot be used ({error})"))),
             }
         }
-        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &build.crypto.provider).map_err(|error| {
-            match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    let what =
-                        format!("the private key of {key_source} does not belong to the certificate of {source}");
-                    Error::caller(Kind::KeyMismatch, what)
-                }
-                rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => {
-                    Error::caller(Kind::Malformed, format!("the certificate of {source} is malformed"))
-                }
-                error => {
-                    let kind = spki.map_or("", |spki| der::key_kind(&spki));
-                    let what = match kind {
-                        "RSA" | "P-256" | "P-384" | "Ed25519" => {
-                            format!("the private key of {key_source} cannot be used ({error})")
-                        }
-                        kind => format!(
-                            "the private key of {key_source} is {kind}, which the cryptography provider does not know"
-                        ),
-                    };
-                    Error::caller(Kind::Key, what).with_source(error)
-                }
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &build.crypto.provider)
+            .map_err(|error| self.unusable(error))
+    }
+
+    /// Converts an error of rustls about the certificate and the key.
+    fn unusable(&self, error: rustls::Error) -> Error {
+        let (source, key) = (&self.source, format!("the private key of {}", self.key_source));
+        let (kind, what) = match &error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                (Kind::KeyMismatch, format!("{key} does not belong to the certificate of {source}"))
             }
-        })
+            rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => {
+                (Kind::Malformed, format!("the certificate of {source} is malformed"))
+            }
+            _ => {
+                let leaf = webpki::EndEntityCert::try_from(&self.chain[0]);
+                let what = match leaf.map_or("", |leaf| der::key_kind(&leaf.subject_public_key_info())) {
+                    "RSA" | "P-256" | "P-384" | "Ed25519" => format!("{key} cannot be used ({error})"),
+                    kind => format!("{key} is {kind}, which the cryptography provider does not know"),
+                };
+                (Kind::Key, what)
+            }
+        };
+        Error::caller(kind, what).with_source(error)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cryptography provider, limited to the cipher suites that Degu uses. A feature or the caller chooses the provider.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::hash::{Hash, HashAlgorithm};
@@ -35,29 +36,10 @@ const SUITES: &[CipherSuite] = &[
 ];
 
 /// A provider without the suites and groups that Degu does not use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Crypto {
     pub(crate) provider: Arc<CryptoProvider>,
-    pub(crate) sha256: Sha256,
-}
-
-/// The provider's SHA-256.
-#[derive(Clone, Copy)]
-pub(crate) struct Sha256(&'static dyn Hash);
-
-impl Sha256 {
-    pub(crate) fn hash(self, data: &[u8]) -> [u8; 32] {
-        let mut hash = [0; 32];
-        // `Crypto::new` chose SHA-256, whose output has this length.
-        hash.copy_from_slice(self.0.hash(data).as_ref());
-        hash
-    }
-}
-
-impl std::fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SHA-256")
-    }
+    sha256: &'static dyn Hash,
 }
 
 impl Crypto {
@@ -75,7 +57,7 @@ impl Crypto {
         }
         // This comes before suites are removed, because a removed suite may be the only suite with SHA-256.
         let hash = provider.cipher_suites.iter().map(hash_of).find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
-        let sha256 = Sha256(hash.ok_or_else(|| lacks("no cipher suite with SHA-256"))?);
+        let sha256 = hash.ok_or_else(|| lacks("no cipher suite with SHA-256"))?;
         provider.cipher_suites.retain(|suite| {
             SUITES.contains(&suite.suite()) && !(tls13_only && matches!(suite, SupportedCipherSuite::Tls12(_)))
         });
@@ -83,6 +65,20 @@ impl Crypto {
             return Err(lacks("no cipher suite with ECDHE and an AEAD"));
         }
         Ok(Self { provider: Arc::new(provider), sha256 })
+    }
+
+    /// Returns the SHA-256 of the data.
+    pub(crate) fn sha256(&self, data: &[u8]) -> [u8; 32] {
+        let mut hash = [0; 32];
+        // `new` chose SHA-256, so the output has this length.
+        hash.copy_from_slice(self.sha256.hash(data).as_ref());
+        hash
+    }
+}
+
+impl fmt::Debug for Crypto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.provider.fmt(f)
     }
 }
 
@@ -104,7 +100,7 @@ mod tests {
         let crypto = Crypto::new(&provider, false).unwrap();
         assert_eq!(crypto.provider.cipher_suites.len(), 9);
         assert_eq!(crypto.provider.cipher_suites.len(), provider.cipher_suites.len());
-        assert_eq!(crypto.sha256.hash(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
+        assert_eq!(crypto.sha256(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
     }
 
     #[test]

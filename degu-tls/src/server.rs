@@ -247,12 +247,11 @@ impl policy::Recipe for Recipe {
         config.require_ems = true;
         // rustls does not call the verifier for a resumed session. If two policies shared a storage, a server with one policy
         // would therefore accept a client of the other. Tickets would have the same effect, so there is no ticketer.
-        config.session_storage = match options.sessions {
-            0 => Arc::new(NoServerSessionStorage {}),
-            count => ServerSessionMemoryCache::new(count),
-        };
         if options.sessions == 0 {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
+        } else {
+            config.session_storage = ServerSessionMemoryCache::new(options.sessions);
         }
         Ok((config, verifier))
     }

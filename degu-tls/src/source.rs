@@ -19,12 +19,6 @@ pub(crate) enum Source {
     Memory(&'static str),
 }
 
-impl Source {
-    pub(crate) fn file(path: impl AsRef<Path>) -> Self {
-        Self::File(path.as_ref().into())
-    }
-}
-
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -34,9 +28,11 @@ impl fmt::Display for Source {
     }
 }
 
-/// Reads a whole file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| unreadable(path, error))
+/// Reads a whole file, and returns its decoded content with its origin.
+pub(crate) fn read<T>(path: &Path, decode: fn(&[u8], &Source) -> Result<T, Error>) -> Result<(T, Source), Error> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let source = Source::File(path.into());
+    Ok((decode(&bytes, &source)?, source))
 }
 
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {

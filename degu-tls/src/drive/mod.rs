@@ -131,29 +131,25 @@ impl Handshake {
     /// - The socket fails ([`Kind::Io`]).
     pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {
         loop {
-            while self.connection.wants_write() {
-                match self.connection.write_tls(io) {
-                    Ok(0) => return Err(self.judge.closed()),
-                    Ok(_) => {}
-                    Err(error) => match error.kind() {
-                        ErrorKind::Interrupted => {}
-                        ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Progress::Blocked),
-                        _ => return Err(self.why(io, error)),
-                    },
+            let writes = self.connection.wants_write();
+            let moved = if writes {
+                self.connection.write_tls(io)
+            } else {
+                match io.flush() {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
+                    Err(error) => return Err(self.why(io, error)),
+                    Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
+                    Ok(()) => self.connection.read_tls(io),
                 }
-            }
-            match io.flush() {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
-                Err(error) => return Err(self.why(io, error)),
-                Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
-                Ok(()) => {}
-            }
-            match self.connection.read_tls(io) {
+            };
+            match moved {
                 Ok(0) => return Err(self.judge.closed()),
+                Ok(_) if writes => {}
                 Ok(_) => self.process(io)?,
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Progress::Blocked),
+                    _ if writes => return Err(self.why(io, error)),
                     _ => return Err(self.judge.io(error)),
                 },
             }

@@ -112,7 +112,7 @@ impl Verifier {
         if let Some(bits) = weak_rsa(&parsed) {
             return Err(Refusal::WeakKey(bits));
         }
-        let spki = SpkiPin::from_sha256(self.crypto.sha256.hash(&parsed.subject_public_key_info()));
+        let spki = SpkiPin::from_sha256(self.crypto.sha256(&parsed.subject_public_key_info()));
         let ca = match &self.trust {
             Trust::Private { store, check_name } => {
                 let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now)?;
@@ -139,7 +139,7 @@ impl Verifier {
         Ok(PeerIdentity {
             ca,
             spki,
-            sha256: Fingerprint::from_sha256(self.crypto.sha256.hash(leaf)),
+            sha256: Fingerprint::from_sha256(self.crypto.sha256(leaf)),
             dns_names: parsed.valid_dns_names().map(Box::from).collect(),
             uri_names: parsed.valid_uri_names().map(Box::from).collect(),
             serial: parsed.serial().into(),

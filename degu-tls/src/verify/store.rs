@@ -18,7 +18,7 @@ use crate::pin::SpkiPin;
 use crate::policy::Build;
 
 /// The trust anchors (CAs) and revocation lists of a policy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
     /// The names of the anchors in DER, for a server's certificate request (RFC 8446 §4.2.4).
@@ -40,8 +40,7 @@ impl Store {
     ///
     /// A value is not a certificate, no CA remains, or a revocation list is missing or cannot be used.
     pub(crate) fn new(ca_set: &CaSet, build: &mut Build) -> Result<Self, Error> {
-        let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: ca_set.describe() };
+        let mut store = Self { files: ca_set.describe(), ..Self::default() };
         let mut kept = Vec::new();
         for ca in &ca_set.members {
             match anchor(ca, ca_set.any_time, build) {
@@ -201,5 +200,5 @@ fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static
     }
     let malformed = |error| Error::caller(Kind::Malformed, format!("{what} is malformed ({error})"));
     let anchor = anchor_from_trusted_cert(&ca.certificate).map_err(malformed)?.to_owned();
-    Ok((anchor, SpkiPin::from_sha256(build.crypto.sha256.hash(&spki))))
+    Ok((anchor, SpkiPin::from_sha256(build.crypto.sha256(&spki))))
 }
