@@ -16,8 +16,9 @@ use crate::pool::Lease;
 
 /// A response whose body `B` is still to be read.
 ///
-/// A response borrows its connection while the response exists. The caller may leave the body unread. If the whole body
-/// has been received when the connection is used next, the connection stays open. Otherwise it is closed.
+/// A response borrows its connection while the response exists. A response from a pool or from `exchange` owns its
+/// connection instead. The caller may leave the body unread. If the whole body has been received when the connection is
+/// used next, the connection stays open. Otherwise it is closed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ResponseOf<B> {

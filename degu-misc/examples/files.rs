@@ -237,7 +237,7 @@ fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str
         }
         None => {
             let headers = [("content-range", content_range)];
-            Ok((416, headers, "the file is shorter\n").into())
+            Ok((416, headers, "the file has no such range\n").into())
         }
     }
 }

@@ -13,8 +13,8 @@
 //! # Ok::<(), degu_client::Error>(())
 //! ```
 //!
-//! An exchange is full duplex here, too. If a request's body cannot be sent at once, the connection waits for both
-//! directions (`poll(2)`). If the reader or the iterator of a [`Body`] blocks, the exchange blocks.
+//! An exchange is full duplex here, too. If a request's body cannot be sent at once, the connection waits until the
+//! socket can be read or written (`poll(2)`). If the reader or the iterator of a [`Body`] blocks, the exchange blocks.
 //!
 //! A program with two exchanges at once on a connection does not compile:
 //!
