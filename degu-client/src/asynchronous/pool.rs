@@ -1,4 +1,4 @@
-//! Tasks that wait for their turn.
+//! The queue of an async pool: a task waits until its request has a place.
 
 use std::{future::poll_fn, sync::Arc};
 

@@ -1,8 +1,9 @@
 //! The byte stream of an async connection.
 //!
 //! An event that no task waits for wakes the thread for nothing. On a Unix socket the kernel reports room for writing
-//! whenever the peer reads a message. So a [`Socket`] is registered for input only, and registered again for both after a
-//! write has found no room. A second descriptor for output would need less code, but a process may have none left.
+//! whenever the peer reads a message. So a [`Socket`] is registered for input only. After a write has found no room,
+//! the socket is registered again, for both directions. A second descriptor for output would need less code, but a
+//! process may have none left.
 
 use std::{
     io::{self, IoSlice},
@@ -35,8 +36,8 @@ pub(crate) struct Socket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// True if the socket is registered for output, too.
     writes: bool,
-    /// The task that waits for input. It may be another one than the task that writes. A new registration forgets it, so
-    /// it is woken then.
+    /// The task that waits for input, which may differ from the task that writes. A new registration does not know this
+    /// task, so the task is woken then.
     reader: Option<Waker>,
     scratch: Scratch,
 }

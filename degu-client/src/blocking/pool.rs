@@ -1,4 +1,4 @@
-//! Threads that wait for their turn.
+//! The queue of a blocking pool: a thread waits until its request has a place.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},

@@ -1,4 +1,4 @@
-//! A place in a pool, while a request holds it.
+//! A place in a pool, which a request or its response holds.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,7 +31,7 @@ impl<D: Driver> Shared<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state under the lock. Then releases the lock, and closes the connections that are to be closed.
+    /// Changes the state under the lock. After that, closes connections without the lock.
     #[inline(always)]
     fn change<T>(&self, change: impl FnOnce(&mut State<D>) -> T) -> T {
         let mut state = self.state();
@@ -44,7 +44,8 @@ impl<D: Driver> Shared<D> {
         changed
     }
 
-    /// Takes a place if one is free. Fails if the deadline of the request has passed.
+    /// Takes a place in the pool; `None` if no place is free. Returns an error if the deadline of the request has
+    /// passed.
     #[inline(always)]
     pub(crate) fn take(self: &Arc<Self>, until: Option<Deadline>, now: Instant) -> Result<Option<Lease<D>>, Error> {
         if let Some(Deadline { end, timeout }) = until
@@ -57,7 +58,7 @@ impl<D: Driver> Shared<D> {
         grant.map(|grant| self.lease(grant)).transpose()
     }
 
-    /// Returns the place that a request was granted, after a check of the connection in it.
+    /// Returns the place for this permission. If it has a connection, checks the connection.
     #[inline(always)]
     fn lease(self: &Arc<Self>, grant: Grant<D>) -> Result<Lease<D>, Error> {
         let connection = match grant {
@@ -79,7 +80,7 @@ impl<D: Driver> Shared<D> {
         Error::connecting(timeout, &self.base.address)
     }
 
-    /// Gives a connection to the request that has waited longest, or keeps it.
+    /// Takes back a connection. The request that has waited longest gets it. If no request waits, the pool keeps it.
     #[inline]
     fn give_back(&self, connection: Box<Pooled<D>>) {
         let now = D::now();
@@ -89,7 +90,7 @@ impl<D: Driver> Shared<D> {
         }
     }
 
-    /// Gives the right to make a connection to the request that has waited longest.
+    /// Takes back a right to make a connection. The request that has waited longest gets it.
     fn release(&self) {
         let woken = self.state().release();
         if let Some(woken) = woken {
@@ -106,7 +107,7 @@ pub(crate) struct Lease<D: Driver> {
 }
 
 impl<D: Driver> Lease<D> {
-    /// Returns the connection's link, unless the connection has yet to be made.
+    /// Returns the link of the connection; `None` if the connection has not been made.
     pub(crate) fn link(&mut self) -> Option<&mut Link<D>> {
         self.connection.as_mut().map(|connection| &mut connection.link)
     }
@@ -138,15 +139,15 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Closes the connection, after which the request is sent again on a new one.
+    /// Closes the connection, because the request is sent again over a new connection.
     pub(crate) fn retry(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.shared.change(|state| state.retry(connection.number));
         }
     }
 
-    /// Checks the connection. If the server has closed it or has sent unsolicited data, takes the next idle connection,
-    /// or the right to make one, in its place.
+    /// Checks the connection. If the server has closed it or has sent unsolicited data, replaces it by the next idle
+    /// connection, or by the right to make a connection.
     #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection
@@ -162,7 +163,7 @@ impl<D: Driver> Lease<D> {
         self.connection = next;
     }
 
-    /// Lowers the idle timeout to the one that the server announces.
+    /// Lowers the idle timeout to the timeout that the server announces.
     #[inline(always)]
     pub(crate) fn note(&mut self, head: &ResponseHead) {
         if head.has_keep_alive() {
@@ -208,8 +209,8 @@ impl<'p, D: Driver> Turn<'p, D> {
         Self { shared, until, ticket: None }
     }
 
-    /// Polls for a place. If the deadline of the request has passed, returns an error, and what the request was granted
-    /// goes to the next request.
+    /// Polls for a place. If the deadline of the request has passed, returns an error. A permission that the request
+    /// has got goes to the next request.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
         let Self { shared, until, ticket } = self;
         let now = D::now();
@@ -246,8 +247,9 @@ impl<D: Driver> Drop for Turn<'_, D> {
     }
 }
 
-/// Returns the idle timeout for a server's `Keep-Alive` field: the timeout in the field less a second, or half of the
-/// timeout if that is longer. A request that is on its way when the server closes the connection would fail.
+/// Returns the idle timeout for a server's `Keep-Alive` field: one second less than the timeout in the field, or half
+/// of it if that is longer. The client has to close the connection first, because a request that is on its way when the
+/// server closes it would fail.
 fn keep_alive_timeout(field: &[u8]) -> Option<Duration> {
     let field = std::str::from_utf8(field).ok()?;
     let mut parameters = field.split(',').filter_map(|parameter| parameter.split_once('='));

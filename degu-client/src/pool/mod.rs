@@ -9,10 +9,10 @@
 //!                  └──────────────────────── given back, or closed ◀──────────────────────────────────────────┘
 //! ```
 //!
-//! [`state`] keeps the idle connections, the queue and the counters. A [`Lease`](lease::Lease) is a place in the pool. A
-//! request holds the lease, and passes it to its response. When the lease is dropped, the place goes to the request that
-//! has waited longest. In both clients a waker wakes the waiting request: the waker of its task, or one that wakes its
-//! thread.
+//! [`state`] keeps the idle connections, the queue and the counters. A [`Lease`](lease::Lease) is a place in the pool.
+//! A request holds the lease, and passes it to its response. When the lease is dropped, the place goes to the request
+//! that has waited longest. A waker wakes the waiting request: the waker of its task, or in the blocking client a waker
+//! of its thread.
 
 mod lease;
 mod state;
@@ -51,24 +51,25 @@ use crate::options::Base;
 ///
 /// # What it promises
 ///
-/// 1. There are at most [`max_connections`](crate::OptionsOf::max_connections) connections at once, 16 by default,
-///    those in use included. Further requests wait, and get their turn in the order in which they came. The pool makes
-///    a connection only for a request that has its turn.
+/// 1. There are at most [`max_connections`](crate::OptionsOf::max_connections) connections at once, 16 by default, idle
+///    or in use. Further requests wait, and get their turn in the order of their arrival. The pool makes a connection
+///    only for a request that has its turn.
 /// 2. The connection that was returned last is used first. A connection that has been idle for
 ///    [`idle_timeout`](crate::OptionsOf::idle_timeout), 4 s by default, is closed by the next request or response. A
 ///    server's `Keep-Alive: timeout=N` makes this time shorter, never longer. The pool has no task, thread or timer.
 /// 3. The pool checks a kept connection before it sends a request. If the check finds EOF, an error or unsolicited
 ///    data, the pool closes the connection and tries the next one.
-/// 4. A request is sent at most twice. The second attempt is over a new connection, and only if all of these are true:
-///    the first connection was a kept one, and ended before a byte of a response came; no byte of the request was sent,
-///    or the method is idempotent ([`Error::is_retryable`]); the body can be sent again (no body, bytes in memory, or
-///    [`Body::from_fn`](degu_wire::BodyOf::from_fn)). The pool then also closes idle connections that are as old as the
-///    one that ended, because a server that was restarted has closed them all.
-/// 5. A request that is not idempotent, such as a POST, is never sent again after one of its bytes went out. The error
-///    [says so](crate::Error::is_retryable).
-/// 6. A connection goes back to the pool when the body of the response has been read to its end, or when a response is
-///    dropped whose body has been received in full. Otherwise it is closed: after an unread body, an error, a timeout,
-///    or `connection: close`.
+/// 4. A request is sent at most twice. The second attempt is over a new connection. It is made only if three things are
+///    true. The first connection was a kept connection, and ended before a byte of a response came. No byte of the
+///    request was sent, or the method is idempotent ([`Error::is_retryable`]). The body can be sent again (no body,
+///    bytes in memory, or [`Body::from_fn`](degu_wire::BodyOf::from_fn)). The pool then also closes the idle
+///    connections that were made before the connection that ended, because a server that was restarted has closed all
+///    of them.
+/// 5. A request that is not idempotent, such as a POST, is never sent again after a byte of it was sent. The error is
+///    then not [retryable](crate::Error::is_retryable).
+/// 6. A connection goes back to the pool when the body of the response has been read to its end, or when the response
+///    is dropped after its whole body has been received. Otherwise the connection is closed: after an unread body, an
+///    error, a timeout, or `connection: close`.
 /// 7. [`timeout`](crate::OptionsOf::timeout) bounds the sum of waiting, connecting, both attempts, and reading the
 ///    body.
 /// 8. [`stats`](Self::stats) counts connections and requests.
@@ -83,14 +84,14 @@ use crate::options::Base;
 /// other requests may have to wait. There is no retry after a status (503, 429), and no pause after a failed attempt to
 /// connect. The pool writes no log: errors say what happened, and `stats` how often connections were stale.
 ///
-/// A blocking pool has no [`Interrupter`](crate::blocking::Interrupter), because requests take turns with its connections:
-/// only `timeout` ends a request. A request that another thread has to be able to end needs a
-/// [connection](crate::blocking::Client::connect_interruptible) of its own.
+/// A blocking pool has no [`Interrupter`](crate::blocking::Interrupter), because requests share its connections. Only
+/// `timeout` ends a request. If another thread has to be able to end a request, send the request over a separate
+/// [connection](crate::blocking::Client::connect_interruptible).
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a request gives its place in the queue to the next one. A connection on which the request was sent
-/// already is closed.
+/// If the future of a request is dropped, the request leaves the queue. If the request has been sent, its connection is
+/// closed.
 ///
 /// # Panics
 ///
@@ -108,24 +109,24 @@ pub(crate) type Dialled<D> = Result<(Box<<D as Driver>::Stream>, Address), crate
 
 /// The counters of a pool: its current state, and totals since it was made.
 ///
-/// `dialled + reused - retried` is the number of requests that got a connection, because each of these used a new
-/// connection or a kept one, and a request that was sent twice used both.
+/// A request uses a new or a kept connection. A request that is sent twice uses both. So `dialled + reused - retried`
+/// is the number of requests that got a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The connections that are open, idle or in use.
+    /// The number of open connections, idle or in use.
     pub open: usize,
-    /// The open connections that no request uses.
+    /// The number of open connections that no request uses.
     pub idle: usize,
-    /// The requests that wait for their turn.
+    /// The number of requests that wait for their turn.
     pub waiting: usize,
-    /// The connections that the pool has made.
+    /// The number of connections that the pool has made.
     pub dialled: u64,
-    /// The requests that used a kept connection. Second attempts do not count.
+    /// The number of requests that used a kept connection. Second attempts do not count.
     pub reused: u64,
-    /// The kept connections that the server had closed.
+    /// The number of kept connections that could not be used: the server had closed them or had sent unsolicited data.
     pub stale: u64,
-    /// The requests that were sent a second time.
+    /// The number of requests that were sent a second time.
     pub retried: u64,
 }
 
@@ -134,7 +135,7 @@ impl<D: Driver> PoolOf<D> {
         Self { shared: Arc::new(Shared::new(Arc::clone(base))), timeout: base.settings.timeout }
     }
 
-    /// Returns a handle to the same pool whose requests have another timeout, instead of
+    /// Returns a handle to the same pool. Requests of the handle have this timeout, instead of
     /// [`timeout`](crate::OptionsOf::timeout) of the options.
     ///
     /// ```no_run
@@ -163,7 +164,7 @@ impl<D: Driver> PoolOf<D> {
         &self.shared
     }
 
-    /// Returns the end of a request that begins now, and the time.
+    /// Returns the deadline of a request that begins now, and the current time.
     pub(crate) fn begin(&self) -> (Option<Deadline>, Instant) {
         let now = D::now();
         (Deadline::new(Timeout::Exchange, self.timeout, || now), now)
@@ -212,7 +213,7 @@ macro_rules! pooled_requests {
                 self.perform(method.into(), uri, headers, body, $dial)
             }
 
-            /// Sends a request over connections that this function makes.
+            /// Sends a request. If the pool has no idle connection, `dial` makes a connection.
             #[inline]
             pub(crate) $($async)? fn perform(
                 &self,
@@ -239,7 +240,7 @@ macro_rules! pooled_requests {
                 // The phase in which the first attempt failed.
                 let mut sent = None;
                 loop {
-                    // Only an attempt over a kept connection may be followed by another.
+                    // Only an attempt over a kept connection may be followed by a second attempt.
                     let (link, is_kept) = match lease.link() {
                         Some(link) => (link, true),
                         None => match dial(&self.shared().base, until) $($await)* {

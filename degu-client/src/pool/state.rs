@@ -1,7 +1,7 @@
 //! The state of a pool: the idle connections, the requests that wait, and the counters.
 //!
-//! It performs no I/O and reads no clock. The caller passes the time, and closes the connections that [`State::closed`]
-//! returns after it has released the pool's lock.
+//! The state performs no I/O and reads no clock. The caller passes the time. After it has released the pool's lock, the
+//! caller closes the connections that [`State::closed`] has returned.
 
 use std::{
     collections::BTreeMap,
@@ -36,17 +36,17 @@ pub(super) enum Grant<D: Driver> {
 
 pub(super) struct State<D: Driver> {
     max: usize,
-    /// The connection that was returned last is the last one.
+    /// The idle connections, in the order in which they were returned.
     idle: Vec<Idle<D>>,
     /// The shortest idle timeout that a connection has had.
     shortest: Option<Duration>,
-    /// The time before which no connection has been idle for too long. It may be too early.
+    /// The earliest time at which an idle connection may have to be closed. The time may be too early.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
     closed: Vec<Box<Pooled<D>>>,
     /// The requests that wait, by ticket. Tickets grow, so the request with the first ticket has waited longest.
     waiting: BTreeMap<u64, (Waker, D::Home)>,
-    /// The permissions that requests have got and not yet collected, by ticket.
+    /// The permissions of requests that have been woken, by ticket. A request takes its permission when it polls.
     granted: BTreeMap<u64, Grant<D>>,
     tickets: u64,
     /// The number of connections, idle or in use.
@@ -96,7 +96,7 @@ impl<D: Driver> State<D> {
         if let Some(kept) = self.take_idle(home) {
             return Some(Grant::Kept(kept));
         }
-        // A connection that cannot be used here makes room.
+        // An idle connection of another runtime is closed, to allow a new connection in this runtime.
         if self.made + self.making >= self.max {
             if self.idle.is_empty() {
                 return None;
@@ -125,7 +125,7 @@ impl<D: Driver> State<D> {
     fn close_expired(&mut self, now: Instant) {
         self.close_idle(|idle| idle.end().is_some_and(|end| end <= now));
         let ends = self.idle.iter().filter_map(Idle::end);
-        // A connection that is in use now is returned later.
+        // A connection that is in use becomes idle later.
         let next_returned = self.shortest.and_then(|timeout| now.checked_add(timeout));
         self.next_end = ends.chain(next_returned).min();
     }
@@ -148,7 +148,7 @@ impl<D: Driver> State<D> {
         self.made -= before - self.idle.len();
     }
 
-    /// Joins the queue.
+    /// Adds a request to the queue, and returns its ticket.
     pub(super) fn join(&mut self, waker: Waker, home: D::Home) -> u64 {
         self.tickets += 1;
         self.waiting.insert(self.tickets, (waker, home));
@@ -163,11 +163,12 @@ impl<D: Driver> State<D> {
         self.granted.remove(&ticket)
     }
 
-    /// Leaves the queue. Returns the permission that the request has got already, which the caller passes on.
+    /// Removes a request from the queue. Returns the permission that the request has got already. The caller passes it
+    /// on.
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<D>> {
         self.waiting.remove(&ticket);
         let grant = self.granted.remove(&ticket);
-        // It was not used.
+        // The connection was not used.
         self.totals.reused -= u64::from(matches!(grant, Some(Grant::Kept(_))));
         grant
     }
@@ -193,8 +194,8 @@ impl<D: Driver> State<D> {
         Some(waker)
     }
 
-    /// Fails all waiting requests, if the pool has no connection, with the reason why none could be made. Otherwise each
-    /// of them would try in vain, one after the other. Returns the wakers of the requests.
+    /// If the pool has no connection, fails all waiting requests with this error. Without this, each request would in
+    /// turn try to connect, and fail as well. Returns the wakers of the requests.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
         let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         let failed = waiting.into_iter().map(|(ticket, (waker, _))| {
@@ -233,7 +234,7 @@ impl<D: Driver> State<D> {
         if self.waiting.is_empty() { None } else { self.waiting.pop_first() }
     }
 
-    /// Notes that a connection has been closed after it was used, which leaves the right to make another one.
+    /// Notes that a connection in use has been closed. Its place is then a right to make a connection.
     pub(super) fn lost(&mut self) {
         self.made -= 1;
         self.making += 1;
@@ -253,7 +254,8 @@ impl<D: Driver> State<D> {
     }
 
     /// Notes that a request is sent again, because the connection with this number ended before a response came. Also
-    /// closes the idle connections that are as old, because a server that was restarted has closed them all.
+    /// closes the idle connections that were made before it, because a server that was restarted has closed all of
+    /// them.
     pub(super) fn retry(&mut self, number: u64) {
         let before = self.idle.len();
         self.close_idle(|idle| idle.connection.number <= number);
@@ -276,7 +278,7 @@ impl<D: Driver> State<D> {
 }
 
 impl<D: Driver> Idle<D> {
-    /// Returns the end of the idle time, unless it has none, or the clock cannot represent it.
+    /// Returns the end of the idle time; `None` without a limit, or if the clock cannot represent the end.
     fn end(&self) -> Option<Instant> {
         self.since.checked_add(self.connection.idle_timeout?)
     }
