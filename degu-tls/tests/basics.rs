@@ -1,4 +1,4 @@
-//! Identities that each side learns of the other.
+//! The identity of the peer, on both sides.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr};
@@ -88,7 +88,7 @@ fn a_peer_as_an_operator_reads_it() {
     assert_eq!(peer.sha256().to_string(), sha256sum(&device.der));
 }
 
-/// Returns what the program of this name says.
+/// Returns the output of the program `sha256sum`.
 fn sha256sum(data: &[u8]) -> String {
     let mut program = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(data).unwrap();
@@ -122,7 +122,7 @@ fn a_pin_is_what_the_peer_identity_says() {
     let wrong = ClientTls::pinned([SpkiPin::from_sha256([7; 32])]).build().unwrap();
     let error = join(client(&wrong, None), server(&tls)).0.error();
     assert_eq!(error.kind(), Kind::Pin);
-    // The message has the pin to be written down.
+    // The message contains the pin, which an operator can copy.
     let pin: SpkiPin = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
     let right = ClientTls::pinned([SpkiPin::from_sha256([7; 32]), pin]).build().unwrap();
     let (at_client, at_server) = join(client(&right, None), server(&tls));
@@ -133,7 +133,7 @@ fn a_pin_is_what_the_peer_identity_says() {
 
 #[test]
 fn one_byte_at_a_time() {
-    // RUSTSEC-2024-0399: a fragmented ClientHello.
+    // RUSTSEC-2024-0399 was a panic for a fragmented ClientHello.
     let root = Cert::root("Root");
     let host = root.leaf("host", &|_| {});
     for version in Version::BOTH {
@@ -152,7 +152,7 @@ fn one_byte_at_a_time() {
     }
 }
 
-/// Shows no certificate, and remembers which CAs the server named.
+/// A resolver that sends no certificate, and remembers which CAs the server named.
 #[derive(Debug, Default)]
 struct Curious(Mutex<Vec<Vec<u8>>>);
 

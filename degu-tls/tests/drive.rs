@@ -1,4 +1,4 @@
-//! Behaviour on which drivers rely: failing sockets, alerts that are read, handshakes that interleave.
+//! The module `drive`: failing sockets, alerts that the peer reads, and handshakes that interleave.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -125,7 +125,7 @@ fn an_alert_that_came_before_our_writing_failed_is_read() {
 
 #[test]
 fn close_notify_in_the_middle_ends_it() {
-    // RUSTSEC-2024-0336: a loop that never ends.
+    // RUSTSEC-2024-0336 was a loop that never ended.
     let site = Site::new(Version::Tls12);
     let (mut near, mut far) = Pipe::pair();
     far.write_all(&[21, 3, 3, 0, 2, 1, 0]).unwrap();
@@ -141,7 +141,7 @@ fn handshakes_interleave_on_a_thread() {
         let names = ["alice", "bob", "carol"];
         let mut pairs = names.map(|name| {
             let (mut near, mut far) = Pipe::pair();
-            // Too little for a certificate in one go.
+            // A certificate needs several reads of this size.
             (near.at_most, far.at_most) = (600, 600);
             let tls = site.client(version, &site.root.leaf(name, &|_| {}));
             let client = tls.connect(Some("host.example"), "x").unwrap().handshake().unwrap();

@@ -1,4 +1,4 @@
-//! x509-limbo: other people's certificates, judged by our verifier, by webpki alone, and by those who made them.
+//! The test suite x509-limbo. Compares the verdicts of degu-tls, of webpki alone, and of the suite for each certificate.
 //!
 //! `DEGU_LIMBO=limbo.json cargo test -p degu-tls limbo -- --ignored --nocapture`
 
@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use webpki::{EndEntityCert, KeyUsage, RevocationOptionsBuilder};
 
-/// A case of the suite, as far as it is about certificates.
+/// The part of a case of the suite that the verifiers need.
 struct Case {
     id: String,
     expected: bool,
@@ -34,7 +34,7 @@ fn pem<T: PemObject>(value: &Value) -> Option<Vec<T>> {
 }
 
 impl Case {
-    /// None if rustls could not even be given it.
+    /// Returns `None` if rustls cannot be given the case.
     fn read(value: &Value) -> Option<Self> {
         let leaf = CertificateDer::from_pem_slice(value["peer_certificate"].as_str()?.as_bytes()).ok()?;
         let mut chain = vec![leaf];
@@ -53,7 +53,7 @@ impl Case {
         })
     }
 
-    /// Our judgement: the chain is accepted if only the proof of the key, which nobody has, is missing.
+    /// Returns the verdict of degu-tls. The suite has no private keys. A chain is accepted if only the proof of the key fails.
     fn ours(&self) -> Result<(), String> {
         let clock = Clock::new(self.time);
         let ca_set = self.roots.iter().fold(CaSet::new(), |ca_set, root| ca_set.add("root", root.clone()));
@@ -63,7 +63,7 @@ impl Case {
             let builder = ClientTls::private(ca_set);
             let builder = if self.name.is_some() { builder } else { builder.without_name_check() };
             let tls = builder.clock(clock).build().map_err(|error| error.to_string())?;
-            // A name that cannot be asked for cannot be connected to.
+            // A name that is not valid is already refused here.
             tls.connect(self.name.as_deref(), "x").map_err(|error| error.to_string())?;
             let config = raw::server_config(version, self.chain.clone(), &key);
             join(client(&tls, self.name.as_deref()), raw_server(Arc::new(config))).0

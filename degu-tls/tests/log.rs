@@ -10,7 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 fn logged(run: impl FnOnce()) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     let writer = Arc::new(file.reopen().unwrap());
-    // While there is only one subscriber, the first thread at a line decides whether it is logged, and other tests have none.
+    // With one subscriber, tracing remembers whether the first thread that reached a line wanted it. Threads of other tests have
+    // no subscriber, so the line could be lost. A second subscriber prevents this.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(writer).set_default();
     run();

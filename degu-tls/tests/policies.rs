@@ -1,4 +1,4 @@
-//! Mistakes in a policy are reported when it is built, with the file and the fault.
+//! Mistakes in a policy: the build reports the file and the fault.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use degu_tls::{CaSet, ClientTls, Error, Identity, ServerTls};
 use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa};
 use tempfile::TempDir;
 
-/// A folder with files, whose path is taken out of texts.
+/// A temporary folder with files. Its path is removed from texts before they are compared.
 struct Folder(TempDir);
 
 impl Folder {
@@ -31,7 +31,7 @@ impl Folder {
         Identity::from_pem_files(self.write("cert.pem", cert.pem()), self.write("key.pem", cert.key.pem()))
     }
 
-    /// Returns the kind and the text of an error, with the paths shortened.
+    /// Returns the kind and the text of an error, with the names of files instead of paths.
     fn said<T: std::fmt::Debug>(&self, result: Result<T, Error>) -> (Kind, String) {
         let error = result.unwrap_err();
         (error.kind(), error.to_string().replace(&format!("{}/", self.0.path().display()), ""))
@@ -89,7 +89,7 @@ fn an_identity() {
     let (kind, text) = folder.said(serve(Identity::from_pem_files(&cert, &key).unwrap()));
     assert_eq!(kind, Kind::Key);
     assert!(text.starts_with("the private key of key.pem cannot be used ("), "{text}");
-    // One file may hold both.
+    // One file may contain the certificate and the key.
     let both = folder.write("both.pem", good.key.pem() + &good.pem());
     assert!(serve(Identity::from_pem_files(&both, &both).unwrap()).is_ok());
     assert!(serve(Identity::from_pem(good.pem(), good.key.pem()).unwrap()).is_ok());
@@ -120,7 +120,7 @@ fn an_identity_out_of_date_or_for_something_else() {
     );
     assert!(serve(early.allow_invalid_time()).is_ok());
 
-    // To allow any time does not allow any use.
+    // `allow_invalid_time` does not switch off the check of the extended key usage.
     for any_time in [false, true] {
         let only = |usage: Usage| {
             let leaf = root.leaf("host", &|params| {
@@ -148,7 +148,7 @@ fn an_identity_out_of_date_or_for_something_else() {
     let weak = Identity::from_der(weak.chain(), Key::new().private()).unwrap();
     let wanted = "the certificate of the identity in memory (CN=host) has an RSA key of 1024 bits";
     assert_eq!(folder.said(serve(weak)), said(Kind::WeakKey, wanted));
-    // Others may have pinned its key.
+    // A self-signed identity is allowed, because peers may have pinned its key.
     assert!(serve(Cert::root("host").identity()).is_ok());
 }
 
@@ -228,7 +228,7 @@ fn a_bundle_survives_its_worst_member() {
             said(Kind::NotCa, "the CA of roll.pem (CN=leaf) is not a CA's certificate"),
         ]
     );
-    // The one that is left vouches; what the old one issued is refused, and the refusal says why.
+    // The remaining CA still vouches. A certificate of the CA that was left out is refused, and the error says why.
     let meet = |host: &Cert| join(client(&tls, Some("host.example")), server(&serve(host.identity()).unwrap())).0;
     assert_eq!(meet(&root.leaf("host", &|_| {})).peer().0.unwrap().ca(), Some("roll"));
     assert_eq!(
@@ -239,7 +239,7 @@ fn a_bundle_survives_its_worst_member() {
              roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
         )
     );
-    // Garbage is no CA of yesterday.
+    // A value that is not a certificate is an error, and not only a warning.
     assert_eq!(folder.said(call(ca_set.clone().add("x", vec![1, 2, 3]))).0, Kind::Malformed);
     // A CA that was left out needs no revocation list.
     assert!(call(ca_set.with_crl(root.crl(&[], NOW + DAY))).is_ok());
@@ -255,8 +255,8 @@ fn an_expired_intermediate_of_an_identity_is_warned_about() {
     assert_eq!(warnings, [said(Kind::Expired, wanted)]);
 }
 
-/// Certificates that signed themselves, with their keys, valid from 2026-11-29 for a hundred years: `openssl req -x509`
-/// with `-newkey ec -pkeyopt ec_paramgen_curve:P-521`, `ed448` and `rsa-pss`, and `openssl x509 -req` for version 1.
+/// Checks self-signed certificates in files, which are valid from 2026-11-29 for a hundred years. They were made by `openssl req
+/// -x509` with `-newkey ec -pkeyopt ec_paramgen_curve:P-521`, `ed448` and `rsa-pss`, and by `openssl x509 -req` for version 1.
 #[cfg(feature = "ring")]
 #[test]
 fn what_openssl_makes_and_the_provider_does_not_know() {
@@ -334,7 +334,7 @@ fn a_folder_of_cas() {
     assert_eq!(all.labels().collect::<Vec<_>>(), ["x", "x"]);
     assert_eq!(all.labelled("y").labels().collect::<Vec<_>>(), ["y", "y"]);
 
-    // A message names a few of many.
+    // If there are many files, the message names only four of them.
     let host = Cert::root("Other").leaf("host", &|_| {});
     let heard = |count: usize| {
         let ca_set =
@@ -368,7 +368,7 @@ fn cas_of_one_name_from_two_files_warn_until_labelled() {
     assert_eq!(warnings(both(|ca_set| ca_set)), [said(Kind::Label, text)]);
     assert_eq!(warnings(both(|ca_set| ca_set.labelled("operators"))), []);
     assert_eq!(warnings(both(|ca_set| ca_set).labelled_by_file()), []);
-    // The old and the new key of one CA, and one certificate twice.
+    // There is no warning for two keys of one CA in one file, or for the same certificate in two files.
     assert_eq!(warnings(CaSet::from_pem_file(file("rolled.pem", mine.clone() + &root())).unwrap()), []);
     let copy = file("copy.pem", mine);
     assert_eq!(warnings(CaSet::from_pem_file(&ours).unwrap().with_pem_file(copy).unwrap()), []);
@@ -391,7 +391,7 @@ fn revocation_lists() {
         said(Kind::CrlMissing, "two.pem (CN=Two) has no revocation list, although other CAs have one")
     );
     assert!(call(ca_set().with_crl_file(&of_one).unwrap().with_crl_file(&of_two).unwrap()).is_ok());
-    // An expired list does not keep a device from booting.
+    // With an expired list, a policy can still be built.
     let old = folder.write("old.crl", two.crl(&[], NOW - DAY));
     assert!(call(ca_set().with_crl_file(&of_one).unwrap().with_crl_file(old).unwrap()).is_ok());
 
@@ -416,7 +416,7 @@ fn revocation_lists() {
             "two of the CAs of a, b have the same name (CN=One), so their revocation lists cannot be distinguished"
         )
     );
-    // The same certificate twice is no such twin.
+    // Two copies of the same certificate are allowed.
     let same = CaSet::new().add("a", one.der.clone()).add("b", one.der.clone());
     assert!(call(same.with_crl(one.crl(&[], NOW + DAY))).is_ok());
 }
@@ -493,7 +493,7 @@ fn names() {
     }
     assert!(checked.checks_name());
 
-    // What is not checked is not sent, and tells the sessions of two peers apart.
+    // If the name is not checked, it is not sent. The address then keeps the sessions of two peers apart.
     let unchecked = ClientTls::private(root.ca_set("root")).without_name_check().clock(Clock::now()).build().unwrap();
     assert!(!unchecked.checks_name() && !unchecked.connect(Some("a.example"), "x").unwrap().config.enable_sni);
     let [a, b] = ["unix:/a", "unix:/b"].map(|peer| unchecked.connect(Some("a.example"), peer).unwrap().name);

@@ -1,4 +1,4 @@
-//! Reloading: what applies from the next connection, and what stays as it was.
+//! Reloads: new connections use the new files, and older connections keep their policy.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use degu_tls::error::{Blame, Kind};
 use degu_tls::{CaSet, ClientTls, Identity, ServerTls, SpkiPin};
 use tempfile::TempDir;
 
-/// A server and a client that live from files.
+/// A server and a client whose policies come from files.
 struct Site {
     folder: TempDir,
     root: Cert,
@@ -57,7 +57,7 @@ fn a_new_certificate_is_for_new_connections() {
     let clone = site.server.clone();
     let next = site.root.leaf("host", &|_| {});
     site.write("host.pem", next.pem());
-    // A half-written pair changes nothing, and says why.
+    // If only one of certificate and key was replaced, the reload fails and changes nothing.
     let error = site.server.reload().unwrap_err();
     assert_eq!((error.kind(), error.blame()), (Kind::KeyMismatch, Blame::Caller));
     assert!(error.to_string().contains("host.key does not belong to the certificate of "), "{error}");
@@ -66,7 +66,7 @@ fn a_new_certificate_is_for_new_connections() {
     clone.reload().unwrap();
     let (peer, kind) = site.join().0.peer();
     assert_eq!((peer.unwrap().leaf(), kind), (&next.der, degu_tls::rustls::HandshakeKind::Full));
-    // One that had begun goes on with what it had.
+    // A handshake that began before the reload keeps its policy.
     let (at_client, _) = join(client(&site.client, Some("host.example")), begun);
     assert_ne!(at_client.peer().0.unwrap().leaf(), &next.der);
 }
@@ -94,7 +94,7 @@ fn a_new_list_and_new_cas_on_both_sides() {
     site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.device], NOW + DAY)));
     site.server.reload().unwrap();
     assert_eq!(site.join().1.error().kind(), Kind::Revoked);
-    // The next CA with the present one's list is refused at once.
+    // A new CA without its own revocation list is refused at once.
     site.write("root.pem", pem("CERTIFICATE", &Cert::root("Next").der));
     assert_eq!(site.client.reload().unwrap_err().kind(), Kind::CrlMissing);
     let next = Cert::root("Next");
@@ -102,7 +102,7 @@ fn a_new_list_and_new_cas_on_both_sides() {
     site.write("root.crl", pem("X509 CRL", &next.crl(&[], NOW + DAY)));
     site.client.reload().unwrap();
     assert_eq!(site.join().0.error().kind(), Kind::UnknownIssuer);
-    // The client's own certificate is read again as well.
+    // A reload of the client also reads the client's certificate again.
     site.write("dev.key", next.key.pem());
     assert_eq!(site.client.reload().unwrap_err().kind(), Kind::KeyMismatch);
 }
@@ -121,7 +121,7 @@ fn a_reload_warns_about_a_list_that_locks_everybody_out() {
     );
     assert_eq!(site.server.warnings().len(), 1);
     assert_eq!(site.join().1.error().kind(), Kind::CrlExpired);
-    // A newer list next to it takes its place, and is not warned about.
+    // If the file also has a newer list, this list is used, and there is no warning.
     let both = [site.root.crl_issued(&[], NOW - DAY, NOW - 1), site.root.crl_issued(&[], NOW - 1, NOW + DAY)];
     site.write("root.crl", both.map(|list| pem("X509 CRL", &list)).concat());
     assert!(site.server.reload().unwrap().is_empty());
@@ -137,12 +137,12 @@ fn accepted_peer_is_revoked_after_a_reload() {
     site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.root.leaf("other", &|_| {})], NOW + DAY)));
     site.server.reload().unwrap();
     assert!(!site.server.revokes(&peer));
-    // A list that has expired by now names it all the same.
+    // A peer on an expired list is still revoked.
     site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.device], NOW - 1)));
     site.server.reload().unwrap();
     assert!(site.server.revokes(&peer));
     assert_eq!(site.server.changes(), before + 2);
-    // The same serial number of another CA is another certificate.
+    // A certificate of another CA with the same serial number is another certificate.
     let others = Cert::root("Others");
     let ca_set = site.root.ca_set("root").add("others", others.der.clone());
     let ca_set = ca_set.with_crl(site.root.crl(&[], NOW + DAY)).with_crl(others.crl(&[&site.device], NOW + DAY));

@@ -1,4 +1,4 @@
-//! Bytes over a connection whose handshake is done: what comes through, and what an end and a fault are.
+//! A connection after its handshake: data, the end of data, and faults.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
@@ -8,7 +8,7 @@ use degu_tls::drive::{Progress, Secured};
 use degu_tls::error::Kind;
 use degu_tls::{ClientTls, ServerTls};
 
-/// One side, with its end of the pipe, which takes so many bytes and then would block.
+/// One side of a connection, with its end of the pipe. The pipe takes a given number of bytes and then would block.
 struct End {
     secured: Secured,
     pipe: Pipe,
@@ -16,7 +16,7 @@ struct End {
     writes: usize,
 }
 
-/// A client and a server that have met; the client has a certificate, or has none and is refused.
+/// Makes a handshake. If `known` is false, the client has no certificate and the server refuses it.
 fn pair_with(version: Version, known: bool) -> (End, Result<End, degu_tls::Error>) {
     let root = Cert::root("Root");
     let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.ca_set("root"));
@@ -77,7 +77,7 @@ impl End {
         self.secured.close(&mut Narrow(&mut self.pipe, &mut self.room, &mut self.writes))
     }
 
-    /// At most so many bytes.
+    /// Reads at most `most` bytes.
     fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let mut io = Narrow(&mut self.pipe, &mut self.room, &mut self.writes);
@@ -120,7 +120,7 @@ fn bytes_go_both_ways() {
             assert_eq!(client.write(pieces).unwrap(), 13);
             assert_eq!(client.writes, 1, "one record, one write");
             client.writes = 0;
-            // Of a record that was read a part may be taken.
+            // A caller may take a part of a record.
             assert_eq!(server.read(4).unwrap(), b"head");
             assert!(server.secured.has_input());
             assert_eq!(server.read(100).unwrap(), b" and body");
@@ -130,7 +130,7 @@ fn bytes_go_both_ways() {
         assert_eq!(server.write([b"answer", b"", b""]).unwrap(), 6);
         assert_eq!(client.read_all(), (b"answer".to_vec(), Some(ErrorKind::WouldBlock)));
         assert_eq!(client.write([b"", b"", b""]).unwrap(), 0);
-        // Of many pieces those that are empty do not count.
+        // Empty pieces do not count for the limit of pieces.
         let many: Vec<&[u8]> = (0..40).map(|n| if n % 2 == 0 { &b""[..] } else { &b"x"[..] }).collect();
         let many: Vec<IoSlice<'_>> = many.into_iter().map(IoSlice::new).collect();
         let End { secured, pipe, room, writes, .. } = &mut client;
@@ -173,7 +173,7 @@ fn what_would_block_comes_again_and_is_sent_once() {
             received.extend(server.read_all().0);
         }
         assert!(received == body && blocked > 0, "{version:?}: {} of {}", received.len(), body.len());
-        // After it was told that the first is gone, the rest is given in small portions.
+        // After a write that would block, the next writes are small.
         client.room = 0;
         let portion = client.write([&body, b"", b""]).unwrap_err();
         assert_eq!(portion.kind(), ErrorKind::WouldBlock);
@@ -197,7 +197,7 @@ fn an_end_is_told_once() {
         assert_eq!(server.read_all(), (b"last".to_vec(), None));
         assert!(server.secured.has_input(), "the end is input");
         assert_eq!(server.read_all(), (Vec::new(), None), "it stays the end");
-        // The other direction goes on.
+        // The other direction still works.
         server.write([b"answer", b"", b""]).unwrap();
         assert_eq!(client.read_all().0, b"answer");
     }
@@ -241,9 +241,9 @@ fn bytes_before_a_fault_are_given_first() {
         for _ in 0..2 {
             assert_eq!(tls_error(server.read(100).unwrap_err()), Kind::Protocol, "{version:?}");
         }
-        // It was told of it.
+        // The server has sent an alert.
         assert_eq!(tls_error(client.read(100).unwrap_err()), Kind::Refused);
-        // And nothing else is said, of which it could think that all is well.
+        // The server sends no close_notify after the alert, because the client could take it for a regular end.
         server.writes = 0;
         server.close().unwrap();
         assert_eq!(server.writes, 0);

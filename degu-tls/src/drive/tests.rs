@@ -1,4 +1,4 @@
-//! Notes of the verifier that cannot be mixed up.
+//! Notes of the verifier: a note about another connection does not change the peer's identity.
 
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
@@ -20,7 +20,7 @@ fn drive(tls: &ClientTls, connection: &mut Connection) -> Option<Note> {
         handshake.advance(&mut near).unwrap();
         let (result, note) = noted(|| pump(connection, &mut far));
         result.unwrap();
-        // The flight with the certificate is one of several.
+        // Only one of several flights has the certificate, so the note is kept.
         kept = note.or(kept);
     }
     assert!(!connection.is_handshaking());
@@ -37,13 +37,13 @@ fn a_note_of_somebody_else_is_not_believed() {
         let (mut with_alice, mut with_bob) = (connect(), connect());
         let of_alice = drive(&site.client(version, &alice), &mut with_alice);
         let of_bob = drive(&site.client(version, &bob), &mut with_bob);
-        // The wrong note, or none: who it is does not change.
+        // The wrong note or no note does not change the identity.
         for note in [of_bob, None, of_alice] {
             let peer = accept.judge.finish(&with_alice, note).unwrap().unwrap();
             assert_eq!(peer.dns_names().collect::<Vec<_>>(), ["alice.example"]);
             assert_eq!(peer.ca(), Some("root"));
         }
-        // Nor is one of another policy, for the same chain.
+        // A note of another policy about the same chain is ignored.
         let others =
             ServerTls::builder(bob.identity()).require_clients(site.root.ca_set("strangers")).clock(Clock::now());
         let others = others.build_with(version.provider()).unwrap();
@@ -58,7 +58,7 @@ fn a_note_of_somebody_else_is_not_believed() {
             &mut connection,
         );
         assert_eq!(accept.judge.finish(&with_alice, note).unwrap().unwrap().ca(), Some("root"));
-        // And what is no longer true is not either, without a note.
+        // Without a note, the certificate is verified again, at the current time.
         let clock = Clock::now();
         let builder = ServerTls::builder(bob.identity()).require_clients(site.root.ca_set("root")).clock(clock.clone());
         let later = builder.build_with(version.provider()).unwrap().accept();
@@ -91,9 +91,9 @@ fn noted_verdict_is_reused_except_for_a_resumed_session() {
     assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
     assert_eq!(again.handshake_kind(), Some(HandshakeKind::Resumed));
     clock.set(kit::NOW + 31 * kit::DAY);
-    // It was judged when it was sent.
+    // This note says that the chain was verified when the peer sent it.
     assert!(accept.judge.finish(&first, note).unwrap().is_some());
-    // The same chain, the same policy: still only what was true then.
+    // A resumed session is verified again in spite of a note about the same chain and the same policy.
     assert_eq!(accept.judge.finish(&again, of_another).unwrap_err().kind(), Kind::Expired);
 }
 
@@ -103,7 +103,7 @@ fn what_is_not_done_has_no_peer() {
     let handshake = site.server.accept().handshake().unwrap();
     let error = handshake.finish().unwrap_err();
     assert_eq!((error.kind(), error.blame()), (Kind::Protocol, Blame::Caller));
-    // A connection that has no certificate of the peer, to a judge who wants one.
+    // The connection has no certificate of the peer, but the judge requires one.
     let open = ServerTls::builder(site.root.leaf("host", &|_| {}).identity()).allow_unauthenticated_clients();
     let open = open.clock(Clock::now()).build().unwrap();
     let mut connection = Connection::from(ServerConnection::new(open.accept().config).unwrap());

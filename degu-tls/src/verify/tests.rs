@@ -1,4 +1,4 @@
-//! Parts that a handshake cannot reach: the mapping of webpki's errors, and the system's verifier.
+//! Tests of code that a handshake cannot reach: the mapping of webpki's errors, and the system's verifier.
 
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ fn each_error_has_its_kind() {
     ] {
         for error in errors {
             let text = format!("{error:?}");
-            // Nothing of the certificate can be read: the text does without.
+            // This is not a certificate, so the text has no subject.
             let leaf = CertificateDer::from(vec![0]);
             let found = Chain { peer: Side::Client, leaf: &leaf, intermediates: &[], store: None }
                 .refused(&Refusal::Pki(error));
@@ -157,7 +157,7 @@ mod system {
     use crate::provider::Crypto;
     use crate::verify::{Side, Trust, Verifier};
 
-    /// A verifier of the platform with one more root, and a certificate under it.
+    /// Makes a root and a certificate of this root, and returns the verdict of the platform's verifier, which has this root too.
     fn judge(
         name: Option<&str>,
         edit: impl Fn(&mut CertificateParams),
@@ -199,7 +199,7 @@ mod system {
         assert_eq!(judge(Some("host.example"), expired), Err((Kind::Expired, A::CertificateExpired)));
     }
 
-    /// Checks that the message for a wrong usage is the same whichever error the platform's verifier gives.
+    /// Checks that the message for a wrong usage is the same for both errors of the platform's verifier.
     #[test]
     fn a_wrong_usage_is_named_in_one_way() {
         use CertificateError as C;

@@ -1,4 +1,4 @@
-//! A public key infrastructure in memory, with a clock that stands still, and two peers joined by a pipe.
+//! A public key infrastructure in memory, a clock that a test sets, and two peers joined by a pipe.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod pipe;
@@ -46,17 +46,17 @@ impl Clock {
 }
 
 impl TimeProvider for Clock {
-    /// `u64::MAX` is a clock that is broken.
+    /// Returns the time that the test has set. `u64::MAX` stands for a broken clock, which has no time.
     fn current_time(&self) -> Option<UnixTime> {
         let seconds = self.0.load(Ordering::Relaxed);
         (seconds != u64::MAX).then(|| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 
-/// A key, or the public half of one that is too weak to be made here.
+/// A key, or only the public half of an RSA key, which rcgen cannot generate.
 pub(crate) enum Key {
     Real(Box<KeyPair>),
-    /// An RSAPublicKey with a modulus of so many bits, whose signatures are garbage.
+    /// An RSAPublicKey with a modulus of a given length. Its signatures are garbage.
     Rsa(Vec<u8>),
 }
 
@@ -129,7 +129,7 @@ impl SigningKey for Key {
     }
 }
 
-/// A certificate with its key and what lies between it and its root.
+/// A certificate with its key, and the intermediate certificates between it and its root.
 pub(crate) struct Cert {
     pub(crate) params: CertificateParams,
     pub(crate) key: Key,
@@ -187,7 +187,7 @@ impl Cert {
         self.issue(key, params)
     }
 
-    /// A certificate for `name.example`, for servers and clients.
+    /// Issues a certificate for `name.example`, for servers and clients.
     pub(crate) fn leaf(&self, name: &str, edit: Edit<'_>) -> Self {
         self.leaf_with(name, Key::new(), edit)
     }
@@ -204,7 +204,7 @@ impl Cert {
         self.crl_for(None, revoked, this_update, next_update)
     }
 
-    /// A list for the certificates with this distribution point.
+    /// Issues a revocation list for the certificates with this distribution point.
     pub(crate) fn crl_for(
         &self,
         point: Option<&str>,
@@ -251,7 +251,7 @@ impl Cert {
     }
 }
 
-/// A root, and a server that requires clients of it.
+/// A root, and a server that requires certificates of this root from its clients.
 pub(crate) struct Site {
     pub(crate) root: Cert,
     pub(crate) server: ServerTls,
@@ -318,7 +318,7 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const BOTH: [Self; 2] = [Self::Tls12, Self::Tls13];
 
-    /// A provider that has this version alone.
+    /// Returns a provider that has only cipher suites of this version.
     pub(crate) fn provider(self) -> Arc<CryptoProvider> {
         let mut provider = cryptography::default_provider();
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() == (self == Self::Tls13));

@@ -1,4 +1,4 @@
-//! Two ends of a connection in one thread.
+//! A connection in memory, with both ends in one thread.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,11 +16,12 @@ struct Half {
     closed: bool,
 }
 
-/// One end of a connection: it would block when there is nothing to read, and ends when the other end is dropped.
+/// One end of a connection in memory. A read fails with `WouldBlock` if there are no bytes. It returns 0 after the other end
+/// was dropped.
 pub(crate) struct Pipe {
     incoming: Rc<RefCell<Half>>,
     outgoing: Rc<RefCell<Half>>,
-    /// The most bytes that one read gives.
+    /// The most bytes that one read returns.
     pub(crate) at_most: usize,
 }
 
@@ -69,12 +70,12 @@ impl Write for Pipe {
     }
 }
 
-/// Input that reaches a handshake.
+/// One side of a handshake.
 pub(crate) enum End {
     Ours(Box<Handshake>),
-    /// rustls as it is, with what no policy of ours would do.
+    /// A bare connection of rustls, which can do things that no policy of degu-tls would do.
     Raw(Box<Connection>),
-    /// Bytes that are sent at once.
+    /// A peer that sends these bytes at once.
     Bytes(Vec<u8>),
 }
 
@@ -95,14 +96,14 @@ pub(crate) fn raw_client(config: Arc<ClientConfig>, name: &str) -> End {
     End::Raw(Box::new(ClientConnection::new(config, name.to_owned().try_into().unwrap()).unwrap().into()))
 }
 
-/// The outcome of one end.
+/// The result of a handshake at one end.
 #[derive(Debug)]
 pub(crate) enum Ended {
     Peer(Option<Arc<PeerIdentity>>, HandshakeKind),
     Error(Error),
-    /// Of rustls as it is.
+    /// The result of a bare connection of rustls.
     Raw(Result<(), degu_tls::rustls::Error>),
-    /// The bytes that came back.
+    /// The bytes that the other end sent.
     Bytes(Vec<u8>),
 }
 
@@ -122,7 +123,7 @@ impl Ended {
     }
 }
 
-/// An end that is driven.
+/// An end and its pipe, while the handshake runs.
 struct Driven {
     end: Option<End>,
     pipe: Option<Pipe>,
@@ -140,7 +141,7 @@ impl Driven {
         self.pipe = None;
     }
 
-    /// Goes on as far as it can.
+    /// Continues the handshake until this end needs bytes from the other end.
     fn step(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         match self.end.as_mut().expect("is there until it has ended") {
@@ -164,7 +165,8 @@ impl Driven {
         }
     }
 
-    /// Done as far as this end can tell: who is there? And what if the other end has refused us meanwhile?
+    /// Ends the handshake, and returns the peer's identity. Under TLS 1.3 the other end may have refused this end meanwhile;
+    /// then it returns that error.
     fn finish(mut self) -> Ended {
         if let Some(ended) = self.ended {
             return ended;
@@ -192,7 +194,7 @@ impl Driven {
     }
 }
 
-/// Reads all that is there; the error is what the peer says in place of bytes.
+/// Reads all bytes that have arrived. Returns the error if the peer sent an alert in place of bytes.
 pub(crate) fn drain(secured: &mut Secured, pipe: &mut Pipe) -> Result<(), Error> {
     loop {
         match secured.read(pipe, <[u8]>::len) {
@@ -204,7 +206,7 @@ pub(crate) fn drain(secured: &mut Secured, pipe: &mut Pipe) -> Result<(), Error>
     }
 }
 
-/// Reads all that is there, and writes all that is to be written.
+/// Reads all bytes that have arrived, and writes all bytes that rustls has.
 pub(crate) fn pump(connection: &mut Connection, pipe: &mut Pipe) -> Result<(), degu_tls::rustls::Error> {
     loop {
         while connection.wants_write() {
@@ -223,22 +225,22 @@ pub(crate) fn pump(connection: &mut Connection, pipe: &mut Pipe) -> Result<(), d
     }
 }
 
-/// Joins two ends: what became of the client, and of the server.
+/// Makes a handshake between two ends. Returns the results of the client and of the server.
 pub(crate) fn join(client: End, server: End) -> (Ended, Ended) {
     join_slowly(client, server, usize::MAX)
 }
 
-/// The same, with so many bytes a read.
+/// Makes a handshake in which each read returns at most `at_most` bytes.
 pub(crate) fn join_slowly(client: End, server: End, at_most: usize) -> (Ended, Ended) {
     let (mut near, mut far) = Pipe::pair();
     (near.at_most, far.at_most) = (at_most, at_most);
     let (mut client, mut server) = (Driven::new(client, near), Driven::new(server, far));
-    // Each round is a flight; a handshake has four at most.
+    // Each step sends at most one flight, and a handshake has at most four flights.
     for _ in 0..8 {
         client.step();
         server.step();
     }
-    // The server first: a client reads what it was sent after its handshake.
+    // The server ends first, because a client then reads what the server sent after the handshake.
     let server = server.finish();
     (client.finish(), server)
 }

@@ -1,4 +1,4 @@
-//! Certificates of either side, judged by the other one against a private CA.
+//! Certificates of clients and servers, which the other side verifies with a private CA.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Side {
     }
 }
 
-/// A certificate that is presented, and the policy that judges it.
+/// A certificate that one side sends, and the CAs of the other side.
 struct Case {
     chain: Vec<CertificateDer<'static>>,
     key: Key,
@@ -50,7 +50,7 @@ impl Case {
     }
 }
 
-/// Runs a case with the one side presenting.
+/// Makes a handshake in which `side` sends the certificate of the case.
 fn run(version: Version, side: Side, case: &Case) -> Verdict {
     let ca_set = case.ca_set.clone();
     match side {
@@ -80,10 +80,9 @@ pub(crate) fn rows(table: &mut Table) {
     let root = || Cert::root("Root");
     let none = &|_: &mut CertificateParams| {};
     let mut both = |name: &str, wanted: Option<Kind>, make: Make<'_>| {
-        for (section, side) in [
-            ("A client presents a certificate, the server judges", Side::Client),
-            ("A server presents a certificate, the client judges", Side::Server),
-        ] {
+        for (section, side) in
+            [("Certificates that a client sends", Side::Client), ("Certificates that a server sends", Side::Server)]
+        {
             let case = make(side);
             rows_of(table, section, name, wanted, side, &case);
         }
@@ -97,7 +96,7 @@ pub(crate) fn rows(table: &mut Table) {
         let root = root();
         Case::new(root.intermediate("Sub", none).leaf("device", none), root.ca_set("devices"))
     });
-    both("with six intermediates, in the wrong order, the root and a stranger among them", None, &|_| {
+    both("with six intermediates in the wrong order, the root, and an unrelated certificate", None, &|_| {
         let root = root();
         let mut last = root.intermediate("Sub 1", none);
         for n in 2..=6 {
@@ -125,13 +124,13 @@ pub(crate) fn rows(table: &mut Table) {
     both("from another CA", Some(Kind::UnknownIssuer), &|_| {
         Case::new(Cert::root("Other").leaf("device", none), root().ca_set("devices"))
     });
-    both("from another CA, which is sent along", Some(Kind::UnknownIssuer), &|_| {
+    both("from another CA, whose certificate is sent too", Some(Kind::UnknownIssuer), &|_| {
         let other = Cert::root("Other");
         let mut case = Case::new(other.leaf("device", none), root().ca_set("devices"));
         case.chain.push(other.der);
         case
     });
-    both("from another CA of the same name", Some(Kind::Signature), &|_| {
+    both("from another CA with the same name", Some(Kind::Signature), &|_| {
         Case::new(root().leaf("device", none), root().ca_set("devices"))
     });
     both("without its intermediate", Some(Kind::UnknownIssuer), &|_| {
@@ -140,7 +139,7 @@ pub(crate) fn rows(table: &mut Table) {
         case.chain.truncate(1);
         case
     });
-    both("signed by itself", Some(Kind::SelfSigned), &|_| {
+    both("self-signed", Some(Kind::SelfSigned), &|_| {
         let key = Key::new();
         let cert = leaf_params("device", none).self_signed(&key).unwrap();
         Case { chain: vec![cert.der().clone()], key, ca_set: root().ca_set("devices") }
@@ -168,7 +167,7 @@ pub(crate) fn rows(table: &mut Table) {
         let sub = root.intermediate("Sub", &|params| params.not_before = at(NOW + DAY));
         Case::new(sub.leaf("device", none), root.ca_set("devices"))
     });
-    both("that ends before it begins", Some(Kind::Malformed), &|_| {
+    both("whose validity ends before it begins", Some(Kind::Malformed), &|_| {
         let root = root();
         let edit = |params: &mut CertificateParams| {
             (params.not_before, params.not_after) = (at(NOW + DAY), at(NOW - DAY));
@@ -192,34 +191,38 @@ pub(crate) fn rows(table: &mut Table) {
         let ca_set = root.ca_set("devices").with_crl(root.crl(&[&sub], NOW + DAY)).with_crl(sub.crl(&[], NOW + DAY));
         Case::new(sub.leaf("device", none), ca_set)
     });
-    both("from an intermediate without a list, under a CA with one", Some(Kind::RevocationUnknown), &|_| {
-        let root = root();
-        let sub = root.intermediate("Sub", none);
-        let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW + DAY));
-        Case::new(sub.leaf("device", none), ca_set)
-    });
-    both("under a list that has expired", Some(Kind::CrlExpired), &|_| {
+    both(
+        "from an intermediate without a revocation list, although its CA has one",
+        Some(Kind::RevocationUnknown),
+        &|_| {
+            let root = root();
+            let sub = root.intermediate("Sub", none);
+            let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW + DAY));
+            Case::new(sub.leaf("device", none), ca_set)
+        },
+    );
+    both("with a revocation list that has expired", Some(Kind::CrlExpired), &|_| {
         let root = root();
         let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW - DAY));
         Case::new(root.leaf("device", none), ca_set)
     });
-    both("under a list with a forged signature", Some(Kind::Crl), &|_| {
+    both("with a revocation list with a forged signature", Some(Kind::Crl), &|_| {
         let real = root();
         let ca_set = real.ca_set("devices").with_crl(root().crl(&[], NOW + DAY));
         Case::new(real.leaf("device", none), ca_set)
     });
-    both("under a list of an intermediate that may not sign lists", Some(Kind::Crl), &|_| {
+    both("with a revocation list of an intermediate that may not sign lists", Some(Kind::Crl), &|_| {
         let root = root();
         let mut sub = root.intermediate("Sub", &|params| {
             params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
         });
         let leaf = sub.leaf("device", none);
-        // rcgen would not sign for it otherwise.
+        // With its key usages, rcgen would refuse to sign the list.
         sub.params.key_usages.clear();
         let ca_set = root.ca_set("devices").with_crl(root.crl(&[], NOW + DAY)).with_crl(sub.crl(&[], NOW + DAY));
         Case::new(leaf, ca_set)
     });
-    both("for the other side of a connection", Some(Kind::Purpose), &|side| {
+    both("only for the other side of a connection", Some(Kind::Purpose), &|side| {
         let root = root();
         let edit = |params: &mut CertificateParams| params.extended_key_usages = vec![side.other().usage()];
         Case::new(root.leaf("device", &edit), root.ca_set("devices"))
@@ -229,7 +232,7 @@ pub(crate) fn rows(table: &mut Table) {
         let edit = |params: &mut CertificateParams| params.extended_key_usages = vec![Usage::Any];
         Case::new(root.leaf("device", &edit), root.ca_set("devices"))
     });
-    both("from an intermediate for the other side of a connection", Some(Kind::Purpose), &|side| {
+    both("from an intermediate that is only for the other side of a connection", Some(Kind::Purpose), &|side| {
         let root = root();
         let edit = |params: &mut CertificateParams| params.extended_key_usages = vec![side.other().usage()];
         Case::new(root.intermediate("Sub", &edit).leaf("device", none), root.ca_set("devices"))
@@ -268,7 +271,7 @@ pub(crate) fn rows(table: &mut Table) {
         );
         case
     });
-    both("cut off", Some(Kind::Malformed), &|_| {
+    both("truncated", Some(Kind::Malformed), &|_| {
         let root = root();
         let mut case = Case::new(root.leaf("device", none), root.ca_set("devices"));
         let der = &case.chain[0];
@@ -289,12 +292,12 @@ pub(crate) fn rows(table: &mut Table) {
         let sub = root.intermediate("Sub", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
         Case::new(sub.intermediate("Sub sub", none).leaf("device", none), root.ca_set("devices"))
     });
-    both("outside of the names that its CA may give", Some(Kind::Constraint), &|_| {
+    both("with a name that the constraints of its CA forbid", Some(Kind::Constraint), &|_| {
         let permitted = vec![GeneralSubtree::DnsName("elsewhere.example".into())];
         let root = constrained(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: vec![] });
         Case::new(root.leaf("device", none), root.ca_set("devices"))
     });
-    both("inside of the names that its CA may give", None, &|_| {
+    both("with a name that the constraints of its CA allow", None, &|_| {
         let permitted = vec![GeneralSubtree::DnsName("example".into())];
         let excluded = vec![GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([10, 0, 0, 0], 8))];
         let root = constrained(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded });
@@ -305,7 +308,7 @@ pub(crate) fn rows(table: &mut Table) {
         let thief = root.leaf("thief", none);
         Case::new(thief.leaf("device", none), root.ca_set("devices"))
     });
-    both("of somebody else, without its key", Some(Kind::Signature), &|_| {
+    both("of another device, without its key", Some(Kind::Signature), &|_| {
         let root = root();
         Case { key: Key::new(), ..Case::new(root.leaf("device", none), root.ca_set("devices")) }
     });
@@ -319,7 +322,7 @@ fn constrained(constraints: NameConstraints) -> Cert {
     Cert::root_with("Root", Key::new(), &|params| params.name_constraints = Some(constraints.clone()))
 }
 
-/// The certificate with every occurrence of some bytes replaced by as many others.
+/// Returns the certificate with every occurrence of `from` replaced by `to`, which has the same length.
 fn patched(der: &CertificateDer<'_>, from: &[u8], to: &[u8]) -> CertificateDer<'static> {
     assert_eq!(from.len(), to.len());
     let mut der = der.to_vec();

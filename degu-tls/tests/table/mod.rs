@@ -1,7 +1,7 @@
-//! The table of handshakes: what becomes of each, what we say, and what the peer is told.
+//! The table of handshakes: the result of each, the text of our error, and the alert that the peer gets.
 //!
-//! It stands in `docs/handshakes.md`, as a part of the documentation, and is made again and compared here. After a
-//! change that is meant, `DEGU_BLESS=1 cargo test -p degu-tls table` writes it.
+//! The table is `docs/handshakes.md`, a part of the documentation. This test makes the table again, and compares it with the
+//! file. After an intended change, `DEGU_BLESS=1 cargo test -p degu-tls table` writes the file.
 
 mod certificates;
 mod protocol;
@@ -28,18 +28,18 @@ struct Row {
     peer_is_told: String,
 }
 
-/// The outcome of one handshake, seen by the side that judges.
+/// The result of one handshake, for the side that verifies its peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Verdict {
-    /// None if the peer was accepted.
+    /// The kind of the error, or `None` if the peer was accepted.
     kind: Option<Kind>,
     we_say: String,
-    /// The alert, by its name, or an empty text.
+    /// The name of the alert, or an empty text.
     peer_is_told: String,
 }
 
 impl Verdict {
-    /// `ours` judged, `theirs` was judged.
+    /// Returns the verdict. `ours` is the result of the side that verifies, and `theirs` that of its peer.
     fn of(ours: Ended, theirs: Ended) -> Self {
         let (kind, we_say) = match ours {
             Ended::Peer(peer, _) => (None, peer.map_or_else(String::new, |peer| accepted(&peer))),
@@ -68,12 +68,12 @@ fn accepted(peer: &degu_tls::PeerIdentity) -> String {
     }
 }
 
-/// Collects rows, and joins what is the same under both versions.
+/// The rows of the table. Handshakes with the same result under both versions share a row.
 #[derive(Default)]
 struct Table(Vec<Row>);
 
 impl Table {
-    /// Runs a handshake under both versions.
+    /// Adds a handshake, which is made under both versions.
     fn add(&mut self, section: &'static str, name: &str, wanted: Option<Kind>, run: impl Fn(Version) -> Verdict) {
         let [old, new] = Version::BOTH.map(run);
         assert_eq!((old.kind, &old.we_say), (new.kind, &new.we_say), "{section}: {name}: the versions differ");
@@ -88,7 +88,7 @@ impl Table {
         self.push(section, name, &Verdict { peer_is_told: told, ..new });
     }
 
-    /// A handshake that is what it is under one version only.
+    /// Adds a handshake that only one version has.
     fn add_one(&mut self, section: &'static str, name: &str, wanted: Option<Kind>, verdict: Verdict) {
         assert_eq!(verdict.kind, wanted, "{section}: {name}: {verdict:?}");
         self.push(section, name, &verdict);

@@ -1,4 +1,4 @@
-//! Versions, suites, application protocols, and what is no TLS.
+//! Versions, suites, application protocols, and peers that do not use TLS.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::{Table, Verdict};
 use crate::kit::pipe::{End, client, join, raw_client, raw_server, server};
 use crate::kit::{Cert, Clock, Version};
 
-const CLIENT: &str = "What a client says, the server judges";
-const SERVER: &str = "What a server says, the client judges";
+const CLIENT: &str = "Offers of a client";
+const SERVER: &str = "Selections of a server";
 
 pub(crate) fn rows(table: &mut Table) {
     let root = Cert::root("Root");
@@ -22,16 +22,16 @@ pub(crate) fn rows(table: &mut Table) {
         ClientTls::private(root.ca_set("root")).clock(Clock::now()).build_with(version.provider()).unwrap()
     };
 
-    table.add(CLIENT, "no certificate, where none is asked for", None, |version| {
+    table.add(CLIENT, "no certificate, and none is requested", None, |version| {
         let (theirs, ours) = ends(&trusting(version), &open(version, &host));
         Verdict::of(ours, theirs)
     });
-    table.add(CLIENT, "no certificate, where one is required", Some(Kind::NoCertificate), |version| {
+    table.add(CLIENT, "no certificate, but one is required", Some(Kind::NoCertificate), |version| {
         let tls = ServerTls::builder(host.identity()).require_clients(root.ca_set("root")).clock(Clock::now());
         let (theirs, ours) = ends(&trusting(version), &tls.build_with(version.provider()).unwrap());
         Verdict::of(ours, theirs)
     });
-    table.add(CLIENT, "a certificate, where none is asked for", None, |version| {
+    table.add(CLIENT, "a certificate, and none is requested", None, |version| {
         let tls = ClientTls::private(root.ca_set("root")).identity(device.identity()).clock(Clock::now());
         let (theirs, ours) = ends(&tls.build_with(version.provider()).unwrap(), &open(version, &host));
         Verdict::of(ours, theirs)
@@ -49,29 +49,29 @@ pub(crate) fn rows(table: &mut Table) {
     table.add(CLIENT, "ALPN with `h2` and `http/1.1`", None, |version| alpn(version, &[b"h2", b"http/1.1"], true));
     table.add(CLIENT, "ALPN without `http/1.1`", Some(Kind::Alpn), |version| alpn(version, &[b"h2"], false));
     table.add(CLIENT, "no ALPN", None, |version| alpn(version, &[], false));
-    table.add(CLIENT, "no ALPN, where it is required", Some(Kind::Alpn), |version| alpn(version, &[], true));
+    table.add(CLIENT, "no ALPN, but it is required", Some(Kind::Alpn), |version| alpn(version, &[], true));
 
     let bytes = |version: Version, bytes: Vec<u8>| {
         let (theirs, ours) = join(End::Bytes(bytes), server(&open(version, &host)));
         Verdict::of(ours, theirs)
     };
-    table.add_one(CLIENT, "TLS 1.2 alone, where it is off", Some(Kind::Incompatible), {
+    table.add_one(CLIENT, "TLS 1.2 only, but it is switched off", Some(Kind::Incompatible), {
         let (theirs, ours) = ends(&trusting(Version::Tls12), &open(Version::Tls13, &host));
         Verdict::of(ours, theirs)
     });
-    table.add_one(CLIENT, "TLS 1.3 alone, where it is off", Some(Kind::Incompatible), {
+    table.add_one(CLIENT, "TLS 1.3 only, but it is switched off", Some(Kind::Incompatible), {
         let (theirs, ours) = ends(&trusting(Version::Tls13), &open(Version::Tls12, &host));
         Verdict::of(ours, theirs)
     });
     let good = [0xc0, 0x2b, 0xc0, 0x2f];
-    table.add(CLIENT, "TLS 1.1 alone", Some(Kind::Incompatible), |version| bytes(version, hello(0x0302, &good, EMS)));
-    table.add(CLIENT, "SSL 3.0 alone", Some(Kind::Incompatible), |version| bytes(version, hello(0x0300, &good, EMS)));
+    table.add(CLIENT, "TLS 1.1 only", Some(Kind::Incompatible), |version| bytes(version, hello(0x0302, &good, EMS)));
+    table.add(CLIENT, "SSL 3.0 only", Some(Kind::Incompatible), |version| bytes(version, hello(0x0300, &good, EMS)));
     let bad = [
-        ("RC4 alone (TLS 1.2)", [0x00, 0x05, 0xc0, 0x11]),
-        ("CBC alone (TLS 1.2)", [0xc0, 0x09, 0xc0, 0x13]),
-        ("RSA key exchange alone (TLS 1.2)", [0x00, 0x9c, 0x00, 0x9d]),
-        ("DHE alone (TLS 1.2)", [0x00, 0x9e, 0x00, 0x9f]),
-        ("no encryption and export grade alone (TLS 1.2)", [0x00, 0x02, 0x00, 0x08]),
+        ("RC4 only (TLS 1.2)", [0x00, 0x05, 0xc0, 0x11]),
+        ("CBC only (TLS 1.2)", [0xc0, 0x09, 0xc0, 0x13]),
+        ("RSA key exchange only (TLS 1.2)", [0x00, 0x9c, 0x00, 0x9d]),
+        ("DHE only (TLS 1.2)", [0x00, 0x9e, 0x00, 0x9f]),
+        ("no encryption and export grade only (TLS 1.2)", [0x00, 0x02, 0x00, 0x08]),
     ];
     for (name, suites) in bad {
         table.add_one(CLIENT, name, Some(Kind::Incompatible), bytes(Version::Tls12, hello(0x0303, &suites, EMS)));
@@ -81,14 +81,14 @@ pub(crate) fn rows(table: &mut Table) {
     table.add(CLIENT, "an HTTP request in clear text", Some(Kind::Protocol), |version| {
         bytes(version, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec())
     });
-    table.add(CLIENT, "an alert in place of a greeting", Some(Kind::Refused), |version| {
+    table.add(CLIENT, "an alert instead of a ClientHello", Some(Kind::Refused), |version| {
         let accept = open(version, &host).accept();
         let mut handshake = accept.handshake().unwrap();
         let mut socket = Scripted(vec![21, 3, 3, 0, 2, 2, 40], 0);
         let error = handshake.advance(&mut socket).unwrap_err();
         Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() }
     });
-    table.add(CLIENT, "nothing, and an end", Some(Kind::Closed), |version| {
+    table.add(CLIENT, "the end of the connection before a ClientHello", Some(Kind::Closed), |version| {
         let mut handshake = open(version, &host).accept().handshake().unwrap();
         let error = handshake.advance(&mut Scripted(Vec::new(), 0)).unwrap_err();
         Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() }
@@ -97,7 +97,7 @@ pub(crate) fn rows(table: &mut Table) {
     let answer = |version: Version, bytes: Vec<u8>| {
         let (ours, theirs) = join(client(&trusting(version), Some("host.example")), End::Bytes(bytes));
         match theirs {
-            // The greeting comes before the alert.
+            // The bytes begin with the ClientHello and end with the alert.
             crate::kit::pipe::Ended::Bytes(all) => {
                 let alert = all[all.len() - 7..].to_vec();
                 Verdict::of(ours, crate::kit::pipe::Ended::Bytes(alert))
@@ -136,12 +136,12 @@ pub(crate) fn rows(table: &mut Table) {
         let (ours, theirs) = agreed(version, b"", false);
         Verdict::of(ours, theirs)
     });
-    table.add(SERVER, "no ALPN, where it is required", Some(Kind::Alpn), |version| {
+    table.add(SERVER, "no ALPN, but it is required", Some(Kind::Alpn), |version| {
         let (ours, _) = agreed(version, b"", true);
         let error = ours.error();
         Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() }
     });
-    table.add(SERVER, "that it speaks `h2` only", Some(Kind::Refused), |version| {
+    table.add(SERVER, "no ALPN in common, because the server supports only `h2`", Some(Kind::Refused), |version| {
         let (ours, _) = agreed(version, b"h2", false);
         let error = ours.error();
         Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() }
@@ -159,7 +159,7 @@ fn record(kind: u8, message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A ClientHello without supported_versions (RFC 5246 §7.4.1.2).
+/// Returns a ClientHello without supported_versions (RFC 5246 §7.4.1.2).
 pub(crate) fn hello(version: u16, suites: &[u8], extra: &[u8]) -> Vec<u8> {
     let mut message = version.to_be_bytes().to_vec();
     message.extend([9; 32]);
@@ -178,7 +178,7 @@ pub(crate) fn hello(version: u16, suites: &[u8], extra: &[u8]) -> Vec<u8> {
     record(1, &message)
 }
 
-/// A ServerHello without extensions.
+/// Returns a ServerHello without extensions.
 fn server_hello(version: u16, suite: [u8; 2]) -> Vec<u8> {
     let mut message = version.to_be_bytes().to_vec();
     message.extend([9; 32]);
@@ -188,7 +188,7 @@ fn server_hello(version: u16, suite: [u8; 2]) -> Vec<u8> {
     record(2, &message)
 }
 
-/// A socket that gives some bytes, then ends, and takes everything.
+/// A socket whose reads return given bytes and then the end, and that takes all writes.
 struct Scripted(Vec<u8>, usize);
 
 impl std::io::Read for Scripted {

@@ -1,4 +1,4 @@
-//! Peers that do what no policy of ours would do.
+//! Peers that do things that no policy of degu-tls would do.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use degu_tls::rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig,
 
 use crate::kit::{Key, Version};
 
-/// Takes any certificate.
+/// A verifier that accepts every certificate.
 #[derive(Debug)]
 struct Anyone;
 
@@ -49,7 +49,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Signs with garbage, for a key that no provider would load.
+/// A signer whose signatures are garbage, for keys that no provider would load.
 #[derive(Debug)]
 struct Garbage;
 

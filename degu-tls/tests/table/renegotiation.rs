@@ -1,4 +1,4 @@
-//! TLS 1.2 has a second handshake inside of a connection; we do not.
+//! Renegotiation: a second handshake inside a connection of TLS 1.2, which every policy refuses.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use super::{Table, Verdict};
 use crate::kit::pipe::{Pipe, drain, pump};
 use crate::kit::{Cert, Clock, Version, cryptography};
 
-/// A handshake of ours with a bare peer, whose keys are then taken over, so that it can send what rustls would not.
+/// A connection after a handshake with a bare connection of rustls. The test has taken the keys of the bare connection, and can
+/// therefore send messages that rustls would not send.
 struct Taken {
     ours: Secured,
     pipe: Pipe,
@@ -44,7 +45,7 @@ impl Taken {
         Self { ours: handshake.secure().unwrap(), pipe, far, encrypter, sequence }
     }
 
-    /// Sends a handshake message, and says what comes of it.
+    /// Sends a handshake message, and returns the verdict.
     fn send(&mut self, message: &[u8]) -> Verdict {
         let message = OutboundPlainMessage {
             typ: ContentType::Handshake,
@@ -56,9 +57,9 @@ impl Taken {
         std::io::Write::write_all(&mut self.far, &record).unwrap();
         let result = drain(&mut self.ours, &mut self.pipe);
         let mut answer = Vec::new();
-        // The pipe would block after what is there.
+        // The read ends with `WouldBlock` after the bytes that have arrived, so its error is ignored.
         let _ = std::io::Read::read_to_end(&mut self.far, &mut answer);
-        // An alert, encrypted: the type of a record stands in clear text.
+        // 21 is an alert. The content is encrypted, but not the type of the record.
         let told = if answer.first() == Some(&21) { "no_renegotiation" } else { "" };
         match result {
             Ok(()) => Verdict { kind: None, we_say: String::new(), peer_is_told: told.into() },
@@ -68,11 +69,11 @@ impl Taken {
 }
 
 pub(crate) fn rows(table: &mut Table) {
-    const SECTION: &str = "A second handshake inside of a connection (TLS 1.2)";
+    const SECTION: &str = "Renegotiation: a second handshake inside a connection (TLS 1.2)";
     let root = Cert::root("Root");
     let host = root.leaf("host", &|_| {});
     let mut provider = cryptography::default_provider();
-    // The one suite whose keys need no assembling.
+    // The keys of this suite can be used as rustls returns them.
     provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
 
     let mut config = client_config(Version::Tls12, None);
@@ -83,10 +84,10 @@ pub(crate) fn rows(table: &mut Table) {
     };
     let bare = ClientConnection::new(Arc::new(config), "host.example".try_into().unwrap()).unwrap();
     let mut taken = Taken::new(accept.handshake().unwrap(), bare.into());
-    // Without the header of its record.
+    // The first 5 bytes are the header of the record.
     let hello = &hello(0x0303, &[0xcc, 0xa9], EMS)[5..];
-    table.add_one(SECTION, "that a client begins", None, taken.send(hello));
-    table.add_one(SECTION, "that a client begins again", Some(Kind::Protocol), taken.send(hello));
+    table.add_one(SECTION, "a client begins one", None, taken.send(hello));
+    table.add_one(SECTION, "a client begins another one", Some(Kind::Protocol), taken.send(hello));
 
     let tls = ClientTls::private(root.ca_set("root")).clock(Clock::now()).build_with(Arc::new(provider)).unwrap();
     let connect = tls.connect(Some("host.example"), "x").unwrap();
@@ -95,6 +96,6 @@ pub(crate) fn rows(table: &mut Table) {
     let bare = ServerConnection::new(Arc::new(config)).unwrap();
     let mut taken = Taken::new(connect.handshake().unwrap(), bare.into());
     // A HelloRequest.
-    table.add_one(SECTION, "that a server asks for", None, taken.send(&[0, 0, 0, 0]));
-    table.add_one(SECTION, "that a server asks for again", Some(Kind::Protocol), taken.send(&[0, 0, 0, 0]));
+    table.add_one(SECTION, "a server requests one", None, taken.send(&[0, 0, 0, 0]));
+    table.add_one(SECTION, "a server requests another one", Some(Kind::Protocol), taken.send(&[0, 0, 0, 0]));
 }

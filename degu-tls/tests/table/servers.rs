@@ -1,4 +1,4 @@
-//! Properties of servers' certificates only: a name, or a pin in place of all else.
+//! The checks that only servers' certificates have: the name, and the pin.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,27 +33,37 @@ pub(crate) fn rows(table: &mut Table) {
         });
     };
     let [v4, v6] = ["192.0.2.1", "2001:db8::1"].map(|text| SanType::IpAddress(text.parse::<IpAddr>().unwrap()));
-    named("that it has", None, &[dns("host.example")], Some("host.example"));
-    named("in other letters", None, &[dns("host.example")], Some("HOST.Example"));
-    named("that is its second", None, &[dns("other.example"), dns("host.example")], Some("host.example"));
-    named("that it does not have", Some(Kind::Name), &[dns("host.example"), v4.clone()], Some("other.example"));
-    named("that only the common name has", Some(Kind::Name), &[], Some("host"));
-    named("that a wildcard covers", None, &[dns("*.net.example")], Some("host.net.example"));
+    named("the only name of the certificate", None, &[dns("host.example")], Some("host.example"));
+    named("in another case", None, &[dns("host.example")], Some("HOST.Example"));
     named(
-        "that is two labels where a wildcard is one",
+        "the second name of the certificate",
+        None,
+        &[dns("other.example"), dns("host.example")],
+        Some("host.example"),
+    );
+    named("not a name of the certificate", Some(Kind::Name), &[dns("host.example"), v4.clone()], Some("other.example"));
+    named("only in the common name", Some(Kind::Name), &[], Some("host"));
+    named("covered by a wildcard", None, &[dns("*.net.example")], Some("host.net.example"));
+    named(
+        "with two labels in place of a wildcard",
         Some(Kind::Name),
         &[dns("*.net.example")],
         Some("a.host.net.example"),
     );
-    named("that is an IPv4 address it has", None, std::slice::from_ref(&v4), Some("192.0.2.1"));
-    named("that is an IPv6 address it has", None, std::slice::from_ref(&v6), Some("2001:db8::1"));
-    named("that is an IP address it does not have", Some(Kind::Name), &[v4], Some("192.0.2.2"));
-    named("that is an IP address it has as a DNS name", Some(Kind::Name), &[dns("192.0.2.1")], Some("192.0.2.1"));
-    named("that is not checked (`without_name_check`)", None, &[dns("host.example")], None);
+    named("an IPv4 address of the certificate", None, std::slice::from_ref(&v4), Some("192.0.2.1"));
+    named("an IPv6 address of the certificate", None, std::slice::from_ref(&v6), Some("2001:db8::1"));
+    named("not an IP address of the certificate", Some(Kind::Name), &[v4], Some("192.0.2.2"));
+    named(
+        "an IP address that the certificate has as a DNS name",
+        Some(Kind::Name),
+        &[dns("192.0.2.1")],
+        Some("192.0.2.1"),
+    );
+    named("not checked (`without_name_check`)", None, &[dns("host.example")], None);
 
     let root = Cert::root("Root");
     let unnamed = root.leaf("host", &|_| {});
-    table.add(NAMES, "that is not checked, from another CA", Some(Kind::UnknownIssuer), |version| {
+    table.add(NAMES, "not checked, but the certificate is from another CA", Some(Kind::UnknownIssuer), |version| {
         let builder =
             ClientTls::private(Cert::root("Other").ca_set("servers")).without_name_check().clock(Clock::now());
         let tls = builder.build_with(version.provider()).unwrap();
@@ -74,7 +84,7 @@ pub(crate) fn rows(table: &mut Table) {
                 let config = server_config(version, vec![cert.clone()], if holds { &key } else { &other });
                 let (ours, theirs) = join(client(&tls, Some("elsewhere.example")), raw_server(Arc::new(config)));
                 let mut verdict = Verdict::of(ours, theirs);
-                // The key is another one in every run.
+                // Every run has a new key, so its pin is removed from the text.
                 verdict.we_say = verdict.we_say.replace(&pin_of(&cert).to_string(), "sha256/…");
                 verdict
             });
@@ -82,7 +92,7 @@ pub(crate) fn rows(table: &mut Table) {
             let verdicts = std::cell::RefCell::new(verdicts.to_vec());
             table.add(PINS, row, wanted, |_| verdicts.borrow_mut().pop().unwrap());
         };
-    pinned("of another name, signed by itself", None, &|_| {}, true, true);
+    pinned("self-signed, for another name", None, &|_| {}, true, true);
     pinned(
         "with CA:TRUE (`openssl req -x509`)",
         None,
@@ -93,11 +103,11 @@ pub(crate) fn rows(table: &mut Table) {
         true,
     );
     pinned("expired", None, &|params| params.not_after = at(NOW - DAY), true, true);
-    pinned("that is another one", Some(Kind::Pin), &|_| {}, false, true);
-    pinned("that it does not hold", Some(Kind::Signature), &|_| {}, true, false);
+    pinned("with another key", Some(Kind::Pin), &|_| {}, false, true);
+    pinned("without the private key", Some(Kind::Signature), &|_| {}, true, false);
 }
 
-/// The pin that our own error tells.
+/// Returns the pin of the certificate's key, from the text of the error for another pin.
 fn pin_of(cert: &degu_tls::rustls::pki_types::CertificateDer<'static>) -> SpkiPin {
     let tls = ClientTls::pinned([SpkiPin::from_sha256([1; 32])]).build().unwrap();
     let config = server_config(Version::Tls13, vec![cert.clone()], &Key::new());
@@ -105,7 +115,7 @@ fn pin_of(cert: &degu_tls::rustls::pki_types::CertificateDer<'static>) -> SpkiPi
     ours.error().to_string().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// A server that anyone may call.
+/// Returns a server that accepts every client.
 pub(crate) fn open(version: Version, host: &Cert) -> ServerTls {
     ServerTls::builder(host.identity())
         .allow_unauthenticated_clients()
@@ -114,7 +124,7 @@ pub(crate) fn open(version: Version, host: &Cert) -> ServerTls {
         .unwrap()
 }
 
-/// So that both files use the same join.
+/// Makes a handshake between a client and a server.
 pub(crate) fn ends(tls: &ClientTls, host: &ServerTls) -> (crate::kit::pipe::Ended, crate::kit::pipe::Ended) {
     join(client(tls, Some("host.example")), server(host))
 }

@@ -1,4 +1,4 @@
-//! Sessions that are resumed, or are not.
+//! Resumption: which sessions are resumed, and which are not.
 
 use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
@@ -9,9 +9,9 @@ use crate::kit::pipe::{Ended, client, join, server};
 use crate::kit::{Cert, Clock, DAY, NOW, Version};
 
 const HOUR: u64 = 3_600;
-const SECTION: &str = "A session is offered again";
+const SECTION: &str = "Resumption: a client offers an earlier session";
 
-/// Two policies that have met once.
+/// Two policies that have made a handshake, so the client has a session.
 struct Met {
     root: Cert,
     device: Cert,
@@ -51,10 +51,10 @@ impl Met {
         join(client(&self.client, Some("host.example")), server(&self.server))
     }
 
-    /// The server's view.
+    /// Connects again, and returns the verdict of the server.
     fn verdict(&self, wanted: HandshakeKind) -> Verdict {
         let (theirs, ours) = self.again();
-        // A client whose resumed session is refused does not know it yet.
+        // If the server refuses a resumed session, the client's handshake has succeeded before.
         match (&ours, &theirs) {
             (Ended::Peer(_, kind), _) | (_, Ended::Peer(_, kind)) => assert_eq!(*kind, wanted),
             _ => assert_eq!(wanted, HandshakeKind::Full),
@@ -73,19 +73,19 @@ pub(crate) fn rows(table: &mut Table) {
         assert_eq!(peer.chain(), met.device.chain());
         Verdict::of(at_server, Ended::Raw(Ok(())))
     });
-    table.add(SECTION, "when the client's certificate has expired since", Some(Kind::Expired), |version| {
+    table.add(SECTION, "after the client's certificate has expired", Some(Kind::Expired), |version| {
         let met = Met::new(version, 20);
         met.clock.set(NOW + 3 * HOUR);
         met.verdict(HandshakeKind::Resumed)
     });
-    table.add(SECTION, "when the revocation list has expired since", Some(Kind::CrlExpired), |version| {
+    table.add(SECTION, "after the revocation list has expired", Some(Kind::CrlExpired), |version| {
         let met = Met::new(version, 1);
         met.clock.set(NOW + HOUR);
         met.verdict(HandshakeKind::Resumed)
     });
-    table.add(SECTION, "when the server's certificate has expired since", Some(Kind::Expired), |version| {
+    table.add(SECTION, "after the server's certificate has expired", Some(Kind::Expired), |version| {
         let met = Met::new(version, 30);
-        // The client's own clock alone: its server would refuse it as well.
+        // Only the client's clock changes, because with the same clock the server would refuse too.
         let client_clock = Clock::now();
         let builder =
             ClientTls::private(met.root.ca_set("root")).identity(met.device.identity()).clock(client_clock.clone());
@@ -97,13 +97,18 @@ pub(crate) fn rows(table: &mut Table) {
         assert!(matches!(theirs, Ended::Peer(_, HandshakeKind::Resumed)));
         Verdict::of(ours, Ended::Raw(Ok(())))
     });
-    table.add(SECTION, "after the client was revoked and the list was taken up", Some(Kind::Revoked), |version| {
-        let met = Met::new(version, 20);
-        let ca_set = met.root.ca_set("root").with_crl(met.root.crl(&[&met.device], NOW + DAY));
-        let builder = ServerTls::builder(met.host.identity()).require_clients(ca_set).clock(Clock::now());
-        met.server.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
-        met.verdict(HandshakeKind::Full)
-    });
+    table.add(
+        SECTION,
+        "after the client was revoked and the server has the new list",
+        Some(Kind::Revoked),
+        |version| {
+            let met = Met::new(version, 20);
+            let ca_set = met.root.ca_set("root").with_crl(met.root.crl(&[&met.device], NOW + DAY));
+            let builder = ServerTls::builder(met.host.identity()).require_clients(ca_set).clock(Clock::now());
+            met.server.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
+            met.verdict(HandshakeKind::Full)
+        },
+    );
     table.add(SECTION, "to another policy with the same CAs: a full handshake", None, |version| {
         let met = Met::new(version, 20);
         let builder =
@@ -118,7 +123,7 @@ pub(crate) fn rows(table: &mut Table) {
         met.server.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
         met.verdict(HandshakeKind::Full)
     });
-    table.add(SECTION, "by a client that has taken up another policy: a full handshake", None, |version| {
+    table.add(SECTION, "by a client after it has replaced its policy: a full handshake", None, |version| {
         let met = Met::new(version, 20);
         let builder = ClientTls::private(met.root.ca_set("root")).identity(met.device.identity()).clock(Clock::now());
         met.client.replace(&builder.build_with(version.provider()).unwrap()).unwrap();
