@@ -12,12 +12,13 @@ pub struct Buffers<'b> {
     pub input: &'b mut [u8],
     /// The positions of the fields of a head and of its message's trailers: 8 bytes each.
     pub fields: &'b mut [FieldSpan],
-    /// The buffer for bytes to send. Each head and each chunk line must fit into it. Longer data is written without it.
-    /// A refusal takes up to 90 bytes.
+    /// The buffer for bytes to send. Each head and each chunk line must fit into it. Data that is too long for it is
+    /// written directly. The response to a refused request takes up to 90 bytes.
     pub output: &'b mut [u8],
 }
 
-/// Buffers of these sizes, for a `static` or a stack: `INPUT` and `OUTPUT` in bytes, `FIELDS` in fields.
+/// The memory of [`Buffers`] of fixed sizes, for a `static` or a stack. `INPUT` and `OUTPUT` are numbers of bytes, and
+/// `FIELDS` is a number of fields.
 ///
 /// ```
 /// use degu_wire::embedded::Memory;
@@ -68,7 +69,7 @@ impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> fmt::Debug fo
 }
 
 impl Buffers<'_> {
-    /// Returns the limits, lowered so that all accepted input fits into the buffers.
+    /// Returns the limits, lowered to the sizes of the buffers. All input within them fits into the buffers.
     pub(super) fn bound(&self, limits: &Limits) -> Limits {
         let max_head = limits.max_head.min(self.input.len() / 4 * 3);
         let window = self.input.len() - max_head;
@@ -89,7 +90,7 @@ pub(super) struct Window<'w> {
     end: usize,
 }
 
-/// Shows the length, and nothing of the content, which may be secret.
+/// Writes the length, but not the content, because it may be secret.
 impl fmt::Debug for Window<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Window").field(&self.len()).finish()
@@ -97,12 +98,12 @@ impl fmt::Debug for Window<'_> {
 }
 
 impl<'w> Window<'w> {
-    /// Returns a window of which the first `filled` bytes have been received.
+    /// Returns a window over `buffer`. The first `filled` bytes have been received.
     pub(super) const fn new(buffer: &'w mut [u8], filled: usize) -> Self {
         Self { buffer, start: 0, end: filled }
     }
 
-    /// Returns the range of these bytes in the buffer.
+    /// Returns the range of the unused bytes in the buffer.
     pub(super) const fn unused(&self) -> Range<usize> {
         self.start..self.end
     }
@@ -119,16 +120,16 @@ impl<'w> Window<'w> {
         self.end.saturating_sub(self.start)
     }
 
-    /// Returns the free part of the buffer, into which the next bytes are received. It is empty if all of the buffer is
-    /// in use.
+    /// Returns the free part of the buffer, into which the next bytes are received. The part is empty if the unused
+    /// bytes fill the buffer.
     pub(super) fn room(&mut self) -> &mut [u8] {
         self.end = move_to_front(self.buffer, self.unused());
         self.start = 0;
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Splits off a head of `len` bytes at the front, whose positions are the first `count` of `spans`. Returns the fields
-    /// of the head, the window after the head, and the other positions.
+    /// Splits off a head of `len` bytes at the front. The first `count` of `spans` are the positions of its fields.
+    /// Returns the fields of the head, the window after the head, and the other positions.
     pub(super) fn split_head(
         mut self,
         len: u16,
@@ -143,7 +144,7 @@ impl<'w> Window<'w> {
         Ok((Fields::new(head, spans), Self::new(buffer, filled), slots))
     }
 
-    /// Notes that this number of bytes was received into the [room](Self::room).
+    /// Adds this number of bytes, which have been received into the [room](Self::room).
     pub(super) fn filled(&mut self, bytes: usize) {
         self.end = self.end.saturating_add(bytes).min(self.buffer.len());
     }
@@ -162,8 +163,8 @@ pub(super) fn move_to_front(buffer: &mut [u8], bytes: Range<usize>) -> usize {
     if start > end || end > buffer.len() {
         return 0;
     }
-    // The bytes are copied in pieces that do not overlap, because memmove takes 1.5 KiB of flash, and memcpy is in the
-    // program in any case.
+    // The bytes are copied in pieces that do not overlap. This needs only memcpy, which is in the program in any case.
+    // memmove would take another 1.5 KiB of flash.
     let mut rest = buffer.get_mut(..end).filter(|_| start > 0).unwrap_or_default();
     while let Some((front, back)) = core::mem::take(&mut rest).split_at_mut_checked(start)
         && !back.is_empty()

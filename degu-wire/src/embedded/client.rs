@@ -59,13 +59,13 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
 
     /// Sends the head of a request. The caller then writes a body with this `framing`.
     ///
-    /// `host` becomes the Host field if there is none among `fields`. The framing field is written by this method.
+    /// `host` becomes the Host field if there is none among `fields`. This method writes the framing field.
     ///
     /// # Errors
     ///
-    /// [`Error::Local`] if the head cannot be sent, with [`LocalError::State`] if the connection is not
-    /// [reusable](Self::is_reusable). Then nothing has been sent. [`Error::Io`] and [`Error::Timeout`] for the
-    /// transport.
+    /// [`Error::Local`] if the head cannot be sent: [`LocalError::State`] if the connection is not
+    /// [reusable](Self::is_reusable). After this error, nothing has been sent. [`Error::Io`] if the transport fails,
+    /// and [`Error::Timeout`] if the server reads too slowly.
     pub async fn request(
         &mut self,
         method: Method<'_>,
@@ -120,7 +120,7 @@ pub struct Call<'r, S, C> {
     is_ranged: bool,
     /// The number of interim responses that have been received.
     interim: usize,
-    /// The request waits for `100 Continue`.
+    /// True if the request has `expect: 100-continue` and `100 Continue` has not arrived yet.
     continues: bool,
     link: Link<'r, S, C>,
 }
@@ -183,7 +183,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         Ok(Response { head, incoming, link })
     }
 
-    /// Reads a head to the front of the window, and leaves it there.
+    /// Waits for a head at the front of the window. The head stays in the window.
     async fn read_head(&mut self) -> Result<ResponseMeta, Error<S::Error>> {
         let Self { window, fields, limits, .. } = self;
         let mut meta = ResponseMeta::default();

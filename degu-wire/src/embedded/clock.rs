@@ -42,15 +42,16 @@ pub trait Clock {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The bounds of heads, chunks and trailers. The sizes of the buffers bound them too.
+    /// The bounds of heads, chunks and trailers. Small buffers lower these bounds.
     pub limits: Limits,
-    /// The longest wait for the first byte of a request. Set a short time in a stack with few sockets. Default 15 s.
+    /// The longest wait for the first byte of a request. If the network stack has few sockets, set a short time.
+    /// Default 15 s.
     pub idle: Duration,
-    /// The time for a head. Each byte that arrives gives 8 ms of it back. Default 10 s.
+    /// The time for a head. Each received byte adds 8 ms to the time that is left, up to the whole time. Default 10 s.
     pub head: Duration,
-    /// The time for which a peer may keep the driver waiting while a body is read or written. Each byte that moves
-    /// gives 8 ms of it back, up to the whole time. So a peer that is slower than 125 bytes a second runs out of time.
-    /// Default 10 s.
+    /// The time for which a peer may keep the driver waiting while a body is read or written. Each byte that is
+    /// received or sent adds 8 ms to the time that is left, up to the whole time. So a peer that is slower than 125
+    /// bytes a second runs out of time. Default 10 s.
     pub progress: Duration,
     /// The time for which a server reads and drops the bytes that a refused peer still sends. Closing a TCP socket with
     /// unread input would reset the connection, and the peer could lose the response. Default 1 s.
@@ -58,7 +59,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults, for constants.
+    /// The default options, for use in constants.
     pub const DEFAULT: Self = Self {
         limits: Limits::DEFAULT,
         idle: Duration::from_secs(15),

@@ -7,10 +7,10 @@ use embedded_io_async::{ErrorType, Read, Write};
 
 use super::Clock;
 
-/// A serial line as a socket. Its input ends after each pause, so a server can resynchronise.
+/// A serial line that a server can use like a socket. Its input ends after each pause, so a server can resynchronise.
 ///
 /// A UART is never closed. If a peer goes away in the middle of a request, the next peer's request would look like the
-/// rest of that request. So, after a byte has arrived, silence of `pause` counts as the end of the input. The
+/// rest of that request. Therefore the input ends if no further byte arrives within `pause` after a byte. The
 /// [server](super::Server::serve) then ends the connection, as on a socket, and the next read begins a new connection:
 ///
 /// ```ignore
@@ -23,8 +23,8 @@ use super::Clock;
 /// ```
 ///
 /// The pause has to be longer than any pause within a request. A peer may pause because it waits for `100 Continue`, or
-/// reads a file from a slow disk. The pause also has to be longer than some characters take; at 9,600 baud 50 ms are
-/// enough for that.
+/// reads a file from a slow disk. The pause also has to be longer than the transmission of a few characters. At 9,600
+/// baud, 50 ms are long enough for that.
 pub struct Line<'l, S, C> {
     io: &'l mut S,
     clock: &'l C,
@@ -41,7 +41,7 @@ impl<'l, S, C> Line<'l, S, C> {
 }
 
 impl<S: Read, C: Clock> Line<'_, S, C> {
-    /// Reads and drops all bytes until there is a pause. This ends a connection that has to be closed.
+    /// Reads and drops all bytes until there is a pause. On a line, this takes the place of closing the connection.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl<S: Read, C: Clock> Read for Line<'_, S, C> {
     ///
     /// # Cancel safety
     ///
-    /// The same as that of the transport.
+    /// The same as for a read of the transport.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
         let read = self.io.read(buffer);
         let read = if self.has_begun {

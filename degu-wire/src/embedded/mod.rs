@@ -2,8 +2,8 @@
 //! [`Write`](embedded_io_async::Write), in buffers of the caller, without an allocator and without an operating system.
 //!
 //! This driver uses the [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice) of the codec, as degu-server
-//! does. The core decides about grammar, framing, limits, refusals and their statuses. So a device refuses the same input as
-//! a server.
+//! does. The core decides about grammar, framing, limits, refusals and their statuses. So this server refuses the same
+//! input as degu-server.
 //!
 //! ```text
 //!                       ┌───────────────── Buffers ─────────────────┐
@@ -17,25 +17,24 @@
 //!
 //! # Who owns what
 //!
-//! The buffers belong to the caller. [`Memory`] declares them with their sizes. The driver uses no other memory. While the
+//! The buffers belong to the caller. [`Memory`] has buffers of fixed sizes. The driver uses no other memory. While the
 //! handler runs, the head of a request stays at the front of `input`, because paths and fields are views into it. The
-//! body and the next request are read into the rest of `input`. A head may fill at most three quarters of `input`, and at
-//! most [`max_head`](crate::Limits::max_head). So at least a quarter is left for a chunk line or for trailers. Longer
-//! elements are refused with the same status as by degu-server: 431 for a head or trailers, 414 for a request target that
-//! alone exceeds the limit of a head, 400 for a chunk line. `fields` has the positions of all fields of one message, in the
-//! head and in the trailers.
-//!
+//! body and the next request are read into the rest of `input`. A head may fill at most three quarters of `input`, and
+//! at most [`max_head`](crate::Limits::max_head). So at least a quarter is left for a chunk line or for trailers.
+//! Longer elements are refused with the same status as by degu-server: 431 for a head or trailers, 414 for a request
+//! target that alone exceeds the limit of a head, 400 for a chunk line. `fields` has the positions of all fields of one
+//! message, in the head and in the trailers.
 //! # Time
 //!
 //! The caller provides a [`Clock`], which has one method. Every wait for the peer has a limit ([`Options`]). If the
-//! limit passes within a request, the server answers with 408. If it passes between two requests, the server ends the
-//! connection.
+//! time runs out within a request, the server answers with 408. If the time runs out between two requests, the server
+//! ends the connection.
 //!
 //! # What ends a connection
 //!
 //! [`Server::serve`] returns when the connection is over. If it returns [`End`], the caller closes the connection. If
-//! it returns an [`Error`], the caller aborts the connection. The traits have no half-close, so the server waits for a
-//! short time until a peer that was refused has stopped sending: see [`Options::linger`].
+//! it returns an [`Error`], the caller aborts the connection. The traits have no half-close. After a refusal, the
+//! server therefore waits for a short time until the peer has stopped sending: see [`Options::linger`].
 //!
 //! A serial line has no EOF. [`Line`] treats a pause as EOF.
 //!

@@ -1,4 +1,4 @@
-//! The peer's body, read through a window of the input.
+//! The body of a received message, read from the input buffer.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ use crate::{Fault, Framing, Limits, RemoteError};
 
 /// A reader of the body of a [request](super::Request::body), or of a [response](super::Response::body).
 ///
-/// It also implements [`Read`]. If the client waits for `100 Continue`, the first call sends it.
+/// It also implements [`Read`]. If the client waits for `100 Continue`, the first read sends it.
 pub struct BodyReader<'r, 'x, S, C> {
     pub(super) incoming: &'r mut Incoming<'x>,
     pub(super) link: &'r mut Link<'x, S, C>,
@@ -27,13 +27,13 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// A fault of the peer; every later call returns the same fault. [`Fault::TruncatedBody`] if the connection ended before
-    /// the body. [`Error::Timeout`] if the peer sent too slowly.
+    /// A fault of the peer; every later call returns the same fault. [`Fault::TruncatedBody`] if the connection ended
+    /// before the body was complete. [`Error::Timeout`] if the peer sent too slowly.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
         self.next(usize::MAX).await
     }
 
-    /// Reads data into `buffer`, and returns the number of bytes read: 0 at the end of the body.
+    /// Reads data into `buffer`. Returns the number of bytes read, which is 0 at the end of the body.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] if the body does not fit. A server answers this
     /// fault with 413.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
-        // The refusal arrives before a client that waits for `100 Continue` sends the body.
+        // A client that waits for `100 Continue` gets the refusal before it sends the body.
         if self.incoming.of_request
             && self.incoming.remaining().is_some_and(|remaining| remaining > buffer.len() as u64)
         {
@@ -93,7 +93,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
         }
     }
 
-    /// Reads the next event, whose data has at most `most` bytes. `None` at the end.
+    /// Reads the next event. Data in it has at most `most` bytes. Returns `None` at the end of the body.
     async fn next(&mut self, most: usize) -> Result<Option<Event<'_>>, Error<S::Error>> {
         let Self { incoming, link } = self;
         if core::mem::take(&mut link.state.terms.continue_pending) && incoming.window.len() == 0 {
@@ -144,7 +144,8 @@ pub(super) struct Incoming<'x> {
     pub(super) rest: Framing,
     /// The position in a chunked body.
     decoder: Decoder,
-    /// For a part (206): the number of bytes that are still to come, if Content-Range tells it.
+    /// For a partial response (206), the number of bytes that are still to come. `None` if Content-Range does not give
+    /// it.
     pub(super) part_left: Option<u64>,
     /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems to end.
     fault: Option<RemoteError>,
@@ -163,7 +164,7 @@ impl<'x> Incoming<'x> {
         Self { window, slots, limits, of_request, rest: rest_of(framing), decoder, part_left: None, fault: None }
     }
 
-    /// Returns the number of bytes that are still to come, if the framing tells it.
+    /// Returns the number of bytes that are still to come. `None` if the framing does not give it.
     pub(super) const fn remaining(&self) -> Option<u64> {
         match self.rest {
             Framing::None => Some(0),
@@ -172,10 +173,12 @@ impl<'x> Incoming<'x> {
         }
     }
 
-    /// Finds and checks the next event, and returns its length in bytes. The event stays in the window, and
-    /// [`take`](Self::take) returns it. `None`: at the end of the body, where `rest` is [`Framing::None`], or if no event is
-    /// complete. In the latter case, this drops the bytes that the decoder has consumed (the CRLF after a chunk's data).
-    /// After a fault, each call returns the fault again.
+    /// Finds and checks the next event, and returns its length in bytes. The event stays in the window until
+    /// [`take`](Self::take) returns it.
+    ///
+    /// Returns `None` at the end of the body, where `rest` is [`Framing::None`], and if no event is complete. If no
+    /// event is complete, bytes that the decoder has consumed (the CRLF after a chunk's data) are dropped. After a
+    /// fault, each call returns the fault again.
     fn peek(&mut self) -> Result<Option<usize>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -198,8 +201,8 @@ impl<'x> Incoming<'x> {
                 return Ok(None);
             }
             Framing::Chunked => {
-                // This decodes with a copy of the decoder, and `take` decodes the same bytes again, because an event borrows
-                // the window, and the caller could not fill the window meanwhile.
+                // A copy of the decoder decodes here, and `take` decodes the same bytes again. An event borrows the
+                // window. If this function returned the event, its caller could not fill the window when there is none.
                 let mut decoder = self.decoder;
                 let step = decoder.decode(self.window.bytes())?;
                 match step.event {
@@ -223,7 +226,8 @@ impl<'x> Incoming<'x> {
         }
     }
 
-    /// Removes the event of this length from the window, and returns it. Data has at most `most` bytes, and the rest stays.
+    /// Removes the event of this length from the window, and returns it. At most `most` bytes of data are removed, and
+    /// the other data stays.
     fn take(&mut self, found: usize, most: usize) -> Option<Event<'_>> {
         let is_data = self.rest != Framing::Chunked || self.decoder.chunk_remaining() > 0;
         let taken = self.window.take(if is_data { found.min(most) } else { found });
@@ -253,7 +257,7 @@ impl<'x> Incoming<'x> {
     }
 }
 
-/// Returns the framing of the rest of a body. If no byte is left (`Length(0)`), it is [`Framing::None`].
+/// Returns the framing of the rest of a body. If no byte is left (`Length(0)`), this is [`Framing::None`].
 pub(super) fn rest_of(framing: Framing) -> Framing {
     if framing == Framing::Length(0) { Framing::None } else { framing }
 }

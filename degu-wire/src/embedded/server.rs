@@ -36,22 +36,23 @@ impl<'b> Server<'b> {
 
     /// Serves a connection until it is over. Calls the handler with each request.
     ///
-    /// A handler answers with [`Request::reply`], or with [`Request::respond`] and writes the body. When the handler
-    /// returns `Ok`, the body of the response ends. If the handler returns an error, usually from reading the request, the
-    /// connection ends. If no response has begun, the server first answers with the [status](Error::status) of the error.
-    /// A handler reports an error of its own with a response, and not with an [`Error`].
+    /// A handler answers with [`Request::reply`], or it calls [`Request::respond`] and writes the body. When the
+    /// handler returns `Ok`, the body of the response ends. If the handler returns an error, usually from reading the
+    /// request, the connection ends. If no response has begun, the server first answers with the
+    /// [status](Error::status) of the error. A handler reports an error of its own with a response, and not with an
+    /// [`Error`].
     ///
     /// After `Ok` the caller closes the connection.
     ///
     /// # Errors
     ///
-    /// The transport failed, or a response was cut short. The caller must then abort the connection (over TCP with a
+    /// The transport failed, or a response is incomplete. The caller must then abort the connection (over TCP with a
     /// reset), so that the client cannot mistake the response for a complete one.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped leaves the transport in the middle of a message: abort the connection. The server can
-    /// serve the next connection.
+    /// If the future is dropped, a message may be incomplete on the connection. The caller must then abort the
+    /// connection. The server can serve the next connection.
     pub async fn serve<S, C, H>(
         &mut self,
         io: &mut S,
@@ -64,7 +65,7 @@ impl<'b> Server<'b> {
         H: AsyncFnMut(&mut Request<'_, S, C>) -> Result<(), Error<S::Error>>,
     {
         let mut state = State::default();
-        // The number of bytes at the front of the input that were received and not used.
+        // The number of bytes at the front of the input that were received, but do not belong to an earlier request.
         let mut received = 0;
         loop {
             let Self { buffers: Buffers { input, fields, output }, limits, options } = self;
@@ -102,13 +103,14 @@ impl<'b> Server<'b> {
 /// The reason for closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
-    /// The client closed or paused between two requests, or the last response was sent.
+    /// The last response was sent. Or the client closed the connection between two requests, or sent no request
+    /// within [`Options::idle`].
     Done,
-    /// A request was answered with the status of this error.
+    /// The server answered a request with the status of this error.
     Refused(Error<E>),
 }
 
-/// Waits for a request's head. Returns `None` if the connection ended before a request began.
+/// Waits for a request's head. Returns `None` if the connection ended, or the time ran out, before a request began.
 async fn read_head<S: Read + Write, C: Clock>(
     link: &mut Link<'_, S, C>,
     window: &mut Window<'_>,
@@ -197,9 +199,9 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
     /// Sends the head of the response, and returns the writer of its body. The handler then writes a body with this
     /// `framing`. A client of HTTP/1.0 gets the data of a chunked body without chunks.
     ///
-    /// This method writes the fields for framing and persistence. `content-length`, `transfer-encoding` and
-    /// `connection: close` among `fields` are understood; a field that contradicts `framing` is refused. A response to
-    /// HEAD has the framing fields but no body. The handler may write the body, and its bytes are dropped.
+    /// This method writes the fields for framing and persistence. `fields` may have `content-length`,
+    /// `transfer-encoding` and `connection: close`. A field that contradicts `framing` is refused. A response to HEAD
+    /// has the framing fields but no body. If the handler writes a body for it, the bytes are dropped.
     ///
     /// # Errors
     ///
@@ -234,7 +236,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }
 
-    /// Notes that the handler reads no more of the body.
+    /// Decides whether the connection can be kept although the handler reads no more of the body.
     fn abandon_body(&mut self) {
         self.link.state.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
     }

@@ -1,4 +1,4 @@
-//! The writer of a body, with its announced framing.
+//! The writer of a message's body.
 
 use core::fmt;
 
@@ -85,8 +85,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// [`LocalError::BodyTooShort`] if the announced length is longer. Another [`LocalError`] if the extensions or
-    /// trailers cannot be sent.
+    /// [`LocalError::BodyTooShort`] if less data was written than announced. Another [`LocalError`] if the extensions
+    /// or trailers cannot be sent.
     pub async fn finish(
         &mut self,
         extensions: &[Extension<'_>],
@@ -109,8 +109,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         Ok(())
     }
 
-    /// Sends all bytes in the output buffer. Call it, for example, after each part of an endless response. The driver also
-    /// does this before it waits for bytes of the peer, and after the handler returns.
+    /// Sends all bytes in the output buffer. Call it, for example, after each part of an endless response. The driver
+    /// also does this before it waits for bytes from the peer, and after the handler returns.
     ///
     /// # Errors
     ///
