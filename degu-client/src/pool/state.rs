@@ -194,8 +194,8 @@ impl<D: Driver> State<D> {
         Some(waker)
     }
 
-    /// If the pool has no connection, fails all waiting requests with this error. Without this, each request would in
-    /// turn try to connect, and fail as well. Returns the wakers of the requests.
+    /// Fails all waiting requests with this error, if the pool has no connection. Otherwise each request would in turn
+    /// try to connect, and fail as well. Returns the wakers of the requests.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
         let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         let failed = waiting.into_iter().map(|(ticket, (waker, _))| {
