@@ -59,8 +59,8 @@ enum Step {
     Read(fn(CaSet, &Path) -> Result<CaSet, Error>, PathBuf),
     /// A call that was given a value in memory.
     Memory,
-    Label(String),
-    LabelByFile,
+    /// A call of `labelled`, or of `labelled_by_file` if there is no label.
+    Label(Option<String>),
 }
 
 #[derive(Clone)]
@@ -179,31 +179,30 @@ impl CaSet {
     /// # Ok::<(), degu_tls::Error>(())
     /// ```
     #[must_use]
-    pub fn labelled(mut self, label: &str) -> Self {
-        self.label_last(|_| Some(label.into()));
-        self.steps.push(Step::Label(label.into()));
-        self
+    pub fn labelled(self, label: &str) -> Self {
+        self.label_last(Some(label))
     }
 
     /// Labels each CA that the last call added with the name of its file, without the extension. The operator then
     /// chooses the label by the name of the file. Renaming a file can therefore change the rights of peers. CAs from
     /// memory keep their label.
     #[must_use]
-    pub fn labelled_by_file(mut self) -> Self {
-        self.label_last(|source| match source {
-            Source::File(path) => Some(path.file_stem().unwrap_or_default().to_string_lossy().into()),
-            Source::Memory(_) => None,
-        });
-        self.steps.push(Step::LabelByFile);
-        self
+    pub fn labelled_by_file(self) -> Self {
+        self.label_last(None)
     }
 
-    fn label_last(&mut self, label: impl Fn(&Source) -> Option<Arc<str>>) {
+    /// Labels the CAs that the last call added: with the label, or with the names of their files if there is no label.
+    fn label_last(mut self, label: Option<&str>) -> Self {
         for ca in &mut self.members[self.before_last..] {
-            if let Some(label) = label(&ca.source) {
-                (ca.label, ca.is_labelled_by_name) = (label, false);
-            }
+            ca.label = match (label, &ca.source) {
+                (Some(label), _) => label.into(),
+                (None, Source::File(path)) => path.file_stem().unwrap_or_default().to_string_lossy().into(),
+                (None, Source::Memory(_)) => continue,
+            };
+            ca.is_labelled_by_name = false;
         }
+        self.steps.push(Step::Label(label.map(String::from)));
+        self
     }
 
     /// Adds the revocation lists of a file: PEM (`-----BEGIN X509 CRL-----`) or DER.
@@ -255,13 +254,10 @@ impl CaSet {
         for step in &self.steps {
             again = match step {
                 Step::Read(read, path) => read(again, path)?,
-                Step::Label(label) => again.labelled(label),
-                Step::LabelByFile => again.labelled_by_file(),
+                Step::Label(label) => again.label_last(label.as_deref()),
                 Step::Memory => {
-                    return Err(Error::caller(
-                        Kind::Reload,
-                        "cannot reload: CAs or revocation lists were given in memory, not as files",
-                    ));
+                    let what = "cannot reload: CAs or revocation lists were given in memory, not as files";
+                    return Err(Error::caller(Kind::Reload, what));
                 }
             };
         }
