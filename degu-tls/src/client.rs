@@ -35,8 +35,8 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// policy for new connections.
 ///
 /// `without_name_check` is for peers without names, such as two devices on a link. The client then accepts every server
-/// certificate that the CA issued. With the system's CAs, the client would accept every server with a
-/// certificate of a public CA. [`System`] therefore has no such method:
+/// certificate that the CA issued. With the system's CAs, the client would accept every server with a certificate of a
+/// public CA. A builder for the system's CAs therefore has no such method:
 ///
 /// ```compile_fail,E0599
 /// degu_tls::ClientTls::system().without_name_check();
@@ -144,9 +144,12 @@ impl ClientTls {
 
     /// Returns the warnings of the last build or reload. Each warning was also logged.
     ///
-    /// These cause a warning: a CA is left out because it has expired, is not valid yet or cannot be used. A revocation
-    /// list has expired, so all peers of its CA are refused. An intermediate certificate of the identity has a fault; it
-    /// is still sent. Two different CAs from different files have the same name and no label.
+    /// There is a warning for each of these:
+    ///
+    /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
+    /// - A revocation list has expired. All peers of its CA are refused.
+    /// - Two different CAs from different files have the same name and no label.
+    /// - An intermediate certificate of the identity has a fault. It is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().warnings.clone()
     }
@@ -257,8 +260,8 @@ impl<T> ClientTlsBuilder<T> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider. Only ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305 is used of it. The
-    /// process default of rustls is not used.
+    /// Builds the policy with this provider. The policy uses only its suites with ECDHE and AES-GCM, AES-CCM or
+    /// ChaCha20-Poly1305. The process default of rustls is not used.
     ///
     /// # Errors
     ///

@@ -161,8 +161,8 @@ pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
 }
 
 /// Returns a distinguished name as text in the form of RFC 4514, such as `CN=device-7,O=Example`. The last attribute comes
-/// first. A longer text is cut after 160 characters. Characters that are unsafe in a log line are escaped as `\XX`. An
-/// attribute type without a short name is written as numbers. All values are written as text.
+/// first. If the text would have more than 160 characters, the rest is replaced by `…`. Characters that are unsafe in a log
+/// line are escaped as `\XX`. An attribute type without a short name is written as numbers. All values are written as text.
 pub(crate) fn name(contents: &[u8]) -> String {
     let mut rest = Reader(contents);
     let sets: Vec<_> = iter::from_fn(|| rest.take(SET)).collect();

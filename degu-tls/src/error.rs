@@ -1,4 +1,4 @@
-//! The error type. An error has a text, a kind, the party at fault, an advice, and sometimes the alert of the peer.
+//! The error type. An error has a text, a kind, the party at fault, advice, and sometimes the alert of the peer.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -28,7 +28,7 @@ struct Inner {
     kind: Kind,
     blame: Blame,
     what: String,
-    /// The text `what` contains an advice. Then the advice of the kind is not added.
+    /// The text `what` already contains advice. Then the advice of the kind is not added.
     has_advice: bool,
     alert: Option<AlertDescription>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -39,9 +39,9 @@ struct Inner {
 pub enum Blame {
     /// The peer: its certificate, or its behaviour in the handshake.
     Peer,
-    /// The caller: a file with the wrong content, or a missing choice.
+    /// The caller: for example, a file has the wrong content, or an argument is missing.
     Caller,
-    /// The system: a file that cannot be read, or a connection that broke, for example.
+    /// The system: for example, a file cannot be read, or a connection failed.
     System,
 }
 
@@ -58,7 +58,7 @@ impl Error {
         Self::new(kind, Blame::Caller, what)
     }
 
-    /// Returns an error of the caller whose text already contains an advice.
+    /// Returns an error of the caller whose text already contains advice.
     pub(crate) fn advised(kind: Kind, what: impl Into<String>) -> Self {
         let mut error = Self::caller(kind, what);
         error.0.has_advice = true;
@@ -134,7 +134,7 @@ macro_rules! kinds {
             /// All kinds, for tables and metrics.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Returns an advice as a clause that can follow a semicolon. The text is empty for `Io` and `System`.
+            /// Returns advice as a clause that can follow a semicolon. The text is empty for `Io` and `System`.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }
@@ -161,7 +161,7 @@ kinds! {
     CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
     /// A certificate of the [`CaSet`](crate::CaSet) is not a CA certificate.
     NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single certificate, pin its key",
-    /// The extended key usage of a certificate does not include the side of a connection that uses the certificate.
+    /// The extended key usage of a certificate does not allow its use by a server, or by a client.
     Purpose "issue it with the extended key usage of its side: serverAuth, clientAuth or both",
     /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
@@ -198,7 +198,7 @@ kinds! {
     Pin "if the server's key was changed on purpose, add its pin",
     /// The peer sent no certificate, or an identity was given no certificate.
     NoCertificate "give the client an identity, with `ClientTlsBuilder::identity`",
-    /// The cryptography provider lacks what the policy needs.
+    /// The cryptography provider lacks a cipher suite or a function that the policy needs.
     Provider "use a provider that has ECDHE with AES-GCM or ChaCha20-Poly1305",
     /// A reload is impossible, because the policy has a value from memory, or no value from a file.
     Reload "build a new policy and pass it to `replace`",
@@ -208,7 +208,7 @@ kinds! {
     Alpn "the peer must offer `http/1.1`",
     /// The peers have no version, cipher suite, group or signature scheme in common.
     Incompatible "both sides must have TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305",
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol "check that the peer expects TLS on this port",
     /// The peer refused this side, with an alert ([`Error::alert`]).
     Refused "see the peer's log",

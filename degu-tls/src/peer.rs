@@ -41,7 +41,7 @@ pub struct PeerIdentity {
     pub(crate) uri_names: Box<[Box<str>]>,
     pub(crate) serial: Box<[u8]>,
     pub(crate) subject: Box<[u8]>,
-    /// The chain that the peer sent, the leaf first; never empty.
+    /// The certificates that the peer sent, its own first. There is at least one.
     pub(crate) chain: Box<[CertificateDer<'static>]>,
 }
 
@@ -71,7 +71,7 @@ impl PeerIdentity {
         *self.spki.as_bytes()
     }
 
-    /// Returns [`spki_sha256`](Self::spki_sha256) as a pin, which can be written down or compared.
+    /// Returns [`spki_sha256`](Self::spki_sha256) as a pin, for [`ClientTls::pinned`](crate::ClientTls::pinned).
     pub fn pin(&self) -> SpkiPin {
         self.spki
     }
@@ -102,9 +102,9 @@ impl PeerIdentity {
         self.alt_names(0x81).filter_map(|name| str::from_utf8(name).ok()).filter(is_printable)
     }
 
-    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. A longer text is cut
-    /// after 160 characters and `…` is added. Characters that are unsafe in a log line are escaped as `\XX`. If the
-    /// subject is empty, the text is `an empty name`.
+    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. If the
+    /// text would have more than 160 characters, the rest is replaced by `…`. Characters that are unsafe in a log line
+    /// are escaped as `\XX`. If the subject is empty, the text is `an empty name`.
     ///
     /// Do not compare this text, because two different subjects may have the same text.
     pub fn subject(&self) -> String {

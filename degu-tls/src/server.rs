@@ -105,9 +105,12 @@ impl ServerTls {
 
     /// Returns the warnings of the last build or reload. Each warning was also logged.
     ///
-    /// These cause a warning: a CA is left out because it has expired, is not valid yet or cannot be used. A revocation
-    /// list has expired, so all peers of its CA are refused. An intermediate certificate of the identity has a fault; it
-    /// is still sent. Two different CAs from different files have the same name and no label.
+    /// There is a warning for each of these:
+    ///
+    /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
+    /// - A revocation list has expired. All peers of its CA are refused.
+    /// - Two different CAs from different files have the same name and no label.
+    /// - An intermediate certificate of the identity has a fault. It is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().warnings.clone()
     }
@@ -198,8 +201,8 @@ impl ServerTlsBuilder<Decided> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider. Only ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305 is used of it. The
-    /// process default of rustls is not used.
+    /// Builds the policy with this provider. The policy uses only its suites with ECDHE and AES-GCM, AES-CCM or
+    /// ChaCha20-Poly1305. The process default of rustls is not used.
     ///
     /// # Errors
     ///

@@ -39,7 +39,7 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(Kind::Read, Blame::System, format!("{} cannot be read: {error}", path.display())).with_source(error)
 }
 
-/// Returns all certificates of a PEM text, in order; at least one.
+/// Returns all certificates of a PEM text, in order. It is an error if there is none.
 pub(crate) fn certificates(bytes: &[u8], source: &Source) -> Result<Vec<CertificateDer<'static>>, Error> {
     sections(bytes, source, "certificate")
 }
@@ -49,7 +49,7 @@ pub(crate) fn key(bytes: &[u8], source: &Source) -> Result<PrivateKeyDer<'static
     sections(bytes, source, "private key").map(|mut keys| keys.swap_remove(0))
 }
 
-/// Returns all revocation lists of a PEM text, or the list of a DER file.
+/// Returns all revocation lists of a PEM text, or the list of a DER file. It is an error if there is none.
 pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     match der::first_element(bytes) {
         Some((der::INTEGER | der::OID, _)) => sections(bytes, source, "revocation list"),
@@ -58,7 +58,7 @@ pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevoc
     }
 }
 
-/// Returns the sections of one kind, at least one.
+/// Returns all sections of one kind. It is an error if there is none. `wanted` is the kind as text for the error.
 fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result<Vec<T>, Error> {
     if let Some(text) = foreign(bytes, wanted) {
         return Err(Error::advised(Kind::Pem, format!("{source} {text}")));
@@ -68,7 +68,7 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
         Ok(_) => nothing(bytes, source, wanted),
         Err(error) => malformed(source, &error),
     };
-    // The parser does not know encrypted keys. There are two forms; the older one has header fields, which are not base64.
+    // The parser does not know encrypted keys, which have two forms. The older form has header fields, which are not base64.
     if find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || find(bytes, b"Proc-Type: 4,ENCRYPTED") {
         let what = "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
         return Err(Error::advised(Kind::Key, format!("the private key of {source} {what}")));

@@ -12,7 +12,7 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::pin::SpkiPin;
 
-/// The reason for which the verifier refuses a peer.
+/// The reason why the verifier refuses a peer.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// An error of webpki.
@@ -58,8 +58,8 @@ impl Refusal {
     }
 }
 
-/// Returns the kind of a webpki error, and the error for rustls. rustls derives the alert from the latter. rustls also has a
-/// mapping, but it is private, and sends `certificate_unknown` for many errors.
+/// Returns the kind of a webpki error, and the error for rustls. rustls derives the alert from that error. The mapping
+/// inside rustls is private, and sends `certificate_unknown` for many errors.
 fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {
