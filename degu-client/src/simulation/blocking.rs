@@ -1,4 +1,4 @@
-//! The blocking client in a simulation: its stream blocks, and while it does everything else moves.
+//! The blocking client in a simulation. While its stream blocks, the rest of the simulation runs.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn simulate(seed: u64) -> Result<(), String> {
         let is_fine = judged.map_err(|error| format!("exchange {number}: {error}"))?;
         fine.extend(is_fine.then_some(number));
         if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
-            // What comes later cannot be told from an answer, so that it has to come now.
+            // Unsolicited data that arrives later cannot be distinguished from a response, so all data arrives now.
             world.settle()?;
         }
         kept = Some((connection, before.then(is_fine)));
@@ -46,7 +46,7 @@ fn simulate(seed: u64) -> Result<(), String> {
     judge_requests(&world, &plan, &fine)
 }
 
-/// Connects over a stream like a socket, or over one of the caller's.
+/// Connects over a stream that behaves like a socket, or over a stream that the caller brought.
 fn connect(world: &World, client: &Client) -> Connection {
     let stream = Blocking { pipe: world.connect(), world: world.clone(), idle: 0 };
     let looks = world.moving().plan.looks;
@@ -56,7 +56,7 @@ fn connect(world: &World, client: &Client) -> Connection {
     }
 }
 
-/// A reader that a body is made from. Reading fails if the plan says so.
+/// A reader for the body of a request. Reading fails if the plan says so.
 struct Source {
     bytes: io::Cursor<Vec<u8>>,
     fails: bool,
@@ -116,7 +116,7 @@ fn perform(connection: &mut Connection, number: usize, exchange: &Exchange) -> O
     }
 }
 
-/// Reads the body as the plan says: whether to its end.
+/// Reads the body as the plan says. Returns whether the end has been read.
 fn read(mut body: Incoming<'_>, exchange: &Exchange, seen: &mut Seen, dice: &mut Dice) -> Result<bool, Error> {
     let whole = usize::try_from(exchange.body().length()).unwrap_or(usize::MAX);
     let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };

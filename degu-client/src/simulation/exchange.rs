@@ -1,4 +1,4 @@
-//! One exchange, as a caller of the async client performs it, and gives it up.
+//! One exchange, as a caller of the async client performs or abandons it.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use super::tunnel::{PROTOCOL, talk};
 use super::world::World;
 use crate::{Connection, Error, Incoming, Upgrade};
 
-/// Performs it, and gives the connection back if there still is one.
+/// Performs the exchange. Returns the connection, if there still is a connection.
 pub(super) async fn perform(
     mut connection: Connection,
     world: &World,
@@ -61,7 +61,7 @@ pub(super) async fn perform(
     (outcome, Some(connection))
 }
 
-/// Reads the body as the plan says: whether to its end.
+/// Reads the body as the plan says. Returns whether the end has been read.
 async fn read(
     mut body: Incoming<'_>,
     exchange: &Exchange,
@@ -115,7 +115,7 @@ async fn read(
                 return Ok(true);
             }
             Some(Err(error)) => return Err(error),
-            // Given up: something else is done before it is tried again, or nothing.
+            // The future was dropped. The next attempt follows at once, or after a pause.
             None if dice.one_in(2) => gates.pause().await,
             None => {}
         }
@@ -147,7 +147,7 @@ async fn read_as_reader(
     }
 }
 
-/// In an exchange that owns its connection, whose response is passed on.
+/// Performs an exchange that owns its connection, and forwards the response.
 async fn owned(
     connection: Connection,
     number: usize,

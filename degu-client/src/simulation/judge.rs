@@ -1,4 +1,4 @@
-//! The judgement of an exchange: its outcome, and whether the plan allows it.
+//! The outcome of an exchange, and the check whether the plan allows it.
 
 use degu_simulation::{Alive, Dice, Fault, Gates, Kind, Message, Seen, Slow, SlowEnd};
 use degu_wire::{Body, Headers};
@@ -11,22 +11,22 @@ use crate::Error;
 /// The outcome of an exchange, as the caller saw it.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// A response, whose body is whole, or was left.
+    /// A response. `whole` is false if the caller did not read the body to its end.
     Response { number: Option<String>, status: u16, seen: Seen, whole: bool },
-    /// A tunnel, and what came through it if the plan has one.
+    /// A tunnel, and the bytes that came through it, if the plan has a tunnel.
     Tunnel { number: Option<String>, received: Option<Received> },
-    /// An error, and what of the body was given before.
+    /// An error, and the part of the body that was returned before.
     Error { error: Error, seen: Seen },
-    /// The request was given up.
+    /// The caller dropped the future of the request.
     GivenUp,
 }
 
-/// Earlier exchanges of a connection.
+/// The earlier exchanges of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
-    /// The exchange that it began with.
+    /// The number of the first exchange.
     first: usize,
-    /// All has gone well in all of them.
+    /// True if all of them succeeded.
     fine: bool,
 }
 
@@ -35,13 +35,13 @@ impl Before {
         Self { first: number, fine: true }
     }
 
-    /// And after one more.
+    /// Adds one more exchange.
     pub(super) const fn then(self, fine: bool) -> Self {
         Self { fine: self.fine && fine, ..self }
     }
 }
 
-/// The fields of the request.
+/// Returns the header fields of the request.
 pub(super) fn headers(exchange: &Exchange) -> Headers {
     let mut headers = Headers::new();
     let mut set = |name, value| headers.set(name, value).expect("a field of the plan");
@@ -54,7 +54,7 @@ pub(super) fn headers(exchange: &Exchange) -> Headers {
     headers
 }
 
-/// The body of the request.
+/// Returns the body of the request.
 pub(super) fn body(exchange: &Exchange, gates: &Gates, alive: &Alive) -> Body {
     let Message { kind, .. } = exchange.request;
     let source = || {
@@ -70,7 +70,8 @@ pub(super) fn body(exchange: &Exchange, gates: &Gates, alive: &Alive) -> Body {
     }
 }
 
-/// Returns whether something may have broken in this exchange, or before it on the same connection.
+/// Returns whether the plan allows an error in this exchange, because of a fault in it or earlier on the same
+/// connection.
 fn excuse(plan: &Plan, number: usize, before: Before) -> bool {
     let exchange = &plan.exchanges[number];
     let earlier = &plan.exchanges[before.first..number];
@@ -83,7 +84,7 @@ fn excuse(plan: &Plan, number: usize, before: Before) -> bool {
         || earlier.iter().any(|earlier| earlier.afterwards != Afterwards::GoesOn || earlier.trouble.is_some())
 }
 
-/// Judges an exchange, and says whether all went well.
+/// Checks the outcome of an exchange. Returns whether the exchange succeeded.
 pub(super) fn judge(
     world: &World,
     plan: &Plan,
@@ -97,12 +98,13 @@ pub(super) fn judge(
     match outcome {
         Outcome::Response { number: named, status, seen, whole } => {
             let is_ours = named.as_deref() == Some(&*number.to_string()) && *status == exchange.status;
-            // What is garbage may have a head of its own.
+            // Garbage may contain a head.
             if !(is_ours || garbage && !whole) {
-                return Err(format!("an answer to something else: {named:?}, {status}"));
+                return Err(format!("the client returned the response to another request: {named:?}, {status}"));
             }
             let found = match whole {
-                // Where only the end of the connection is the end, nobody can tell.
+                // If the end of the connection is the end of the body, the client cannot know whether the body is
+                // complete.
                 true if exchange.until_close && exchange.trouble.is_some() => seen.is_beginning_of(&body, false),
                 true => seen.is(&body, exchange.reads_chunks()),
                 false if garbage => Ok(()),
@@ -111,16 +113,16 @@ pub(super) fn judge(
             found.map_err(|error| format!("the body of the response: {error}"))?;
             let fine = *whole && exchange.persists() && !excuse(plan, number, before);
             if fine && is_closed == Some(true) {
-                return Err("the connection is closed, and nothing was wrong with it".into());
+                return Err("the connection is closed, although it can carry another request".into());
             }
             return Ok(fine);
         }
         Outcome::Tunnel { number: named, received } => {
             let (Some(plan), Some(Received { bytes, ended })) = (&exchange.tunnel, received) else {
-                return Err("a tunnel that the server has not opened".into());
+                return Err("the client returned a tunnel that the server has not opened".into());
             };
             if named.as_deref() != Some(&*number.to_string()) || !plan.down.starts_with(bytes) {
-                return Err(format!("a tunnel of {named:?} with {} bytes of another", bytes.len()));
+                return Err(format!("the tunnel of {named:?} has {} bytes, and not those of the plan", bytes.len()));
             }
             let is_whole = bytes.len() == plan.down.len() && ended.is_ok();
             if !is_whole && exchange.trouble.is_none() {
@@ -133,7 +135,7 @@ pub(super) fn judge(
         }
         Outcome::Error { error, seen } => {
             if !excuse(plan, number, before) {
-                return Err(format!("for no reason: {error}"));
+                return Err(format!("an error without a fault in the plan: {error}"));
             }
             if is_closed == Some(false) {
                 return Err(format!("the connection is open after an error: {error}"));
@@ -143,7 +145,7 @@ pub(super) fn judge(
             }
             let asked = world.moving().peers.iter().any(|peer| peer.asked.iter().any(|(asked, _)| *asked == number));
             if error.is_retryable() && asked && !exchange.method.is_idempotent() {
-                return Err(format!("to be sent again, and the server has it: {error}"));
+                return Err(format!("the error is retryable, although the server has the request: {error}"));
             }
         }
         Outcome::GivenUp => {}
@@ -151,7 +153,7 @@ pub(super) fn judge(
     Ok(false)
 }
 
-/// Judges in the end what the servers have got of exchanges in which all went well.
+/// Checks at the end which requests the servers have received from the exchanges that succeeded.
 pub(super) fn judge_requests(world: &World, plan: &Plan, fine: &[usize]) -> Result<(), String> {
     world.settle()?;
     let moving = world.moving();
@@ -172,10 +174,10 @@ pub(super) fn judge_requests(world: &World, plan: &Plan, fine: &[usize]) -> Resu
         }
     }
     if moving.alive.count() > 0 {
-        return Err(format!("{} bodies are left", moving.alive.count()));
+        return Err(format!("{} bodies were not dropped", moving.alive.count()));
     }
     match moving.peers.iter().find(|peer| !peer.far.is_dropped()) {
-        Some(left) => Err(format!("a connection is left: {left:?}")),
+        Some(left) => Err(format!("a connection was not dropped: {left:?}")),
         None => Ok(()),
     }
 }

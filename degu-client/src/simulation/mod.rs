@@ -1,9 +1,9 @@
 //! The drivers in a simulation: exchanges over in-memory connections, run by a seed.
 //!
-//! The clients are the public ones; only the streams are [simulated](degu_simulation). The [plan](plan) of a run says what
-//! is asked, how it is answered, and what goes wrong; the server is a [machine](peer) of degu-wire that follows it. The
-//! async client's futures are polled when their wakers were called, and given up at any poll: afterwards the connection
-//! goes on, or says that it is closed, and what it gives is [never](judge) the answer to something else.
+//! The clients are the public clients. Only the streams are [simulated](degu_simulation). The [plan](plan) of a run has
+//! the requests, the responses and the faults. The [server](peer) is a machine of degu-wire that follows the plan. A
+//! future of the async client is polled when its waker has been called, and may be dropped after any poll. After that
+//! the connection either works, or says that it is closed. It [never](judge) returns the response to another request.
 
 mod blocking;
 mod exchange;
@@ -46,27 +46,27 @@ fn a_seed_is_a_run() {
     }
 }
 
-/// One run, and a number that stands for it.
+/// Runs a seed. Returns a number that identifies the run.
 fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, String> {
     let mut dice = Dice::new(seed);
     let plan = Arc::new(plan(&mut dice));
     tell(|| format!("{plan:?}"));
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().map_err(|error| error.to_string())?;
-    // The budget of a task means nothing to a future that is polled by hand.
+    // The budget of a tokio task does not apply to a future that is polled by hand.
     runtime.block_on(tokio::task::unconstrained(run(plan, dice)))
 }
 
 async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
     let second = Some(Duration::from_secs(5));
     let options = Client::options().head_timeout(second).body_timeout(second);
-    // A seed is a run only where no clock but the simulation's is read.
+    // A seed always makes the same run only if no clock is read except the clock of the simulation.
     let client = options.spin(Spin::Off).client(Address::IPV6_LOOPBACK);
     let world = World::new(plan.clone(), dice);
     let mut kept: Option<(Connection, Before)> = None;
     let mut fine = Vec::new();
     for (number, exchange) in plan.exchanges.iter().enumerate() {
-        // Who does not ask whether it is closed hears of it from the next request.
+        // A caller that does not ask whether the connection is closed learns it from the next request.
         let open = kept.take().filter(|(connection, _)| !exchange.asks || !connection.is_closed());
         let (connection, before) = open.unwrap_or_else(|| (connection(&world, &client), Before::begin(number)));
         tell(|| format!("the client: {number}, {before:?}"));
@@ -86,7 +86,7 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
         let is_fine = judged.map_err(|error| format!("exchange {number}: {error}"))?;
         fine.extend(is_fine.then_some(number));
         if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
-            // What comes later cannot be told from an answer, so that it has to come now.
+            // Unsolicited data that arrives later cannot be distinguished from a response, so all data arrives now.
             world.settle()?;
         }
         kept = back.map(|connection| (connection, before.then(is_fine)));

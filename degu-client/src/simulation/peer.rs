@@ -1,4 +1,4 @@
-//! The server of a run: it answers by the plan, breaks what is to be broken, and judges what it is asked.
+//! The server of a run. It answers and fails as the plan says, and checks the requests.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,26 +12,27 @@ use degu_wire::{Headers, Limits, Part};
 use super::plan::{Afterwards, Exchange, Plan, Serving};
 use super::tunnel::PROTOCOL;
 
-/// One end of a connection, whose other end is the client's.
+/// The server's end of a connection.
 pub(super) struct Peer {
     pub(super) far: Far,
     plan: Arc<Plan>,
     machine: Connection<Server>,
-    /// The bytes that wait to be sent, and how many of them belong to the response under way.
+    /// The bytes that wait to be sent.
     out: VecDeque<u8>,
+    /// The number of bytes of the current response that have been sent.
     sent: usize,
-    /// The exchange under way, and its request.
+    /// The number of the current exchange.
     number: Option<usize>,
     request: Option<RequestHead>,
     parts: VecDeque<Part>,
     answered: bool,
     reads: bool,
     writes: bool,
-    /// True once the bytes that are sent are not HTTP any more.
+    /// True after the server has begun to send bytes that are not HTTP.
     broken: bool,
-    /// The exchanges that were asked for here, and what came of their bodies.
+    /// The numbers of the requests, each with the part of its body that has been received.
     pub(super) asked: Vec<(usize, Seen)>,
-    /// The bytes that came after a switch to another protocol.
+    /// The bytes that have been received after a switch to another protocol.
     pub(super) tunnel: Option<Vec<u8>>,
 }
 
@@ -55,7 +56,7 @@ impl Peer {
         }
     }
 
-    /// Does one thing, if there is one to do.
+    /// Takes one step, if a step is possible. Returns whether it took a step.
     pub(super) fn step(&mut self, dice: &mut Dice) -> Result<bool, String> {
         let first = dice.below(3);
         for turn in (first..3).chain(0..first) {
@@ -91,7 +92,7 @@ impl Peer {
         !bytes.is_empty()
     }
 
-    /// Notes the end of the request when the machine has received all of it.
+    /// Notes the end of the request if the machine has received the whole request.
     fn note_end(&mut self) {
         if !self.machine.is_receiving() {
             self.see(|seen| seen.end(None, None));
@@ -151,7 +152,7 @@ impl Peer {
         }
     }
 
-    /// The next step of an exchange: reading the request, or making the response.
+    /// Takes the next step of an exchange: reads the request, or makes the response.
     fn serve(&mut self) -> Result<bool, String> {
         if self.broken || !self.reads && !self.writes {
             return Ok(false);
@@ -179,9 +180,9 @@ impl Peer {
             match self.machine.poll_part() {
                 Ok(Poll::Ready(Some(part))) => self.see(|seen| seen.part(&part)),
                 Ok(Poll::Ready(None)) => self.see(|seen| seen.end(None, None)),
-                // It may have said that it wants the body.
+                // The machine may have a `100 Continue` to send.
                 Ok(Poll::Pending) => return Ok(self.writes && !self.machine.is_flushed()),
-                // The client has given up: what had come is looked at in the end.
+                // The client has abandoned the request. The received part is checked at the end.
                 Err(_) => self.close(),
             }
             return Ok(true);
@@ -204,12 +205,12 @@ impl Peer {
         exchange.serving != Serving::After || !self.machine.is_receiving()
     }
 
-    /// The next request, if it has come.
+    /// Begins the next exchange, if its request has been received.
     fn begin(&mut self) -> Result<bool, String> {
         let polled = match self.machine.poll_request() {
             Ok(polled) => polled,
             Err(error) => {
-                // Of a client that is gone half of a head may have come.
+                // A client that has closed the connection may have sent a part of a head.
                 self.close();
                 return if self.far.is_dropped() { Ok(true) } else { Err(format!("the client sent {error}")) };
             }
@@ -226,7 +227,7 @@ impl Peer {
         let number =
             number.filter(|number| *number < self.plan.exchanges.len()).ok_or("a target that nobody asked for")?;
         if self.asked.last().is_some_and(|(last, _)| *last >= number) {
-            return Err(format!("request {number} comes behind {:?}", self.asked.last().map(|(last, _)| last)));
+            return Err(format!("request {number} came after {:?}", self.asked.last().map(|(last, _)| last)));
         }
         tell(|| format!("the server: request {number}"));
         let mut seen = Seen::default();
@@ -241,7 +242,7 @@ impl Peer {
 
     fn answer(&mut self, number: usize, exchange: &Exchange) -> Result<(), String> {
         let wrong = |error| format!("the plan is wrong: {error}");
-        // What went out before belongs to no response.
+        // The bytes before this point belong to no response.
         self.flush();
         (self.answered, self.sent) = (true, 0);
         for _ in 0..exchange.interim {
@@ -273,7 +274,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Half-closes a tunnel when all has been sent, or closes it when the client has half-closed it.
+    /// Half-closes a tunnel after all bytes have been sent. If the server is not first, it waits until the client has
+    /// half-closed the tunnel.
     fn end_tunnel(&mut self, server_first: bool) -> bool {
         let ends = self.out.is_empty() && self.writes && (server_first || !self.reads);
         if ends {
@@ -284,12 +286,13 @@ impl Peer {
         ends
     }
 
-    /// The exchange is over, as far as the server is concerned.
+    /// Ends the exchange at the server, and does what the plan says next.
     fn end(&mut self, exchange: &Exchange) -> bool {
         self.number = None;
         self.note_end();
         match exchange.afterwards {
-            // Until the client has closed, what it still sends is read: else it might lose what it was sent.
+            // The server reads until the client has closed the connection. Otherwise the client might lose data that
+            // was sent to it.
             _ if exchange.until_close => {
                 self.broken = true;
                 self.far.finish();

@@ -10,33 +10,34 @@ use super::tunnel::Bytestream;
 pub(super) struct Plan {
     pub(super) exchanges: Vec<Exchange>,
     pub(super) transport: Transport,
-    /// The most bytes that a piece of a body has.
+    /// The largest number of bytes in a piece of a body.
     pub(super) most: usize,
-    /// The client can look at its stream without reading it, as it can at a socket.
+    /// True if the client can check its stream without reading, as it can check a socket.
     pub(super) looks: bool,
-    /// The future is polled for nothing now and then. Not always: it may make up for a wake-up that is missing.
+    /// True if the future is sometimes polled without a wake-up. Not in every run, because such a poll hides a missing
+    /// wake-up.
     pub(super) nudges: bool,
-    /// A deadline is part of this run, so that the clock may move.
+    /// True if the run has a deadline. Then the clock may advance.
     pub(super) waits: bool,
 }
 
-/// A request, its answer, and what becomes of both.
+/// A request, its response, and the faults of both.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) method: Method<'static>,
     pub(super) request: Message,
     pub(super) expects: bool,
-    /// The request offers to go on in another protocol.
+    /// True if the request offers to switch to another protocol.
     pub(super) offers: bool,
-    /// The bytes that follow if the server accepts that.
+    /// The bytes of the tunnel, if the server accepts the offer.
     pub(super) tunnel: Option<Bytestream>,
     pub(super) client_closes: bool,
-    /// The body of the request fails when so many parts are left.
+    /// The number of parts that are left when the body of the request fails.
     pub(super) fails: Option<usize>,
     pub(super) status: u16,
     pub(super) response: Message,
     pub(super) server_closes: bool,
-    /// The response has no framing, and ends with the connection.
+    /// True if the response has no framing, and ends with the connection.
     pub(super) until_close: bool,
     pub(super) interim: usize,
     pub(super) serving: Serving,
@@ -48,57 +49,57 @@ pub(super) struct Exchange {
     /// The number of polls after which the request's future is dropped, if it is.
     pub(super) gives_up: Option<usize>,
     pub(super) gives_up_reading: bool,
-    /// The caller asks whether the connection is closed, before it and after it.
+    /// True if the caller asks before and after the exchange whether the connection is closed.
     pub(super) asks: bool,
     pub(super) seed: u64,
 }
 
-/// When the server answers.
+/// The time at which the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
-    /// When it has read the request.
+    /// After it has read the request.
     After,
-    /// At once, and goes on reading.
+    /// At once. It then reads the rest of the request.
     Early,
-    /// At once, and reads no more.
+    /// At once. It does not read the rest of the request.
     Instead,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Afterwards {
     GoesOn,
-    /// Closes without having said so.
+    /// Closes the connection without an announcement.
     Closes,
     Resets,
-    /// Sends a response to nothing.
+    /// Sends an unsolicited response.
     Talks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     All,
-    /// Whole, with a bound that it is over.
+    /// Reads the whole body, with a limit that is too small.
     TooMuch,
     Data,
     Chunks,
     Parts,
-    /// By these in turn.
+    /// Reads data, chunks and parts in random order.
     Mixed,
     Reader,
-    /// Some parts, and the rest is left.
+    /// Reads some parts, and leaves the rest.
     Some,
     Never,
-    /// In an exchange that owns its connection, as the source of another message.
+    /// Reads the body in an exchange that owns its connection, as the source of another message.
     Owned,
 }
 
 impl Reading {
-    /// Returns how the next piece is read after so many: as data, as a whole chunk, or as a part.
+    /// Returns the way to read the next piece, after this number of pieces.
     pub(super) fn next(self, pieces: usize, dice: &mut Dice) -> Piece {
         match self {
             Self::Data => Piece::Data,
             Self::Chunks => Piece::Chunk,
-            // After a piece of a chunk there is no whole one.
+            // After a piece of a chunk the rest is not a whole chunk.
             Self::Mixed if pieces == 0 => *dice.pick(&[Piece::Data, Piece::Chunk, Piece::Part]),
             Self::Mixed => *dice.pick(&[Piece::Data, Piece::Part]),
             _ => Piece::Part,
@@ -130,7 +131,7 @@ impl Plan {
         let exchanges = 0..1 + dice.below(6);
         let mut exchanges: Vec<_> =
             exchanges.map(|number| Exchange::random(dice, number, most, looks, waits)).collect();
-        // A tunnel has no deadline, and nothing follows it.
+        // A tunnel has no deadline, and is the last exchange.
         if let Some(last) = exchanges.last_mut()
             && !waits
             && dice.one_in(3)
@@ -141,14 +142,15 @@ impl Plan {
         Self { exchanges, transport, most, looks, nudges: dice.one_in(2), waits }
     }
 
-    /// A plan for the blocking client, over a stream like a socket or over one that can only be read and written.
+    /// Returns a plan for the blocking client, over a stream that behaves like a socket, or over a stream that can only
+    /// be read and written.
     pub(super) fn blocking(dice: &mut Dice) -> Self {
         let mut plan = Self::random(dice, false);
         for exchange in &mut plan.exchanges {
             if !plan.looks {
-                // It sends all of a request before it reads.
+                // Over such a stream, the client sends the whole request before it reads.
                 exchange.expects = false;
-                // Nor can it half-close the stream.
+                // The client cannot half-close such a stream.
                 exchange.tunnel.iter_mut().for_each(|tunnel| tunnel.server_first = true);
             }
             if exchange.reading == Reading::Owned {
@@ -180,7 +182,7 @@ impl Exchange {
                 _ if waits => Fault::Stall,
                 0 => Fault::Close,
                 1 => Fault::Reset,
-                // What follows the head of a response to HEAD is none of its body.
+                // A response to HEAD has no body, so its body cannot be malformed.
                 _ if method == Method::Head => Fault::Garbage(GARBAGE[dice.below(4)]),
                 _ => Fault::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
             };
@@ -205,7 +207,7 @@ impl Exchange {
             client_closes: dice.one_in(20),
             status,
             response,
-            // Who does not read has to say so.
+            // A server that does not read the request has to send `connection: close`.
             server_closes: serving == Serving::Instead || dice.one_in(20),
             until_close,
             interim: dice.below(8).saturating_sub(5),
@@ -232,7 +234,7 @@ impl Exchange {
         }
     }
 
-    /// Makes this the exchange in which the server accepts another protocol.
+    /// Makes this the exchange in which the server switches to another protocol.
     fn switch(&mut self, tunnel: Bytestream) {
         (self.offers, self.tunnel) = (true, Some(tunnel));
         (self.status, self.response) = (101, Message::none());
@@ -243,7 +245,7 @@ impl Exchange {
         }
     }
 
-    /// The body that comes back.
+    /// Returns the body that the client receives.
     pub(super) fn body(&self) -> Message {
         match self.method {
             Method::Head => Message::none(),
@@ -251,7 +253,7 @@ impl Exchange {
         }
     }
 
-    /// Returns whether it is read in such a way that chunks keep their bounds.
+    /// Returns whether the way of reading keeps the boundaries of chunks.
     pub(super) fn reads_chunks(&self) -> bool {
         let keeps = matches!(self.reading, Reading::Chunks | Reading::Parts | Reading::Some | Reading::Owned);
         keeps && !self.until_close

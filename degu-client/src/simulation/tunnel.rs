@@ -12,12 +12,12 @@ use crate::{Tunnel, blocking};
 /// The protocol that is offered.
 pub(super) const PROTOCOL: &str = "tcp";
 
-/// The bytes of a tunnel, and who half-closes it first. The other end half-closes it when it has seen that.
+/// The bytes of a tunnel, and the side that half-closes first. The other side half-closes after it has read EOF.
 #[derive(Debug)]
 pub(super) struct Bytestream {
     /// The bytes from the client to the server.
     pub(super) up: Bytes,
-    /// The bytes from the server to the client. The first may come with the 101.
+    /// The bytes from the server to the client. The first bytes may arrive with the 101.
     pub(super) down: Bytes,
     pub(super) server_first: bool,
 }
@@ -29,14 +29,14 @@ impl Bytestream {
     }
 }
 
-/// The bytes that the client received from a tunnel, and how that ended.
+/// The bytes that the client has received from a tunnel, and the result.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
     pub(super) ended: io::Result<()>,
 }
 
-/// Sends and receives at once.
+/// Sends and receives at the same time.
 pub(super) async fn talk(tunnel: Tunnel, plan: &Bytestream, dice: &mut Dice) -> Received {
     let (mut from, mut to) = split(tunnel);
     let (mut reads, mut bytes, server_ended) = (dice.fork(), Vec::new(), Notify::new());

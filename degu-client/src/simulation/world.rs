@@ -1,4 +1,4 @@
-//! Everything around the client: the servers that it was connected to, the bytes on their way, and what is waited for.
+//! The environment of the client: the servers to which it has connected, the bytes on their way, and the events.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -27,7 +27,7 @@ pub(super) struct Moving {
     pub(super) dice: Dice,
     pub(super) gates: Gates,
     pub(super) alive: Alive,
-    /// One for each connection that was made.
+    /// The server's end of each connection.
     pub(super) peers: Vec<Peer>,
     failure: Option<String>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Moving {
 /// No deadline of a run is longer than this.
 const LATEST: Duration = Duration::from_secs(60);
 
-/// The most steps of a run. One that takes more is in an endless loop.
+/// The largest number of steps of a run. A run with more steps is in an endless loop.
 const MOST_STEPS: usize = 3_000_000;
 
 impl World {
@@ -48,7 +48,7 @@ impl World {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new connection.
+    /// Makes a connection. Returns the client's end.
     pub(super) fn connect(&self) -> Pipe {
         let moving = &mut *self.moving();
         let (near, far) = pipe(&mut moving.dice, moving.plan.transport, moving.plan.most);
@@ -56,7 +56,7 @@ impl World {
         near
     }
 
-    /// Polls a future whenever its waker was called, and moves everything else meanwhile.
+    /// Polls a future whenever its waker has been called, and takes steps of the servers between the polls.
     pub(super) async fn drive<F: Future>(&self, future: F) -> Result<F::Output, String> {
         let mut future = pin!(future);
         let (woken, waker) = Woken::new();
@@ -69,7 +69,7 @@ impl World {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                     return Ok(output);
                 }
-                // Whoever is woken need not be the next to do something.
+                // A task that has been woken need not run next.
                 if self.moving().dice.one_in(2) {
                     continue;
                 }
@@ -83,37 +83,37 @@ impl World {
                 polls = true;
             }
         }
-        Err("it comes to no end".into())
+        Err("the future did not end within the largest number of steps".into())
     }
 
-    /// Nothing moves: time has to, if this is a run in which it may.
+    /// No step is possible. Advances the clock, if the plan allows this.
     async fn wait(&self, began: tokio::time::Instant) -> Result<(), String> {
         if !self.moving().plan.waits {
             return Err(format!(
-                "everybody waits, so that the client has not been woken: {:?}",
+                "no step is possible, and the client has not been woken: {:?}",
                 self.moving().peers.last()
             ));
         }
         if began.elapsed() > LATEST {
-            return Err(format!("no deadline ends this: {:?}", self.moving().peers.last()));
+            return Err(format!("no deadline ended the exchange: {:?}", self.moving().peers.last()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(())
     }
 
-    /// Lets everything arrive that is on its way.
+    /// Takes steps until all bytes have arrived.
     pub(super) fn settle(&self) -> Result<(), String> {
         for _ in 0..MOST_STEPS {
             if !self.moving().step()? {
                 return Ok(());
             }
         }
-        Err("the servers come to no end".into())
+        Err("the servers did not end within the largest number of steps".into())
     }
 }
 
 impl Moving {
-    /// One thing happens, if one can: whether it did.
+    /// Takes one step, if a step is possible. Returns whether it took a step.
     fn step(&mut self) -> Result<bool, String> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -134,7 +134,7 @@ impl Moving {
     }
 }
 
-/// Acts as a socket, which can be checked; a stream of the caller's cannot.
+/// Acts as a socket, which can be checked. A stream that the caller brought cannot be checked.
 impl Stream for Pipe {
     fn is_socket(&self) -> bool {
         true
@@ -168,11 +168,11 @@ impl AsyncStream for Pipe {
     }
 }
 
-/// A stream that blocks: while it waits everything else moves.
+/// A stream that blocks. While it waits, it takes steps of the servers.
 pub(super) struct Blocking {
     pub(super) pipe: Pipe,
     pub(super) world: World,
-    /// The number of waits in a row in which nothing moved.
+    /// The number of waits in a row without a step.
     pub(super) idle: usize,
 }
 
@@ -191,7 +191,7 @@ impl Blocking {
                     return Err(ErrorKind::Other.into());
                 }
             }
-            // Now and then the stream yields for no reason.
+            // Sometimes the stream is pending without a reason.
             if self.idle > 50 {
                 moving.failure = Some(format!("client and server wait for each other: {:?}", moving.peers.last()));
                 return Err(ErrorKind::TimedOut.into());
@@ -230,7 +230,7 @@ impl Stream for Blocking {
 
 impl BlockingStream for Blocking {
     fn wait(&mut self, _: bool, _: bool, _: Option<Duration>) -> io::Result<bool> {
-        // It may be over for nothing.
+        // A wait may end without a reason.
         let mut waits = true;
         Self::wait(self, |_, _| if std::mem::take(&mut waits) { Poll::Pending } else { Poll::Ready(Ok(true)) })
     }

@@ -1,4 +1,4 @@
-//! Tests that need a socket of their own.
+//! Tests over a real socket with small buffers.
 
 use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
@@ -24,7 +24,7 @@ fn policies() -> (ServerTls, ClientTls) {
     (server, ClientTls::private(ca_set).build().unwrap())
 }
 
-/// A socket with little room, whose peer reads a head, does what comes `then`, and is gone.
+/// Returns a socket with small buffers. Its peer reads a head, calls `then`, and closes the connection.
 fn near(
     server: &ServerTls,
     then: impl FnOnce(&mut Secured, &mut UnixStream) + Send + 'static,

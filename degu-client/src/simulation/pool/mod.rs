@@ -1,5 +1,5 @@
-//! The pool against a [server](server) that fails after any byte: no request is executed more often than the pool promises,
-//! every failure is reported with what is known, and no answer is given to another request.
+//! The pool against a [server](server) that fails after any byte. No request is executed more often than the pool
+//! promises. Each error says correctly whether the request was sent. No response is returned to another request.
 
 mod server;
 
@@ -22,7 +22,7 @@ use crate::options::{Base, OptionsOf};
 use crate::{Pool, PoolOf, blocking};
 use server::{Dial, Fault, Server, Trouble};
 
-/// The result that a caller got: the number that the answer was for, its body if it was read, or an error.
+/// The result of a request: the number in the response, and its body if the caller read it; or an error.
 type Outcome = Result<(String, Option<String>), Error>;
 
 fn pool<D: Driver>(max: usize) -> PoolOf<D> {
@@ -74,7 +74,7 @@ fn ask_blocking(pool: &blocking::Pool, server: &Server, number: usize, method: M
     Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
 }
 
-/// Judges what a caller was told against what the server has got.
+/// Compares the outcome of a request with the requests that the server has received.
 fn judge(server: &Server, number: usize, is_idempotent: bool, outcome: &Option<Outcome>) -> Result<(), String> {
     let executed = server.executed(number);
     if executed > if is_idempotent { 2 } else { 1 } {
@@ -98,7 +98,7 @@ fn judge(server: &Server, number: usize, is_idempotent: bool, outcome: &Option<O
     Ok(())
 }
 
-/// Judges the counts of a pool on which so many requests were made that failed for no want of a connection.
+/// Checks the counters of a pool. `requests` is the number of requests that got a connection.
 fn judge_pool<D: Driver>(pool: &PoolOf<D>, server: &Server, max: usize, requests: Option<u64>) -> Result<(), String> {
     let (stats, state) = (pool.stats(), server.state());
     let adds_up = stats.open == stats.idle && stats.open == state.open && stats.waiting == 0 && state.most_open <= max;
@@ -143,7 +143,7 @@ fn runtime() -> Runtime {
 
 const FAULTS: [Fault; 3] = [Fault::Close, Fault::Reset, Fault::Stall];
 
-/// Makes a request on a new connection, and a second one, while the first two connections fail where these say.
+/// Makes two requests, one after the other. `troubles` are the faults of the first two connections.
 fn two_exchanges(
     row: &impl Row,
     troubles: [Option<Trouble>; 2],
@@ -160,8 +160,9 @@ fn two_exchanges(
     Ok(is_ok)
 }
 
-/// Lets the first connection fail after every byte of its first and second exchange, and the second one after every byte of
-/// its first: after some pairs of bytes, or with `DEGU_PAIRS` in the environment after all.
+/// Makes the first connection fail after every byte of its first and second exchange, and the second connection after
+/// every byte of its first exchange. Runs some of the pairs of bytes. With `DEGU_PAIRS` in the environment it runs all
+/// pairs.
 fn exhaust<R: Row>(row: impl Fn() -> R) {
     let server = Server::new([], None);
     row().ask(&server, 0, method(true)).unwrap();
@@ -182,12 +183,12 @@ fn exhaust<R: Row>(row: impl Fn() -> R) {
                 assert_eq!(run([Some(first), None], [is_idempotent; 2]), [false, true], "{first:?}");
 
                 let kept = trouble(1, after, fault, loses);
-                // Nothing of the response has come, and the connection has ended.
+                // No byte of the response has arrived, and the connection has ended.
                 let ended = after <= request && fault != Fault::Stall;
                 let nothing_out = after == 0 && !loses;
                 let is_retried = ended && (is_idempotent || nothing_out);
                 assert_eq!(run([Some(kept), None], [is_idempotent; 2]), [true, is_retried], "{kept:?}");
-                // Both attempts fail: after some pairs of bytes, or after all.
+                // Both attempts fail, at some or all pairs of bytes.
                 let step = if !is_whole && after % 7 > 0 { 19 } else { 1 };
                 for second in (0..length).step_by(step) {
                     for (again, loses) in FAULTS.into_iter().flat_map(|again| [(again, false), (again, true)]) {
@@ -217,7 +218,7 @@ fn threads_and_a_server_that_fails_after_any_byte() {
     exhaust(|| pool::<blocking::Blocking>(1));
 }
 
-/// The fate of the next connections, at random.
+/// Returns the outcomes of the next attempts to connect, at random.
 fn dials(dice: &mut Dice) -> Vec<Dial> {
     let dial = |dice: &mut Dice| {
         if dice.one_in(8) {
@@ -225,7 +226,7 @@ fn dials(dice: &mut Dice) -> Vec<Dial> {
         }
         let exchange = dice.below(3);
         let fault = *dice.pick(&[Fault::Close, Fault::Close, Fault::Reset, Fault::Stall, Fault::Talk]);
-        // Only between two exchanges can a server send unsolicited data: otherwise it is a part of the response.
+        // Data is unsolicited only between two exchanges. At any other time it would be a part of the response.
         let after = if fault == Fault::Talk || dice.one_in(3) { 0 } else { dice.below(110) };
         let fault = if fault == Fault::Talk && exchange == 0 { Fault::Close } else { fault };
         let trouble = Trouble { exchange, after, fault, shows: dice.one_in(2), loses: dice.one_in(2) };
@@ -263,7 +264,7 @@ fn simulation_of_tasks() {
     });
 }
 
-/// Makes so many requests at once, of which some are dropped at a random moment: one in `drops`.
+/// Makes `most` requests at the same time. One in `drops` is dropped at a random moment.
 async fn at_once(dice: &mut Dice, most: usize, drops: usize) -> Result<(), String> {
     let (max, dials) = (1 + dice.below(4), dials(dice));
     tell(|| format!("{max}: {dials:?}"));
@@ -282,11 +283,11 @@ async fn at_once(dice: &mut Dice, most: usize, drops: usize) -> Result<(), Strin
         let first = dice.below(requests.len());
         let ready = (first..requests.len()).chain(0..first).find(|&at| {
             let request = &mut requests[at];
-            // Read both: a task that has been woken is not woken again for that.
+            // `take` has to run even for a first poll, because it clears the wake-up.
             std::mem::take(&mut request.is_first) | request.woken.take() || request.polls == 0
         });
         let Some(at) = ready else {
-            // Nobody was woken: a deadline has to do it, and none is longer.
+            // No request was woken, so a deadline has to wake one. No deadline is longer than these sleeps.
             still += 1;
             if still > 100 {
                 return Err(format!("{} wait forever: {:?}", requests.len(), pool.stats()));
@@ -322,7 +323,7 @@ struct Request<'r> {
     number: usize,
     is_idempotent: bool,
     future: Pin<Box<dyn Future<Output = Outcome> + 'r>>,
-    /// It is dropped after so many polls.
+    /// The number of polls after which the request is dropped.
     polls: usize,
     woken: Arc<Woken>,
     waker: Waker,

@@ -1,4 +1,4 @@
-//! A server in memory that fails after any byte of any exchange, and counts which requests it has got in full.
+//! A server in memory that fails after any byte of any exchange, and counts the requests that it has received in full.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
@@ -28,29 +28,30 @@ pub(super) enum Fault {
 /// The way in which a connection fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trouble {
-    /// The exchange of this connection, and the number of bytes of it that go either way before.
+    /// The number of the exchange on this connection, and the bytes of it that move in either direction before the
+    /// fault.
     pub(super) exchange: usize,
     pub(super) after: usize,
     pub(super) fault: Fault,
-    /// Between two exchanges, the next request's check finds it.
+    /// True if the check before the next request finds a fault between two exchanges.
     pub(super) shows: bool,
-    /// The kernel takes the bytes that the server does not get. Otherwise writing them fails.
+    /// True if the kernel takes bytes that the server does not receive. Otherwise writing them fails.
     pub(super) loses: bool,
 }
 
-/// The fate of an attempt to connect.
+/// The outcome of an attempt to connect.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Dial {
     Refused,
     Accepted(Option<Trouble>),
 }
 
-/// The server. Clones are the same.
+/// The server. Clones share the state.
 #[derive(Clone)]
 pub(super) struct Server(Arc<Mutex<State>>);
 
 pub(super) struct State {
-    /// Without dice everything goes whole.
+    /// Without dice, all bytes move at once.
     dice: Option<Dice>,
     dials: VecDeque<Dial>,
     /// The number of times that each request has been received in full.
@@ -62,7 +63,7 @@ pub(super) struct State {
 }
 
 impl Server {
-    /// Returns a server for which these attempts to connect have a fate, and all later ones succeed.
+    /// Returns a server. The next attempts to connect have these outcomes, and later attempts succeed.
     pub(super) fn new(dials: impl IntoIterator<Item = Dial>, dice: Option<Dice>) -> Self {
         let dials = dials.into_iter().collect();
         Self(Arc::new(Mutex::new(State { dice, dials, executed: BTreeMap::new(), length: 0, open: 0, most_open: 0 })))
@@ -93,14 +94,14 @@ pub(super) struct Wire {
     server: Server,
     trouble: Option<Trouble>,
     exchange: usize,
-    /// The number of bytes that this exchange has moved either way.
+    /// The number of bytes of this exchange that have moved in either direction.
     moved: usize,
     input: Vec<u8>,
     output: VecDeque<u8>,
 }
 
 impl Wire {
-    /// Returns how many bytes move before the connection fails.
+    /// Returns the number of bytes that move before the connection fails.
     fn room(&self) -> usize {
         match self.trouble {
             Some(Trouble { exchange, after, .. }) if exchange == self.exchange => after - self.moved,
@@ -113,7 +114,7 @@ impl Wire {
         self.trouble.filter(|_| self.room() == 0)
     }
 
-    /// Returns how many of so many bytes go at once.
+    /// Returns the number of bytes, out of `bytes`, that move at once.
     fn portion(&self, bytes: usize) -> usize {
         let bytes = bytes.min(self.room());
         match &mut self.server.state().dice {
@@ -137,7 +138,7 @@ impl Wire {
         Ok(portion)
     }
 
-    /// Answers a request that has come in full with its own number.
+    /// Answers a request that has been received in full, with its number.
     fn answer(&mut self) {
         let text = String::from_utf8_lossy(&self.input);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { return };
@@ -226,7 +227,7 @@ impl AsyncStream for Wire {
 }
 
 impl BlockingStream for Wire {
-    /// Only a connection that has stalled makes its client wait until the time is over.
+    /// Only a connection that has stalled lets the limit pass.
     fn wait(&mut self, _: bool, _: bool, _: Option<Duration>) -> io::Result<bool> {
         Ok(!matches!(self.fault(), Some(Trouble { fault: Fault::Stall, .. })))
     }
