@@ -1,4 +1,5 @@
-//! Addresses. Every address that text or bytes can make is written as visible ASCII, and parses back to the same address.
+//! Addresses. Every address that can be made from text or bytes is written as visible ASCII, and this text parses back
+//! to the same address.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Chunked bodies. However the input is cut, the decoder returns the same events and faults. What it decodes can be encoded, and
-//! decodes to the same again.
+//! Chunked bodies. The decoder returns the same events and faults for pieces of any length. Decoded events can be
+//! encoded, and the encoded body decodes to the same events.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use degu_wire::{Limits, RemoteError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // The first byte decides the length of the pieces, and whether the limits are narrow.
+    // The first byte determines the length of the pieces, and selects narrow or wide limits.
     let Some((&first, wire)) = input.split_first() else { return };
     let narrow =
         Limits { max_chunk_line: 40, free_extension: 4, extension_budget: 9, max_trailers: 30, ..Limits::DEFAULT };
@@ -18,8 +18,11 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(events(wire, usize::from(first / 2).max(1), &limits), whole);
 });
 
-/// Decodes the wire in pieces of this length. Returns the events, each with a checksum over the data before it; the number of
-/// bytes that the body has on the wire, or if it has not ended, the number of bytes of its data; and the fault.
+/// Decodes the wire in pieces of this length. Returns three values:
+///
+/// - the events, each with a checksum over the data before it;
+/// - the length of the body on the wire or, if the body has not ended, the number of bytes of its data;
+/// - the fault.
 fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Option<RemoteError>) {
     let mut decoder = Decoder::new(limits);
     let (mut events, mut data, mut begin) = (Vec::new(), (0, 0_u64), 0);
@@ -33,8 +36,7 @@ fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Op
             let line = match event {
                 Some(Event::Chunk { size, extensions }) => {
                     assert!(size > 0);
-                    let length =
-                        encode_chunk_head(&mut line, size, extensions).expect("what was decoded can be encoded");
+                    let length = encode_chunk_head(&mut line, size, extensions).expect("decoded events can be encoded");
                     let again =
                         Decoder::new(&Limits { free_extension: 4096, ..Limits::DEFAULT }).decode(&line[..length]);
                     let expected = Some(Event::Chunk { size, extensions });
@@ -42,7 +44,7 @@ fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Op
                     &line[..length]
                 }
                 Some(Event::LastChunk { extensions }) => {
-                    let length = encode_last_chunk(&mut line, extensions).expect("what was decoded can be encoded");
+                    let length = encode_last_chunk(&mut line, extensions).expect("decoded events can be encoded");
                     &line[..length]
                 }
                 Some(Event::Data(bytes)) => {

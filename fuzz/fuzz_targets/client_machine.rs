@@ -1,4 +1,5 @@
-//! The client's machine under any sequence of calls. What it sends can be parsed, and each response has a request.
+//! The client's machine under any sequence of calls. Degu's parser and httparse can parse the requests that the machine
+//! sends. The machine returns no response without a request.
 
 #![no_main]
 

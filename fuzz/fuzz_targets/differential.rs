@@ -1,10 +1,10 @@
-//! Degu's parsers and httparse. What Degu accepts, httparse accepts, too, and both parse the same method, target, fields,
-//! status, reason and chunk size.
+//! Degu's parsers and httparse. httparse accepts all input that Degu accepts. Both parse the same method, target,
+//! fields, status, reason and chunk size.
 //!
 //! There are two exceptions:
 //!
 //! - Degu parses HTTP/1.2 to 1.9 as 1.1 (RFC 9110 §2.5). httparse rejects these versions.
-//! - httparse returns an empty reason phrase instead of one with obs-text.
+//! - For a reason phrase with obs-text, httparse returns an empty phrase.
 
 #![no_main]
 

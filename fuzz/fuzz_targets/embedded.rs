@@ -1,4 +1,5 @@
-//! The drivers for microcontrollers and the machines. The same bytes, in the same pieces, have the same outcome.
+//! The drivers for microcontrollers and the machines. For the same bytes in the same pieces, both have the same
+//! outcome.
 #![no_main]
 
 #[path = "../../degu-wire/tests/embedded/drivers.rs"]
@@ -13,7 +14,8 @@ use libfuzzer_sys::fuzz_target;
 use drivers::{INPUT, embedded_echo, embedded_response, machine_echo, machine_response};
 
 fuzz_target!(|bytes: &[u8]| {
-    // The last byte decides the length of the pieces: from 1 to 64, or with a byte of 64 or more, the whole input.
+    // The last byte determines the length of the pieces: 1 to 64 bytes, or the whole input if the last byte is 64 or
+    // more.
     let Some((pace, input)) = bytes.split_last() else { return };
     let input = &input[..input.len().min(INPUT)];
     let most = if *pace < 64 { usize::from(*pace) + 1 } else { INPUT };

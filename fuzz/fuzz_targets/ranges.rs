@@ -1,4 +1,4 @@
-//! Ranges. Each range that parses is written back to the same text, and lies within the representation.
+//! Ranges. Each parsed range is written back to the same text, and lies within the representation.
 
 #![no_main]
 

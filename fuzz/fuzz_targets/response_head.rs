@@ -1,5 +1,5 @@
-//! Response heads. The parser does not panic, it says of the beginning of a head what it says of the whole, and the framing
-//! follows from the fields.
+//! Response heads. The parser does not panic. For a beginning of the input, it returns the same result as for the whole
+//! input, or asks for more. The framing follows from the fields.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! The server's machine under any sequence of calls. What it sends can be parsed, each request has at most one final response,
-//! and nothing is written after the machine has cut the connection, refused a request or switched.
+//! The server's machine under any sequence of calls. The bytes that it sends can be parsed. Each request has at most
+//! one final response. Nothing is written after the machine has cut the connection, refused a request or switched
+//! protocols.
 
 #![no_main]
 
@@ -86,7 +87,7 @@ fuzz_target!(|input: &[u8]| {
             Operation::Release => server.release_buffers(),
         }
         assert!(cut.as_ref().is_none_or(|cut| *cut == server.pending().concat()), "nothing is written after a cut");
-        // The response to input that could not be parsed has no request.
+        // If input cannot be parsed, there is a response but no request.
         assert!(finals <= methods.len() + 1);
     }
     transmit(&mut server, usize::MAX, &mut sent);

@@ -1,5 +1,5 @@
-//! Parts that several fuzz targets share: applications that are made of the fuzzer's bytes, and readers that check what a
-//! machine sends.
+//! Parts that several fuzz targets share: applications that the fuzzer's bytes control, and readers that check the
+//! output of a machine.
 
 use arbitrary::{Arbitrary, Unstructured};
 use degu_wire::chunk::{Decoder, Event};
@@ -12,7 +12,7 @@ use degu_wire::{
 /// The most fields of a head.
 pub const FIELDS: usize = 512;
 
-/// Limits within which everything is that a machine can send.
+/// Limits that the output of a machine never exceeds.
 pub const WIDE: Limits = Limits {
     max_head: Limits::MAX_HEAD,
     max_fields: FIELDS,
@@ -22,8 +22,8 @@ pub const WIDE: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// Splits the input into bytes of the wire and operations. The operations are made of the last quarter of the input. So most of
-/// a seed, which is a text of the corpus, is the bytes of the wire.
+/// Splits the input into bytes of the wire and operations. The operations are made from the last quarter of the input.
+/// A seed is a text of the corpus, so most of a seed becomes bytes of the wire.
 pub fn split<O: for<'a> Arbitrary<'a>>(input: &[u8]) -> (&[u8], Vec<O>) {
     let (wire, operations) = input.split_at(input.len() - input.len() / 4);
     (
@@ -32,7 +32,7 @@ pub fn split<O: for<'a> Arbitrary<'a>>(input: &[u8]) -> (&[u8], Vec<O>) {
     )
 }
 
-/// The head of a message, and the kind of its body, as an application sets them.
+/// The head of a message and the kind of its body, as an application sets them.
 #[derive(Arbitrary, Debug)]
 pub struct Head {
     pub status: u16,
@@ -51,7 +51,7 @@ enum Body {
 }
 
 impl Head {
-    /// Returns the fields. A field that cannot be set is left out.
+    /// Returns the fields. Fields that cannot be set are left out.
     pub fn headers(&self) -> Headers {
         let names = [
             "x",
@@ -85,7 +85,7 @@ impl Head {
     }
 }
 
-/// A part of a body. Everything about it may be wrong.
+/// A part of a body. Each of its values may be invalid.
 #[derive(Arbitrary, Debug)]
 pub enum Piece {
     Data(u16),
@@ -156,9 +156,9 @@ pub fn read_requests(mut wire: &[u8]) -> usize {
     while !wire.is_empty() {
         let mut slots = [FieldSpan::EMPTY; FIELDS];
         let head = match parse_request(wire, &mut slots, &WIDE) {
-            // A client may send an expectation that no server meets.
+            // A client may send an expectation that no server supports.
             Err(error) if error.fault == Fault::Expectation => return requests + 1,
-            head => head.expect("what is sent can be parsed").expect("heads are written whole"),
+            head => head.expect("sent bytes can be parsed").expect("heads are written whole"),
         };
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut other = httparse::Request::new(&mut fields);
@@ -176,8 +176,7 @@ pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
     while !wire.is_empty() {
         let mut slots = [FieldSpan::EMPTY; FIELDS];
         let mut copy = wire.to_vec();
-        let head =
-            parse_response(&mut copy, &mut slots, &WIDE).expect("what is sent can be parsed").expect("as a whole");
+        let head = parse_response(&mut copy, &mut slots, &WIDE).expect("sent bytes can be parsed").expect("as a whole");
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut other = httparse::Response::new(&mut fields);
         assert_eq!(other.parse(wire), Ok(httparse::Status::Complete(head.head_len())));
@@ -196,7 +195,8 @@ pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
     responses
 }
 
-/// Checks that the framing follows from the fields, and that they are not ambiguous. Without such fields, it must be `expected`.
+/// Checks that the framing follows from the fields, and that the fields are not ambiguous. Without fields for framing,
+/// the framing must be `expected`.
 pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
     let values = |name: &str| -> Vec<&[u8]> {
         fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
@@ -212,7 +212,7 @@ pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
     assert_eq!(framing, said);
 }
 
-/// Returns the bytes after a body. The body may be cut.
+/// Returns the bytes after a body. The body may be incomplete.
 fn after_body(mut wire: &[u8], framing: Framing) -> &[u8] {
     match framing {
         Framing::None => wire,
@@ -221,7 +221,7 @@ fn after_body(mut wire: &[u8], framing: Framing) -> &[u8] {
         Framing::Chunked => {
             let mut decoder = Decoder::new(&WIDE);
             while !decoder.is_done() {
-                let step = decoder.decode(wire).expect("what is sent can be parsed");
+                let step = decoder.decode(wire).expect("sent bytes can be parsed");
                 if let Some(Event::End { trailers }) = step.event {
                     parse_trailers(trailers, &mut [FieldSpan::EMPTY; FIELDS], &WIDE).expect("so can trailers");
                 }
@@ -235,7 +235,8 @@ fn after_body(mut wire: &[u8], framing: Framing) -> &[u8] {
     }
 }
 
-/// Checks that a parser says of a beginning of the input what it says of the whole. `parse` returns the length of the head.
+/// Checks that a parser returns the same result for a beginning of the input as for the whole input, or asks for more.
+/// `parse` returns the length of the head.
 pub fn check_cuts(input: &[u8], mut parse: impl FnMut(&[u8]) -> Result<Option<usize>, RemoteError>) {
     let whole = parse(input);
     for cut in [input.len() / 3, input.len() / 2, input.len().saturating_sub(1)] {
