@@ -1,4 +1,4 @@
-//! Says where the linker finds the memory of the board.
+//! Tells the linker the folder of the file that describes the board's memory.
 
 fn main() {
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();

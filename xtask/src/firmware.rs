@@ -40,7 +40,7 @@ const ROUND: &[(&str, &str, &str, u16)] = &[
     ("GET", "/feed", "", 200),
     ("POST", "/upload", "0123456789012345678901234567890123456789", 200),
 ];
-/// The number of exchanges with the device.
+/// The number of exchanges over the UART that `talk` performs.
 const EXCHANGES: usize = 1000;
 
 pub(crate) fn run_command(shell: &Shell, arguments: Parser) -> Result {
@@ -66,7 +66,7 @@ pub(crate) fn run_command(shell: &Shell, arguments: Parser) -> Result {
 fn missing(shell: &Shell) -> Option<String> {
     for (tool, package) in [(QEMU, QEMU), ("size", "binutils"), ("curl", "curl"), ("python3", "python3")] {
         if cmd!(shell, "{tool} --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
-            return Some(format!("there is no {tool}: install it (Debian: {package})"));
+            return Some(format!("{tool} is not installed (Debian: apt-get install {package})"));
         }
     }
     let added = cmd!(shell, "rustup target add {TARGET}").quiet().ignore_stderr().run();
@@ -81,7 +81,8 @@ fn build(program: &str, features: &str, image: &Path) -> Result<PathBuf> {
     Ok(image.to_owned())
 }
 
-/// Boots a program, lets it serve a hundred requests, and returns the sizes of its future and of its stack.
+/// Boots a program, sends it 20 rounds of requests (to `hello`, 20 requests), and returns the sizes of its future and
+/// its stack.
 fn figures(image: &Path, program: &str) -> Result<(String, String)> {
     let board = Board::boot(image, &[])?;
     let line = board.line();
@@ -104,7 +105,8 @@ fn round(line: &Line) -> Result {
     ROUND.iter().try_for_each(|(method, path, body, status)| line.expect(method, path, body, *status).map(drop))
 }
 
-/// Tests a device with curl, Degu's client and the conformance probes. The device sends requests to Degu's server.
+/// Tests a device over its UART with curl, Degu's client and the conformance probes. The device also sends a request to
+/// Degu's server.
 fn talk(shell: &Shell, image: &Path) -> Result {
     run(cargo("build")
         .args(["--quiet", "--package", "degu-misc", "--example", "fetch", "--example", "echo"])
@@ -129,11 +131,11 @@ fn talk(shell: &Shell, image: &Path) -> Result {
     println!("{EXCHANGES} exchanges: all answered");
     let told = line.expect("GET", "/peer", "", 200)?;
     if told != "hello" {
-        return Err(format!("the device's peer answered {told:?}").into());
+        return Err(format!("our server answered the device with {told:?}, not with hello").into());
     }
-    println!("the device asked our server: {told}");
+    println!("our server answered the device: {told}");
     drop(line);
-    // One case after another. Each ends with a pause, after which the device expects a new request.
+    // The cases run one after another. Each ends with a pause, after which the device expects a new request.
     let options = ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"];
     probe(shell, &board, &format!("unix:{}", board.socket().display()), "line", &options)?;
     println!("{}", board.line().expect("GET", "/figures", "", 200)?.replace('\n', "  "));
@@ -159,12 +161,12 @@ fn curl(shell: &Shell, arguments: &[&str]) -> Result {
     Ok(())
 }
 
-/// Runs the conformance probes over a line or TCP, if they are next to the project.
+/// Runs the conformance probes over a line or TCP, if their folder exists.
 fn probe(shell: &Shell, board: &Board, address: &str, way: &str, options: &[&str]) -> Result {
     let probes = root().join("../shared/conformance");
     let (probe, source) = (probes.join("probe_server.py"), probes.join("server_cases.json"));
     if !probe.exists() {
-        println!("conformance: skipped, {} is not next to the project", probes.display());
+        println!("conformance: skipped, because {} does not exist", probes.display());
         return Ok(());
     }
     let cases = board.folder().join("cases.json");

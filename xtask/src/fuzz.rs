@@ -1,8 +1,7 @@
 //! `cargo xtask fuzz`: runs fuzz targets with cargo-fuzz, which needs a nightly toolchain.
 //!
-//! A target begins with the input of every case of the corpora that the tests of degu-wire read. It also begins with
-//! the inputs that earlier runs kept in `fuzz/corpus/TARGET`. Every target gets the cases of all corpora: libFuzzer
-//! drops the inputs that add nothing.
+//! Every target begins with the cases of all corpora that the tests of degu-wire read, because libFuzzer drops the
+//! inputs that add nothing. A target also begins with the inputs that earlier runs kept in `fuzz/corpus/TARGET`.
 
 #[path = "../../degu-wire/tests/corpus/mod.rs"]
 mod corpus;
@@ -42,7 +41,7 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     Ok(())
 }
 
-/// The words for this command, and those after `--`, which go to libFuzzer.
+/// Returns the words for this command, and the words after `--`, which are for libFuzzer.
 fn split(arguments: Vec<OsString>) -> (Vec<String>, Vec<String>) {
     let mut words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
     (words.by_ref().take_while(|word| word != "--").collect(), words.collect())
@@ -80,7 +79,7 @@ fn check(shell: &Shell) -> Result {
         let words = program.split(' ');
         let found =
             cmd!(shell, "rustup run nightly {words...} --version").quiet().ignore_stderr().ignore_stdout().run();
-        found.map_err(|_| format!("there is no {program} of a nightly toolchain: {install}"))?;
+        found.map_err(|_| format!("{program} for the nightly toolchain is not installed: run `{install}`"))?;
     }
     Ok(())
 }

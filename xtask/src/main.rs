@@ -38,7 +38,7 @@ usage: cargo xtask COMMAND
   firmware [--skip-if-missing]      builds programs for a microcontroller, and tests and measures them in QEMU
   netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
 
-/// The features that the tests run with. All features would build two providers of cryptography.
+/// The features that the tests run with. With all features, cargo would build two providers of cryptography.
 const FEATURES: &str = "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-client/hyper-util,degu-client/tls,\
                         degu-wire/embedded-io-async";
 
@@ -84,8 +84,8 @@ fn dispatch(mut arguments: Parser) -> Result {
     }
 }
 
-/// Runs the exchanges between two hosts, if this user can create network namespaces on this machine. Nothing outside of
-/// the namespaces is touched, and they end with this process.
+/// Runs the exchanges between two hosts, if this user can create network namespaces on this machine. Everything happens
+/// in the namespaces, which end with this process.
 fn netns(arguments: Parser) -> Result {
     let skip = skip_if_missing(arguments)?;
     let unshare = |user: &[&str]| {
@@ -95,7 +95,7 @@ fn netns(arguments: Parser) -> Result {
     };
     let works = |user: &&[&str]| unshare(user).arg("true").output().is_ok_and(|output| output.status.success());
     let Some(user) = [&[][..], &["--user", "--map-root-user"]].into_iter().find(works) else {
-        println!("-- no network namespaces here");
+        println!("-- skipped: this user cannot create network namespaces on this machine");
         return if skip { Ok(()) } else { Err("this user cannot create network namespaces on this machine".into()) };
     };
     let program = build("soak")?.join("degu-soak");
@@ -113,8 +113,8 @@ fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Returns a cargo command, without the variables in which cargo describes this package. Some build scripts read these
-/// variables (ring's does), so cargo would build these crates and their dependents again.
+/// Returns a cargo command. The variables in which cargo describes this package are removed from its environment: some
+/// build scripts read these variables (ring's does), so cargo would build these crates and their dependents again.
 fn cargo(command: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.arg(command);

@@ -40,11 +40,11 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     crate::no_more(arguments)?;
     let mut findings = graph::check(shell)?;
 
-    // The files that git tracks or would track, so no build results.
+    // git lists the files that it tracks or would track. Build results are not among them.
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let (mut known, mut sources) = (Known::default(), BTreeMap::new());
     for file in files.lines().filter(|file| shell.path_exists(file)) {
-        // A file that is not UTF-8 is not text, and no rule is about it.
+        // A file that is not UTF-8 is not text, and no rule applies to it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
         findings.extend(machine_paths(file, &text));
         findings.extend(conflicts(file, &text));
@@ -63,10 +63,10 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     for finding in &findings {
         println!("{finding}");
     }
-    Err(format!("{} places break the house rules", findings.len()).into())
+    Err(format!("{} places break the house rules (see above)", findings.len()).into())
 }
 
-/// Finds paths of one machine.
+/// Finds paths that exist only on one machine.
 fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
     // The paths are split here, because this rule reads this file too.
     let folders = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "work/")];
@@ -80,7 +80,7 @@ fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
             findings.push(Finding {
                 file: file.into(),
                 line: number,
-                message: format!("{folder} is a path of one machine"),
+                message: format!("{folder} exists only on one machine; use a relative path"),
             });
         }
     }

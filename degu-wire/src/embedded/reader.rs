@@ -145,7 +145,7 @@ pub(super) struct Incoming<'x> {
     /// The position in a chunked body.
     decoder: Decoder,
     /// For a partial response (206), the number of bytes that are still to come. `None` if Content-Range does not give
-    /// it.
+    /// it, and for other messages.
     pub(super) part_left: Option<u64>,
     /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems to end.
     fault: Option<RemoteError>,

@@ -14,10 +14,11 @@ use crate::registers;
 const KILOHERTZ: u32 = 25_000;
 
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
-/// The value of the timer when the milliseconds were counted last.
+/// The value of the timer at the time of the last count.
 static COUNTED: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Counts with the timer. On a busy host the emulated core misses ticks, but the timer goes on.
+/// Adds the milliseconds that the timer has measured. On a busy host, the emulated core misses ticks, but the timer
+/// goes on.
 #[exception]
 fn SysTick() {
     let [_, value, _] = registers::timer();
@@ -54,7 +55,7 @@ fn is_over(left: &mut Duration, last: &mut u32) -> bool {
     left.is_zero()
 }
 
-/// The clock of the board.
+/// The clock of the board, for the server and the client.
 pub struct Ticks;
 
 impl degu_wire::embedded::Clock for Ticks {

@@ -20,7 +20,8 @@ use core::task::{Context, Waker};
 pub use clock::{Ticks, now};
 pub use uart::Uart;
 
-/// The pause that ends the input of a line. It is longer than other programs of the host may delay QEMU.
+/// The pause that ends the input of a line. It is longer than the time for which other programs on the host may delay
+/// QEMU.
 pub const PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
 
 static FUTURE: AtomicUsize = AtomicUsize::new(0);
@@ -30,8 +31,8 @@ pub fn future_size() -> usize {
     FUTURE.load(Relaxed)
 }
 
-/// Runs a future that never ends. While bytes move, it is polled again at once. Otherwise it is polled when a byte
-/// arrives or the clock ticks.
+/// Runs a future that never ends. If bytes have moved, the future is polled again at once. Otherwise it is polled when
+/// a byte arrives or the clock ticks.
 pub fn run<F: Future>(future: F) -> ! {
     FUTURE.store(size_of::<F>(), Relaxed);
     clock::start();
@@ -42,7 +43,7 @@ pub fn run<F: Future>(future: F) -> ! {
             halt()
         }
         if !uart::has_moved() {
-            // An interrupt after this check wakes the core too, although it is masked.
+            // Interrupts are masked in this closure. After the check, an interrupt wakes the core all the same.
             cortex_m::interrupt::free(|_| {
                 if !uart::has_input() {
                     cortex_m::asm::wfi();

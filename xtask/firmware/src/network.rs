@@ -1,5 +1,5 @@
-//! TCP over the network card of the board, an SMSC LAN9118: the card as a device of smoltcp, and sockets of smoltcp with the
-//! traits of `embedded_io_async`.
+//! TCP over the network card of the board, an SMSC LAN9118. The card is a device of smoltcp, and the sockets of smoltcp
+//! have the traits of `embedded_io_async`.
 //!
 //! The code takes only the steps that the emulated card needs. It does not reset the card. It does not wait before it writes
 //! a frame, because QEMU accepts every frame at once.
@@ -32,7 +32,7 @@ const MAC_DATA: usize = 0xa8;
 
 /// The command that writes the control register of the MAC.
 const WRITE_MAC_CONTROL: u32 = 1 << 31 | 1;
-/// The bits of this register: receive the frames for every address, and switch on the transmitter and the receiver.
+/// The bits that receive frames for every address, and switch on the transmitter and the receiver.
 const MAC_ENABLE: u32 = 1 << 18 | 1 << 3 | 1 << 2;
 const TRANSMITTER_ON: u32 = 1 << 1;
 /// The bits of a transmit command: the buffer is the first and the last of its frame.
@@ -41,7 +41,7 @@ const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
 const CHECKSUM: usize = 4;
 /// The length of a frame with its checksum, in whole words.
 const FRAME: usize = 1520;
-/// The address of the board. It is locally administered.
+/// The address of the board, which is locally administered.
 const ADDRESS: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 
 /// The network card, with buffers for a received frame and for a frame to send.
@@ -132,7 +132,8 @@ struct Stack {
 }
 
 impl Network {
-    /// Switches on the card, with an address in the network that QEMU emulates. `sockets` is the storage for the sockets.
+    /// Switches the card on. The board gets an address in the network that QEMU emulates. `sockets` is the storage for
+    /// the sockets.
     pub fn start(sockets: &'static mut [SocketStorage<'static>]) -> Self {
         let mut card = Card::start();
         let mut interface = Interface::new(Config::new(ADDRESS.into()), &mut card, instant());
@@ -184,12 +185,12 @@ impl Tcp<'_> {
         self.until(|socket| Some(socket.abort())).await;
     }
 
-    /// Calls `step` and lets the network stack work, again and again, until `step` returns a value.
+    /// Calls `step` and polls the network stack in turns, until `step` returns a value.
     async fn until<T>(&mut self, mut step: impl FnMut(&mut tcp::Socket<'static>) -> Option<T>) -> T {
         poll_fn(|_| {
             let Stack { card, interface, sockets } = &mut *self.network.0.borrow_mut();
             let result = step(sockets.get_mut(self.socket));
-            // The next step sees the bytes that this receives. It comes soon, because a frame has moved.
+            // This may receive bytes. The next call of `step` sees them, and it comes soon, because a frame has moved.
             interface.poll(instant(), card, sockets);
             result.map_or(Poll::Pending, Poll::Ready)
         })

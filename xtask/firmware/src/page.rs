@@ -1,4 +1,4 @@
-//! Texts with numbers, without `core::fmt`, which takes much flash.
+//! Texts with numbers. They are made without `core::fmt`, which takes much flash.
 
 /// A text of at most 64 bytes. Bytes that do not fit are dropped.
 pub struct Page {
@@ -52,7 +52,8 @@ impl Default for Page {
     }
 }
 
-/// Returns the size of the future that runs, and the number of bytes of the stack that have been used so far.
+/// Returns the size of the future that runs, and the number of bytes of the stack that have been used so far, as a
+/// page.
 pub fn figures() -> Page {
     let mut page = Page::new();
     page.text("future ").number(crate::future_size()).text("\nstack ").number(crate::stack::high_water()).text("\n");

@@ -1,4 +1,4 @@
-//! picoserve on the UART, for the programs that are compared with Degu's.
+//! picoserve on the UART, for the programs that are compared with Degu's programs.
 
 use core::convert::Infallible;
 
@@ -13,10 +13,10 @@ use picoserve::{Config, Router, Server, Timeouts, Timer};
 use crate::page::Page;
 use crate::{PAUSE, Ticks, Uart};
 
-/// The UART as a socket of picoserve. Its input ends after each pause.
+/// The two halves of a UART as a socket of picoserve. The input ends after each pause.
 struct Halves(Uart, Uart);
 
-/// The writing half, with a buffer for the text that picoserve formats.
+/// The half that writes, with a buffer for text that picoserve formats.
 struct WriteHalf<'a>(&'a mut Uart, [u8; 128]);
 
 impl ErrorType for WriteHalf<'_> {

@@ -1,4 +1,4 @@
-//! The registers of two UARTs and a timer of Arm's CMSDK, and of the network card of the board.
+//! The registers of two UARTs and a timer of Arm's CMSDK, and the registers of the network card of the board.
 
 use core::ptr;
 
@@ -31,12 +31,12 @@ pub(crate) fn uart(number: usize, word: usize) -> Register {
     Register(ptr::with_exposed_provenance_mut(0x4000_4000 + (number & 1) * 0x1000 + (word & 7) * WORD))
 }
 
-/// Returns the registers of the first timer: control, value, and the value with which it begins again after 0.
+/// Returns the registers of the first timer: control, value, and the value from which it counts again after 0.
 pub(crate) fn timer() -> [Register; 3] {
     [0, 1, 2].map(|word| Register(ptr::with_exposed_provenance_mut(0x4000_0000 + word * WORD)))
 }
 
-/// Returns the registers of the core's own timer: control, the value with which it begins again after 0, and value.
+/// Returns the registers of the core's own timer: control, the value from which it counts again after 0, and value.
 pub(crate) fn ticks() -> [Register; 3] {
     [0, 1, 2].map(|word| Register(ptr::with_exposed_provenance_mut(0xe000_e010 + word * WORD)))
 }
@@ -64,7 +64,7 @@ pub(crate) fn wake_on_input(number: usize) {
 }
 
 /// Clears the interrupts of both UARTs.
-// SAFETY: it accesses only registers of the UARTs, and each access is a single one.
+// SAFETY: this accesses only registers of the UARTs, and each access is a single read or write.
 #[exception]
 unsafe fn DefaultHandler(_: i16) {
     for number in 0..2 {

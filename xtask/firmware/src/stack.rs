@@ -1,8 +1,8 @@
-//! The size of the used stack.
+//! The size of the part of the stack that has been used.
 
 use core::ptr;
 
-/// The value that cortex-m-rt paints the stack with before `main`.
+/// The value with which cortex-m-rt fills the stack before `main`.
 const PAINT: u32 = 0xcccc_cccc;
 
 unsafe extern "C" {
@@ -11,7 +11,8 @@ unsafe extern "C" {
     static mut _stack_end: u32;
 }
 
-/// Returns the number of bytes of the stack that have been used so far: all bytes above the lowest word that is not painted.
+/// Returns the number of bytes of the stack that have been used so far. They are all bytes above the lowest word that
+/// does not have the value [`PAINT`].
 pub fn high_water() -> usize {
     let top = ptr::addr_of!(_stack_start);
     let mut word = ptr::addr_of!(_stack_end);

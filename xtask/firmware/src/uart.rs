@@ -11,9 +11,9 @@ use crate::registers::{self, Register};
 
 const TRANSMITTER_FULL: u32 = 1;
 const RECEIVER_FULL: u32 = 2;
-/// The transmitter, the receiver, and the interrupt of the receiver.
+/// The bits that enable the transmitter, the receiver, and the interrupt of the receiver.
 const ENABLE: u32 = 1 | 2 | 8;
-/// The smallest value that the hardware allows. QEMU ignores the speed, and moves bytes as fast as it can.
+/// The smallest divider that the hardware allows. QEMU ignores the speed, and moves bytes as fast as it can.
 const DIVIDER: u32 = 16;
 
 /// True if a byte or a frame has moved since the last call of [`has_moved`].
@@ -24,7 +24,7 @@ pub(crate) fn has_moved() -> bool {
     MOVED.swap(false, Relaxed)
 }
 
-/// Notes that a byte or a frame has moved.
+/// Sets the flag that [`has_moved`] returns.
 pub(crate) fn note_moved() {
     MOVED.store(true, Relaxed);
 }
@@ -41,7 +41,7 @@ pub struct Uart {
 }
 
 impl Uart {
-    /// Switches on UART 0 or 1.
+    /// Switches on UART 0 or 1, and returns it.
     pub fn new(number: usize) -> Self {
         registers::uart(number, 4).write(DIVIDER);
         registers::uart(number, 2).write(ENABLE);

@@ -1,4 +1,4 @@
-//! The driver's end of a connection: a stream of tokio, with the further operations of a socket that drivers use.
+//! The driver's end of a connection: a stream of tokio with the other operations of a socket that drivers use.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,7 +16,8 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is input, or its end. Sometimes it is ready without either, as a socket with outdated readiness is.
+    /// Waits until there is input or the end. Sometimes it returns without either, as a socket does whose readiness is
+    /// outdated.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if state.yields(cx) {
@@ -29,7 +30,7 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Reads into the spare capacity of the buffer. 0 bytes are the end.
+    /// Reads into the spare capacity of the buffer. Returns 0 at the end.
     pub fn poll_read_buffer(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         let room = buffer.spare_capacity_mut().len();
         self.state().poll_read(cx, room).map_ok(|bytes| {
@@ -38,8 +39,8 @@ impl Pipe {
         })
     }
 
-    /// Reads into the spare capacity of the buffer without waiting. 0 bytes are the end. Returns `None` if there is no input,
-    /// and sometimes if there is.
+    /// Reads into the spare capacity of the buffer without waiting. Returns 0 at the end. Returns `None` if there is no
+    /// input, and sometimes although there is input.
     ///
     /// # Errors
     ///
@@ -58,12 +59,12 @@ impl Pipe {
         }
     }
 
-    /// Writes the pieces as far as there is room.
+    /// Writes as many bytes of the pieces as there is room for.
     pub fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.state().poll_write(cx, pieces)
     }
 
-    /// Returns the number of bytes that have arrived and were not read, and the end if it has arrived.
+    /// Returns the number of bytes that have arrived and have not been read, and the end if it has arrived.
     pub fn peek(&self) -> (usize, Option<End>) {
         let state = self.state();
         (state.up.here.len(), state.up.ended)
@@ -75,7 +76,7 @@ impl Pipe {
         state.is_broken() || state.up.ended.is_some() && state.down.ends.is_some()
     }
 
-    /// Returns whether the peer has half-closed a TCP connection. `is_eof` says that the driver has read the end.
+    /// Returns whether the peer has half-closed a TCP connection. `is_eof` is true if the driver has read the end.
     pub fn has_half_closed(&self, is_eof: bool) -> bool {
         let state = self.state();
         state.transport == Transport::Tcp && (is_eof || state.up.ended.is_some())
@@ -86,7 +87,7 @@ impl Pipe {
         self.state().down.ends.get_or_insert(End::Finished);
     }
 
-    /// Makes the drop of this end reset a TCP connection.
+    /// Makes dropping this end reset a TCP connection.
     pub fn reset_on_close(&self) {
         self.state().resets = true;
     }

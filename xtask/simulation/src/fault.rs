@@ -1,4 +1,4 @@
-//! The faults that the simulated peer of a driver commits.
+//! The faults of the simulated peer of a driver.
 
 use crate::Dice;
 
@@ -17,13 +17,14 @@ pub enum Fault {
     Garbage(&'static [u8]),
 }
 
-/// A planned fault: what happens, and when.
+/// A planned fault and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Trouble {
     /// The number of the exchange in which the fault happens, counted from 0.
     pub at: usize,
-    /// The number of bytes of the exchange that the peer sends before the fault; with [`is_reading`](Self::is_reading), that it
-    /// reads. If the exchange has fewer bytes, the fault happens after the last one.
+    /// The number of bytes of the exchange that the peer sends before the fault. With [`is_reading`](Self::is_reading),
+    /// it is the number of bytes that the peer reads. If the exchange has fewer bytes, the fault happens after the last
+    /// byte.
     pub after: usize,
     /// The fault.
     pub fault: Fault,

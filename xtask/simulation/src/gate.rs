@@ -1,4 +1,4 @@
-//! Waits that are not for the connection, and values that must not outlive a run.
+//! Waits of an app for something other than the connection, and counters of values that must not outlive a run.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -40,7 +40,7 @@ impl Gates {
     }
 }
 
-/// A token whose clones are counted. Each value that must not outlive a run has a clone: handlers, bodies, tasks.
+/// A token whose clones are counted. Each value that must not outlive a run holds a clone: handlers, bodies, tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Alive(Arc<()>);
 
@@ -56,13 +56,13 @@ impl Alive {
 pub enum SlowEnd {
     /// The body ends after its last part.
     Whole,
-    /// The body fails when this number of parts is left.
+    /// The body fails when this number of parts are left.
     Fails(usize),
     /// The body waits forever after its data.
     Waits,
 }
 
-/// A body whose parts wait for [`Gates`], and which may end early.
+/// A body whose parts wait for [`Gates`]. The body may end early.
 pub struct Slow {
     parts: VecDeque<Part>,
     gates: Gates,
@@ -74,7 +74,7 @@ pub struct Slow {
 }
 
 impl Slow {
-    /// Returns a body of these parts. One part in four waits, on average.
+    /// Returns a body of these parts. On average, one part in four waits.
     pub fn new(parts: VecDeque<Part>, end: SlowEnd, gates: &Gates, alive: &Alive, dice: Dice) -> Self {
         Self { parts, gates: gates.clone(), dice, wait: None, end, ended: false, _alive: alive.clone() }
     }

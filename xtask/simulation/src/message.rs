@@ -42,12 +42,12 @@ pub struct Piece {
     pub data: Bytes,
     /// The extensions, if the piece is a chunk.
     pub extensions: ChunkExtensions,
-    /// The number of bytes in the first part of the piece. The other bytes are in a second part.
+    /// The piece is sent in two parts. This is the number of bytes in the first part.
     pub cut: usize,
 }
 
 impl Message {
-    /// Returns a random body. Each piece has at most `most` bytes, and most pieces have few.
+    /// Returns a random body. Each piece has at most `most` bytes, and most pieces have only a few.
     pub fn random(dice: &mut Dice, most: usize) -> Self {
         let kind = *dice.pick(&[Kind::None, Kind::Bytes, Kind::Length, Kind::Chunked, Kind::Chunked]);
         let pieces = match kind {
@@ -140,12 +140,12 @@ fn extensions(dice: &mut Dice) -> ChunkExtensions {
     chunk.extensions
 }
 
-/// A body as far as it was received.
+/// The part of a body that has been received.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The bytes, without the framing of chunks.
     pub data: Vec<u8>,
-    /// The extensions of each chunk, and its end as an offset into the bytes.
+    /// For each chunk: its extensions, and the offset of its end in the bytes.
     chunks: Vec<(ChunkExtensions, u64)>,
     last: ChunkExtensions,
     trailers: Trailers,
@@ -171,15 +171,15 @@ impl Seen {
         self.chunks.push((chunk.extensions.clone(), self.data.len() as u64));
     }
 
-    /// Notes the end of the body, with the extensions of the last chunk and the trailers, if they are known.
+    /// Sets the end of the body, with the extensions of the last chunk and the trailers, if they are known.
     pub fn end(&mut self, extensions: Option<&ChunkExtensions>, trailers: Option<&Trailers>) {
         self.ended = true;
         self.last = extensions.unwrap_or(&self.last).clone();
         self.trailers = trailers.unwrap_or(&self.trailers).clone();
     }
 
-    /// Checks that this is the body that was sent. With `chunks`, the chunks and the trailers are compared, too. Without it,
-    /// only the bytes are.
+    /// Checks that this is the body that was sent. With `chunks`, the chunks and trailers are compared, too; otherwise
+    /// only the bytes are compared.
     ///
     /// # Errors
     ///
@@ -198,7 +198,8 @@ impl Seen {
         Ok(())
     }
 
-    /// Checks that this is the beginning of the body that was sent, or all of it. `chunks` is the same as for [`is`](Self::is).
+    /// Checks that this is the body that was sent, or a beginning of it. `chunks` has the same meaning as for
+    /// [`is`](Self::is).
     ///
     /// # Errors
     ///

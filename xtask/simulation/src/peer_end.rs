@@ -10,7 +10,7 @@ impl Far {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets some bytes or an end arrive, in one of the directions. Returns `false` if nothing was on its way.
+    /// Lets some bytes or an end arrive, in one of the directions. Returns `false` if nothing was in flight.
     pub fn advance(&self) -> bool {
         let state = &mut *self.state();
         match (state.up.is_moving() && !state.dropped, state.down.is_moving()) {
@@ -22,14 +22,14 @@ impl Far {
         true
     }
 
-    /// Wakes the tasks of the driver that wait for this connection, for no reason.
+    /// Wakes the tasks of the driver that wait for this connection, although nothing has happened.
     pub fn nudge(&self) {
         let mut state = self.state();
         wake(&mut state.reader);
         wake(&mut state.writer);
     }
 
-    /// Sends the bytes as far as there is room. Returns the number of bytes that were sent.
+    /// Sends as many of the bytes as there is room for. Returns the number of bytes that were sent.
     pub fn send(&self, bytes: &[u8]) -> usize {
         let mut state = self.state();
         let fits = bytes.len().min(state.up.room());
@@ -41,7 +41,7 @@ impl Far {
         fits
     }
 
-    /// Reads at most `most` of the bytes that have arrived.
+    /// Reads bytes that have arrived, at most `most`.
     pub fn receive(&self, most: usize) -> Vec<u8> {
         let mut state = self.state();
         let bytes = state.down.take(most);
@@ -51,12 +51,12 @@ impl Far {
         bytes
     }
 
-    /// Returns the number of bytes that have arrived and were not read.
+    /// Returns the number of bytes that have arrived and have not been read.
     pub fn received(&self) -> usize {
         self.state().down.here.len()
     }
 
-    /// Returns how the driver has ended its direction. Returns `None` while bytes are left to read.
+    /// Returns the end of the driver's direction. Returns `None` while there are bytes to read.
     pub fn ended(&self) -> Option<End> {
         let state = self.state();
         if state.down.here.is_empty() { state.down.ended } else { None }

@@ -10,10 +10,10 @@ use crate::Dice;
 /// The kind of a connection. The kinds differ in the way in which a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A peer that closes looks like a peer that half-closes, until the driver writes to it. An end that is closed with unread
-    /// input discards the bytes that it has sent and that have not arrived.
+    /// To the driver, a peer that closes looks like a peer that half-closes, until the driver writes. If an end is
+    /// closed with unread input, the bytes in flight that it has sent are lost.
     Tcp,
-    /// A peer that closes is known to be gone at once. Bytes that were sent arrive.
+    /// The driver knows at once that the peer has closed. Bytes in flight arrive.
     Unix,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct State {
     pub(crate) reader: Option<Waker>,
     /// The task of the driver that waits until it can write.
     pub(crate) writer: Option<Waker>,
-    /// The peer has closed its end. Over TCP, bytes that still arrive there cause a reset.
+    /// The peer has closed its end. Over TCP, bytes that arrive at this end cause a reset.
     pub(crate) closed: bool,
     /// The driver has dropped its end.
     pub(crate) dropped: bool,
@@ -72,7 +72,8 @@ pub(crate) struct Lane {
     pub(crate) read: u64,
 }
 
-/// Returns the two ends of a new connection. `most` is the largest size of the pieces of the bodies that it will carry.
+/// Returns the two ends of a new connection. `most` is the largest size of a piece of the bodies that the connection
+/// will carry.
 pub fn pipe(dice: &mut Dice, transport: Transport, most: usize) -> (Pipe, Far) {
     let (up, down) = (Lane::new(dice, most), Lane::new(dice, most));
     let (reader, writer) = (None, None);
@@ -89,7 +90,7 @@ pub(crate) fn wake(task: &mut Option<Waker>) {
 
 impl Lane {
     fn new(dice: &mut Dice, most: usize) -> Self {
-        // A large body takes too many steps through a small window, and finds no more faults than a small body.
+        // A large body takes too many steps through a small window, and finds no more faults than a small body does.
         let windows = [1, 40, 500, 4_000, 70_000, 300_000];
         let window = windows[if most > 10_000 { 3 + dice.below(3) } else { dice.below(6) }];
         Self { flight: VecDeque::new(), here: VecDeque::new(), window, ends: None, ended: None, written: 0, read: 0 }
@@ -131,7 +132,7 @@ impl Lane {
         }
     }
 
-    /// Ends the direction with a reset. With `loses`, the bytes in flight are lost.
+    /// Ends the direction with a reset. If `loses` is true, the bytes in flight are lost.
     pub(crate) fn reset(&mut self, loses: bool) {
         if loses {
             self.flight.clear();
@@ -147,7 +148,7 @@ impl State {
         self.up.ended == Some(End::Reset) || is_gone
     }
 
-    /// Returns `true` now and then: the driver's task must then yield. It is polled again at once.
+    /// Returns `true` now and then. The driver's task must then yield, and is polled again at once.
     pub(crate) fn yields(&mut self, cx: &Context<'_>) -> bool {
         let yields = self.dice.one_in(16);
         if yields {

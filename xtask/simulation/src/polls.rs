@@ -17,7 +17,7 @@ impl Woken {
         (woken.clone(), woken.into())
     }
 
-    /// Returns whether the waker was called since the last call of this function, and clears the flag.
+    /// Returns whether the waker was called since the last call of this method, and clears the flag.
     pub fn take(&self) -> bool {
         self.0.swap(false, Relaxed)
     }
@@ -31,8 +31,8 @@ impl Wake for Woken {
 
 /// Polls a future at most `polls` times, then drops it. Returns `None` if it was not ready by then.
 ///
-/// With `late`, the future is dropped only when it is woken after the last poll. An event in the meantime has then woken a task
-/// that never polls the future again.
+/// With `late`, the future is dropped only when it is woken after the last poll. In this case, an event has woken a
+/// task that does not poll the future again.
 pub async fn patiently<F: Future>(polls: usize, late: bool, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

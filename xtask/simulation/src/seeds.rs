@@ -1,4 +1,4 @@
-//! Runs a test with many seeds, and says how to repeat a seed that fails.
+//! Runs a test with many seeds, and prints how to repeat a seed that fails.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub struct Seeds {
     /// The package and the name of the test, as arguments of `cargo test`.
     pub test: (&'static str, &'static str),
-    /// The number of seeds, unless the environment sets it.
+    /// The number of seeds. The environment can set another number.
     pub default: u64,
 }
 
@@ -31,7 +31,7 @@ impl Seeds {
     ///
     /// # Panics
     ///
-    /// A seed fails. The message has the number of failures, the first failure, and how to repeat it.
+    /// A seed fails. The message has the number of failures, the first failure, and the command that repeats it.
     pub fn run(self, simulate: impl Fn(u64) -> Result<(), String>) {
         let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
         let one = number("DEGU_SEED");

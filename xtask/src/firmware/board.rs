@@ -20,7 +20,7 @@ const BOOT: Duration = Duration::from_secs(20);
 /// The longest body of a response, in bytes.
 const LONGEST: usize = 4096;
 
-/// A process that is killed when this is dropped.
+/// A process that is killed when this value is dropped.
 pub(super) struct Running(Child);
 
 impl Drop for Running {
@@ -30,7 +30,7 @@ impl Drop for Running {
     }
 }
 
-/// A board that runs. Its UARTs are sockets in a folder of its own.
+/// A board that QEMU emulates. Its first UART is a Unix socket in a temporary folder.
 pub(super) struct Board {
     folder: TempDir,
     _qemu: Running,
@@ -75,7 +75,7 @@ impl Board {
 pub(super) struct Line(Pool);
 
 impl Line {
-    /// Sends a request, and returns the body of the response. Another status than this one is an error.
+    /// Sends a request, and returns the body of the response. Returns an error if the response has another status.
     pub(super) fn expect(&self, method: &str, path: &str, body: &'static str, status: u16) -> Result<String> {
         let response = self.0.request(Method::from(method), path, Headers::new(), body);
         let mut response = response.map_err(|error| format!("{method} {path}: {error}"))?;
@@ -96,5 +96,5 @@ pub(super) fn serve_peer(echo: &Path, socket: &Path) -> Result<Running> {
     if let Some(stdout) = server.0.stdout.take() {
         BufReader::new(stdout).read_line(&mut first)?;
     }
-    if first.starts_with("listening") { Ok(server) } else { Err("the example echo does not listen".into()) }
+    if first.starts_with("listening") { Ok(server) } else { Err("the example `echo` does not listen".into()) }
 }

@@ -1,4 +1,4 @@
-//! The memory that an image takes, as the tools of binutils report it.
+//! The memory that an image takes, measured with the tools of binutils.
 
 use std::path::Path;
 

@@ -43,7 +43,7 @@ pub(super) fn check(sources: &BTreeMap<String, String>) -> Vec<Finding> {
         .map(|(file, nodes)| Finding {
             file,
             line: 1,
-            message: format!("these import each other: {}", nodes.join(", ")),
+            message: format!("these import each other, so move the shared items out: {}", nodes.join(", ")),
         })
         .collect()
 }
@@ -117,7 +117,7 @@ fn resolve(modules: &Modules, at: &[String], path: &[String], depth: usize) -> O
     if module.items.contains(first) || first == "*" {
         return Some(at.to_vec());
     }
-    // The bound of the depth ends re-exports of each other.
+    // Re-exports of each other would never end, so the depth is bounded.
     let through = |target: &Path| if depth < 8 { resolve(modules, &[], target, depth + 1) } else { None };
     let named = module.imports.iter().find(|(name, _, _)| name == first);
     if let Some((_, target, _)) = named {
@@ -204,7 +204,7 @@ fn item(line: &str) -> Option<&str> {
     name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
 
-/// Returns the positions of `prefix` in a line, if it is not the end of a longer word or path.
+/// Returns the positions of `prefix` in a line. A position within a longer word or path does not count.
 fn found<'l>(line: &'l str, prefix: &'l str) -> impl Iterator<Item = usize> + 'l {
     let alone =
         |at: &usize| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ':' | '"' | '`'));

@@ -18,17 +18,17 @@ const NONE: Features = "--no-default-features";
 /// The rules: crates, their features, the crates on which they must not depend, and the reason. The first rules are the
 /// layers, from the bottom.
 const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
-    (&["degu-tls"], ALL, &["degu-client"], "the client is not beneath TLS"),
-    (&["degu-tls", "degu-client"], ALL, &["degu-server"], "the server is not beneath TLS or the client"),
-    (&["degu-tls", "degu-client", "degu-server"], ALL, &["degu-misc"], "degu-misc is above all other crates"),
+    (&["degu-tls"], ALL, &["degu-client"], "degu-tls must not depend on the client"),
+    (&["degu-tls", "degu-client"], ALL, &["degu-server"], "neither degu-tls nor degu-client may depend on the server"),
+    (&["degu-tls", "degu-client", "degu-server"], ALL, &["degu-misc"], "no other crate may depend on degu-misc"),
     (&["degu-client", "degu-server"], NONE, &["degu-tls", "rustls"], "client and server build without TLS"),
     (&["degu-client"], NONE, &["tokio", "futures-core"], "the blocking client needs no runtime"),
     (&["degu-tls"], ALL, &["tokio"], "the blocking client needs no runtime for TLS either"),
-    (&["degu-server"], NONE, &["degu-client"], "the feature `proxy` alone joins client and server, which are siblings"),
-    (&["degu-client", "degu-server"], NONE, &["http", "tower-service"], "types of http and tower need a feature"),
-    (&["degu-client", "degu-server", "degu-misc"], NONE, &["hyper"], "hyper comes with its feature only"),
+    (&["degu-server"], NONE, &["degu-client"], "the server may use the client only with the feature `proxy`"),
+    (&["degu-client", "degu-server"], NONE, &["http", "tower-service"], "http and tower need a feature"),
+    (&["degu-client", "degu-server", "degu-misc"], NONE, &["hyper"], "hyper needs a feature"),
     (&["degu-tls"], ALL, &["hyper", "http", "httparse"], "degu-tls parses no HTTP"),
-    (&["degu-tls", "degu-client", "degu-server"], ALL, &["rcgen"], "rcgen reaches only degu-misc"),
+    (&["degu-tls", "degu-client", "degu-server"], ALL, &["rcgen"], "only degu-misc may use rcgen"),
 ];
 
 /// The crates on which degu-wire may depend, unless a feature adds more. A device must be able to build them.
@@ -58,11 +58,11 @@ pub(super) fn check(shell: &Shell) -> Result<Vec<Finding>> {
         findings.extend(used.map(|used| Finding {
             file: format!("{name}/Cargo.toml"),
             line: 1,
-            message: format!("{why}; `cargo tree -p {name} {features} -i {used}` shows the way"),
+            message: format!("{why}; `cargo tree -p {name} {features} -i {used}` shows the path"),
         }));
         Result::Ok(())
     };
-    let why = "degu-wire has almost no dependencies";
+    let why = "degu-wire may depend only on the crates in xtask/src/tidy/graph.rs";
     find("degu-wire", OWN, &|used| !WIRE.contains(&used), why)?;
     find("degu-wire", ALL, &|used| !WIRE.contains(&used) && !WIRE_ALL.contains(&used), why)?;
     for (crates, features, forbidden, why) in NEVER {

@@ -1,5 +1,6 @@
-//! A small device: readings, a switch, a feed, and an upload whose bytes are counted. With the feature `echo`, it also sends
-//! other requests back. With the feature `client`, it also asks another device at the second UART.
+//! A small device. It has readings, a switch, ten readings in chunks, an upload whose bytes are counted, and figures of its
+//! memory. With the feature `echo`, it answers all other requests with their body. With the feature `client`, it also sends
+//! a request to another device over the second UART, and passes the response on.
 #![no_std]
 #![no_main]
 
@@ -73,7 +74,7 @@ impl Device {
                 Err(_) => request.reply(502, &[], b"").await,
             },
             (_, "/readings" | "/switch" | "/feed" | "/upload" | "/figures") => request.reply(405, &[], b"").await,
-            // The conformance probes need an echo.
+            // The conformance probes need a server that sends the request's body back.
             #[cfg(feature = "echo")]
             _ => {
                 let body = request.body().read_all(self.body).await?;
@@ -114,7 +115,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers, mut device: Device)
     let mut server = Server::new(memory.buffers(), &options);
     loop {
         let handler = async |request: &mut Request<'_, _, _>| device.answer(request).await;
-        // After an error, the server has already answered, and a line cannot be closed.
+        // After an error, the server has already answered. A line cannot be closed, so there is nothing to do.
         let _ = server.serve(&mut line, &Ticks, handler).await;
         let _ = line.wait_for_pause().await;
     }

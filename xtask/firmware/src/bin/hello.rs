@@ -22,7 +22,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers) {
     let mut line = Line::new(&mut uart, &Ticks, PAUSE);
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
     loop {
-        // After an error, the server has already answered, and a line cannot be closed.
+        // After an error, the server has already answered. A line cannot be closed, so there is nothing to do.
         let _ = server.serve(&mut line, &Ticks, hello).await;
         let _ = line.wait_for_pause().await;
     }

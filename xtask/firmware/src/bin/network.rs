@@ -1,4 +1,4 @@
-//! An echo over TCP, for three clients at once.
+//! A server over TCP for three clients at once. It sends the bodies of requests back.
 #![no_std]
 #![no_main]
 

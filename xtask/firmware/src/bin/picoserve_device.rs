@@ -17,7 +17,7 @@ use picoserve::response::{IntoResponse, Response, ResponseWriter, StatusCode};
 use picoserve::routing::{RequestHandlerService, get, post_service};
 use picoserve::{ResponseSent, io};
 
-/// The position of the switch in a body. `None`: the body has another text.
+/// The position of the switch in a body. `None` if the body is neither `on` nor `off`.
 struct Position(Option<bool>);
 
 impl<'r> FromRequest<'r, ()> for Position {
