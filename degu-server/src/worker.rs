@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::spawn_blocking;
 
 use crate::connection::Connection;
 use crate::future::first;
@@ -60,12 +61,13 @@ impl<A: App> Worker<A> {
             // The worker is dropped before the end is announced, and its app with it.
             let worker = self;
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            let work = worker
-                .work::<Socket>(queue, move || alongside().and_then(|future| started.write_all(&[0]).map(|()| future)));
-            let threads = runtime.block_on(work);
+            let ended = runtime.block_on(async {
+                let start = move || alongside().and_then(|future| started.write_all(&[0]).map(|()| future));
+                join_all(worker.work::<Socket>(queue, start).await?).await
+            });
             // The worker does not wait for jobs of apps on the runtime's blocking threads.
             runtime.shutdown_background();
-            threads?.into_iter().map(join).fold(Ok(()), Result::and)
+            ended
         })?;
         match start.read_exact(&mut [0]) {
             Ok(()) => Ok(thread),
@@ -103,6 +105,16 @@ impl<A: App> Worker<A> {
         state.wake_all();
         let _ = tokio::time::timeout(self.options.grace, state.drained()).await;
     }
+}
+
+/// Waits for the threads of other workers. Meanwhile this worker runs the tasks that the app has left on it, because
+/// exchanges of the other workers may need these tasks.
+async fn join_all(threads: Threads) -> io::Result<()> {
+    if threads.is_empty() {
+        return Ok(());
+    }
+    let joined = spawn_blocking(|| threads.into_iter().map(join).fold(Ok(()), Result::and));
+    joined.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Starts the task of a connection.

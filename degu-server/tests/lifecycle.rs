@@ -2,12 +2,12 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::common::{Raw, Running};
 use degu_server::{Address, App, Body, Chunk, Fault, Listener, Request, Response, Server, Session};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
@@ -330,6 +330,62 @@ fn a_shutdown_is_over_after_the_app_was_dropped() {
     client.expect(FINE);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(handle.shutdown());
     assert!(is_dropped.load(Ordering::SeqCst));
+}
+
+/// The first request starts a task on its worker. The second one waits for the result of that task.
+struct Shared {
+    gate: Arc<Notify>,
+    waits: std::sync::mpsc::Sender<()>,
+    /// The task drops it.
+    is_alive: Mutex<Option<std::sync::mpsc::Sender<()>>>,
+    result: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl App for Shared {
+    async fn handle(&self, _: &mut Session, request: Request<'_>) -> Response {
+        if request.path() == "/start" {
+            let (send, result) = oneshot::channel();
+            *self.result.lock().unwrap() = Some(result);
+            let (gate, is_alive) = (self.gate.clone(), self.is_alive.lock().unwrap().take());
+            tokio::spawn(async move {
+                gate.notified().await;
+                drop(is_alive);
+                send.send(())
+            });
+            return "fine".into();
+        }
+        let result = self.result.lock().unwrap().take().unwrap();
+        self.waits.send(()).unwrap();
+        match result.await {
+            Ok(()) => "fine".into(),
+            Err(error) => Response::from_error(error),
+        }
+    }
+}
+
+#[test]
+fn tasks_of_the_first_worker_run_until_the_other_workers_have_ended() {
+    let (waits, waiting) = std::sync::mpsc::channel();
+    let gate = Arc::new(Notify::new());
+    let (is_alive, alive) = std::sync::mpsc::channel();
+    let is_alive = Mutex::new(Some(is_alive));
+    let app = Shared { gate: gate.clone(), waits, is_alive, result: Mutex::default() };
+    let handle = Server::options().workers(2).bind(Address::ABSTRACT, app).unwrap().spawn().unwrap();
+    let mut first = Raw::connect(handle.address());
+    first.send("GET /start HTTP/1.1\r\nHost: a\r\n\r\n");
+    first.expect(FINE);
+    let mut second = Raw::connect(handle.address());
+    second.send(GET);
+    waiting.recv().unwrap();
+    let shutdown = std::thread::spawn(|| handle.shutdown_blocking());
+    assert_eq!(first.rest(), "");
+    drop(first);
+    // The first worker has no connection any more.
+    let ended = alive.recv_timeout(std::time::Duration::from_millis(100));
+    assert_eq!(ended, Err(std::sync::mpsc::RecvTimeoutError::Timeout), "the task was dropped");
+    gate.notify_one();
+    assert_eq!(second.rest(), LAST);
+    shutdown.join().unwrap();
 }
 
 #[test]
