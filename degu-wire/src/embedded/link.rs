@@ -26,6 +26,8 @@ pub(super) struct Link<'l, S, C> {
 pub(super) struct State {
     /// The number of bytes at the front of the output that wait to be written.
     pub(super) queued: usize,
+    /// True if bytes were written after the last flush of the transport.
+    pub(super) unflushed: bool,
     /// True if the peer sends no more bytes.
     pub(super) eof: bool,
     /// The time that the peer has left.
@@ -99,7 +101,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
                 self.state.queued += bytes.len();
                 Ok(())
             }
-            None => write_all(self.io, self.clock, &mut self.state.allowance, bytes).await,
+            None => write_all(self.io, self.clock, self.state, bytes).await,
         }
     }
 
@@ -117,10 +119,11 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
 
     /// Sends all queued bytes, and waits until the transport has accepted them.
     pub(super) async fn flush(&mut self) -> Result<(), Error<S::Error>> {
-        if self.state.queued > 0 {
-            self.write_queued().await?;
+        self.write_queued().await?;
+        if self.state.unflushed {
             let flushed = self.clock.limit(&mut self.state.allowance.left, self.io.flush()).await;
             flushed.ok_or(Error::Timeout)?.map_err(Error::Io)?;
+            self.state.unflushed = false;
         }
         Ok(())
     }
@@ -139,20 +142,21 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     pub(super) fn write_queued(&mut self) -> impl Future<Output = Result<(), Error<S::Error>>> {
         let queued = core::mem::take(&mut self.state.queued);
         let bytes = self.output.get(..queued).unwrap_or_default();
-        write_all(self.io, self.clock, &mut self.state.allowance, bytes)
+        write_all(self.io, self.clock, self.state, bytes)
     }
 }
 
 async fn write_all<S: Write, C: Clock>(
     io: &mut S,
     clock: &C,
-    allowance: &mut Allowance,
+    state: &mut State,
     mut bytes: &[u8],
 ) -> Result<(), Error<S::Error>> {
     while !bytes.is_empty() {
-        let written = clock.limit(&mut allowance.left, io.write(bytes)).await;
+        let written = clock.limit(&mut state.allowance.left, io.write(bytes)).await;
         let written = written.ok_or(Error::Timeout)?.map_err(Error::Io)?;
-        allowance.moved(written);
+        state.unflushed = true;
+        state.allowance.moved(written);
         bytes = bytes.get(written..).unwrap_or_default();
     }
     Ok(())

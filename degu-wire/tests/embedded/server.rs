@@ -68,6 +68,16 @@ fn response_is_on_its_way_before_next_request_is_waited_for() {
 }
 
 #[test]
+fn response_longer_than_the_output_buffer_is_flushed() {
+    let body = format!("{}the end", "x".repeat(5000));
+    let mut peer = Peer::new([Step::Send(GET.into()), Step::Until("the end")]);
+    let outcome =
+        serve(&mut peer, async |request: &mut Request<'_, _, _>| request.reply(200, &[], body.as_bytes()).await);
+    assert_eq!(outcome, Ok(End::Done));
+    assert!(peer.is_done());
+}
+
+#[test]
 fn chunks_have_their_extensions_and_trailers_both_ways() {
     let body = "5;seq=1\r\nhello\r\n3\r\nbye\r\n0;done\r\nDigest: 9\r\n\r\n";
     for most in [1, usize::MAX] {
