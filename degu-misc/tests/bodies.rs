@@ -49,7 +49,7 @@ const SHORT: &str = "content-length: 10\r\n\r\nabc";
 const CUT: &str = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde";
 
 /// The message of every read of a body that was cut.
-const CUT_OFF: &str = "only a part of a body before it closed the connection";
+const CUT_OFF: &str = "an incomplete body: the connection ended in the middle of it";
 
 /// The message for a body whose content-type is not that of JSON.
 const NO_JSON_TYPE: &str = "content-type is neither application/json nor a type with the suffix +json";

@@ -159,8 +159,8 @@ impl Admission {
     }
 }
 
-/// Sends a 503 without waiting. Reads the available input first. Closing a socket with unread input would reset the connection,
-/// and the client could lose the response.
+/// Sends a 503 without waiting, except under TLS. Reads up to 4,096 bytes of the available input first. Closing a socket with
+/// unread input would reset the connection, and the client could lose the response.
 fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];

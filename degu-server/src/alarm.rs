@@ -35,7 +35,7 @@ pub(crate) type Rank = (u64, Reverse<u32>, u32);
 /// The state of a connection that other tasks read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// The worker's second in which the task is woken. 0 asks the connection to close.
+    /// The second, counted since the worker's start, in which the task is woken. 0 asks the connection to close.
     due: AtomicU32,
     /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which its wait began
     /// (30 bits), and the turn in which its wait began (32 bits). 0 while the connection is busy.
@@ -62,12 +62,13 @@ impl Alarm {
         let _ = self.task.set(task.clone());
     }
 
-    /// Sets the worker's second in which the task is woken, at least 1. If the connection was asked to close, this cancels it.
+    /// Sets the second in which the task is woken, counted since the worker's start and at least 1. A request to close the
+    /// connection is thereby withdrawn.
     pub(crate) fn set(&self, due: u32) {
         self.due.store(due, Relaxed);
     }
 
-    /// Returns the worker's second in which the task is woken, or 0 if the connection is asked to close.
+    /// Returns the second in which the task is woken, counted since the worker's start. 0 asks the connection to close.
     pub(crate) fn due(&self) -> u32 {
         self.due.load(Relaxed)
     }

@@ -111,7 +111,7 @@ impl Error {
     }
 
     /// Returns the client's fault in the body, if that caused the error. The connection is closed after the response, because
-    /// the server cannot know where the next request begins.
+    /// the server does not read on to the next request.
     pub const fn fault(&self) -> Option<RemoteError> {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }
@@ -180,9 +180,9 @@ impl fmt::Display for Error {
             Repr::App(answer) if answer.text.is_empty() => f.write_str(degu_wire::reason_phrase(answer.status)),
             Repr::App(answer) => f.write_str(&answer.text),
             Repr::Peer(fault) => write!(f, "the peer sent {fault}"),
-            Repr::Over => {
-                f.write_str("the body cannot be read any more: its response was sent or its connection ended")
-            }
+            Repr::Over => f.write_str(
+                "the body of the request cannot be read any more: the response was sent or the connection has ended",
+            ),
         }
     }
 }

@@ -118,8 +118,8 @@ impl Exchange {
         self.duration
     }
 
-    /// Returns the text of the reason for which the response was cut, or `None` if the response is complete. A complete response
-    /// may still have an error status.
+    /// Returns the text of the reason for which the response was cut or did not begin. Returns `None` if the response is
+    /// complete; it may still have an error status.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
     }

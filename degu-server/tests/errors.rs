@@ -62,7 +62,7 @@ fn the_status_that_middleware_sees_goes_over_the_wire() {
         (
             post("/read", "Content-Length: 5", "123"),
             400,
-            refusal("400 Bad Request", "only a part of a body before it closed the connection"),
+            refusal("400 Bad Request", "an incomplete body: the connection ended in the middle of it"),
         ),
         (get("/fails"), 500, failed()),
     ] {

@@ -137,7 +137,7 @@ explained! {
         Reason "a reason phrase with a control character",
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
-        /// Bytes before a request that are neither a method nor an empty line, or more empty lines than
+        /// A request begins with a byte that can begin neither a method nor an empty line, or with more empty lines than
         /// `Limits::max_leading_lines` (RFC 9112 §2.2).
         LeadingBytes "bytes that do not begin an HTTP message",
         /// A field name is empty, or has a byte that is not allowed in a token, such as a space before the colon (RFC
@@ -192,11 +192,11 @@ explained! {
         /// A line, or an event of an event stream, is longer than its reader allows.
         LineTooLong "a line or an event over the limit",
         /// The connection ended in the middle of a head (RFC 9112 §8).
-        TruncatedHead "only a part of a head before it closed the connection",
+        TruncatedHead "an incomplete head: the connection ended in the middle of it",
         /// The connection ended in the middle of a body (RFC 9112 §8).
-        TruncatedBody "only a part of a body before it closed the connection",
+        TruncatedBody "an incomplete body: the connection ended in the middle of it",
         /// The connection ended before the first byte of a response.
-        NoResponse "nothing before it closed the connection",
+        NoResponse "nothing before the connection ended",
         /// Bytes arrived between two exchanges, or after the last exchange of the connection.
         UnsolicitedBytes "unsolicited bytes, which belong to no exchange",
         /// More interim responses than `Limits::max_interim`.

@@ -187,12 +187,12 @@ pub(crate) fn check_partial(
     }
 }
 
-/// Writes the fields of the application, the framing field, and `connection: upgrade` if there is an Upgrade. Returns
-/// the meaning of the fields.
+/// Writes the fields of the application, the framing field (Content-Length or Transfer-Encoding), and `connection:
+/// upgrade` if there is an Upgrade. Returns the meaning of the fields.
 ///
 /// The application may set the framing field too, as in a forwarded response. The field must then match the body, and
-/// is written once. If `describes` is true, the message has no body because the request was HEAD or conditional. Then a
-/// framing field of the application may describe any body.
+/// is written once. If `describes` is true, the message has no body, because it is a 304 or answers HEAD. Then the
+/// application's framing field describes the body that another request would get, and is not compared with `framing`.
 pub(crate) fn put_headers<'h, S: Sink>(
     out: &mut S,
     lines: impl Iterator<Item = Line<'h>>,

@@ -1,20 +1,22 @@
 //! Competitive spinning: decides when a driver busy-polls its socket before it blocks. The module itself has no socket
 //! and no clock.
 //!
-//! Waking a sleeping core takes 10 to 50 µs, ten times as long as HTTP takes for a round trip. A side that spins reads
-//! its non-blocking socket again and again, and gets the answer without this wake-up. If a side spins for as long as
-//! blocking would cost, the total cost is at most twice the cost of the best choice (Karlin, Li, Manasse, Owicki:
-//! "Empirical studies of competitive spinning", SOSP 1991). This module adds four rules to the textbook's rule:
+//! Waking a sleeping core takes 10 to 50 µs, which is up to ten times as long as an HTTP round trip between two cores.
+//! A side that spins reads its non-blocking socket again and again, and gets the answer without this wake-up. If a side
+//! spins for as long as blocking would cost, the total cost is at most twice the cost of the better choice, spinning or
+//! blocking, made with knowledge of when the input arrives (Karlin, Li, Manasse, Owicki: "Empirical studies of
+//! competitive spinning", SOSP 1991). This module adds four rules to the textbook's rule:
 //!
 //! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read and before every eighth read after
 //!    it. So a peer on the same core can answer. The driver does not yield before every read, because a yield takes 1.5
 //!    times as long as a read, and input that arrives during the yield waits.
 //! 2. **Stop when other threads want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread
-//!    ran. The next hundreds of waits then block at once. If this happens again, thousands of waits block at once.
-//! 3. **Back off.** After a spin in which nothing arrived, the next wait blocks at once. If nothing arrives again and
-//!    again, 3 waits block, then 7, up to 255. The spin after them is longer, up to [`LONGEST`], because a peer that
-//!    blocks too needs time to wake. After a successful spin, the next spins last twice as long as that spin took,
-//!    within the same bounds.
+//!    ran. The next 511 waits then block at once. Each time this happens again, about twice as many waits block at once,
+//!    up to 8,191.
+//! 3. **Back off.** After a spin in which nothing arrived, the next wait blocks at once. After each further such spin,
+//!    more waits block at once: 3, then 7, up to 255. Each such spin also doubles the length of the next one, up to
+//!    [`LONGEST`], because a peer that blocks too needs time to wake. After a successful spin, the next spin may last
+//!    twice as long as that spin took, but at least [`WINDOW`] and at most [`LONGEST`].
 //! 4. **Let other tasks run.** A driver that always finds its input by spinning would never return to its runtime.
 //!    After the time [`TURN`], or after 32 messages, the driver lets the other tasks of its runtime run.
 //!

@@ -186,8 +186,9 @@ impl ProxyApp {
         self.with_client_options(|options| options.connect_timeout(limit))
     }
 
-    /// Sets the maximum time from the end of the request to the end of the response's head. After that the client gets 504. A long
-    /// poll needs a longer time than its interval, or `None`. Even with `None` the wait ends when the client goes away.
+    /// Sets the maximum time from the end of the request to the end of the response's head. After that the client gets 504. If
+    /// the upstream holds requests back until it has news (long polling), this time must be longer than it holds them, or `None`.
+    /// Even with `None` the wait ends when the client goes away.
     ///
     /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s for each read).
     #[must_use]

@@ -44,11 +44,12 @@ const LINGER_BYTES: u32 = 5 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
-    /// The second in which this wait began.
+    /// The second in which the current wait began.
     since: u32,
-    /// The wait whose deadline applies to the current wait. For example, `Idle` uses the deadline of `Request`.
+    /// The wait whose deadline applies. It differs from `wait` if two waits share a deadline: `Idle` counts as `Request`, and
+    /// `Body` as `Write` unless the reader has set a rate. `Handler` and `HalfClosed` leave this field as it is.
     counted: Wait,
-    /// The seconds of this deadline that earlier waits have used.
+    /// The seconds that earlier waits have used of the deadline of `counted`.
     charged: u32,
     /// The bytes that were moved since this deadline began to count, at most `u32::MAX`.
     moved: u32,

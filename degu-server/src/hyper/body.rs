@@ -15,7 +15,8 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// The size of hyper's first read. If the service leaves at most this many bytes of a body unread, hyper keeps the connection.
+/// The most bytes of a body that the service may leave unread if the connection is to be kept. hyper drops the rest of a body
+/// only if one read takes all of it, and this is the size of its first read.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.

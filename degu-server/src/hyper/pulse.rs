@@ -157,7 +157,7 @@ pub(super) fn set_spare(alarm: &Alarm, spare: Spare) {
     }
 }
 
-/// The methods for the byte stream.
+/// The methods for the connection's byte stream, which is [`Io`](super::io::Io).
 impl Pulse {
     pub(super) fn status(&self) -> io::Result<Status> {
         let state = self.lock();

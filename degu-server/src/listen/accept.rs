@@ -24,7 +24,8 @@ pub(crate) struct Accepted {
 /// A listening socket that is registered with a runtime.
 #[derive(Debug)]
 pub(crate) struct Accepting {
-    /// Unlinks the file of a Unix socket. It must be dropped before the socket: see [`SocketFile`].
+    /// The file of a Unix socket, if this process has bound the socket. Dropping this value removes the file, which must happen
+    /// before `socket` is dropped: see [`SocketFile`].
     file: Option<SocketFile>,
     socket: AsyncFd<OwnedFd>,
 }

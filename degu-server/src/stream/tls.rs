@@ -25,8 +25,8 @@ impl Tls {
         Self { secured, is_cut: false, is_truncated: false, writer: None }
     }
 
-    /// Reads, and passes decrypted bytes to `take`. `take` returns the number of bytes that it took. 0 bytes are the end of the
-    /// input.
+    /// Reads, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it took.
+    /// Returns the sum of these numbers, which is 0 at the end of the input.
     pub(super) fn read(
         &mut self,
         io: &mut (impl Read + Write),

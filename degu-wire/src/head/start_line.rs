@@ -26,8 +26,8 @@ fn no_version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
     Err(RemoteError::at(Fault::VersionNotSupported, at))
 }
 
-/// Parses CRLF at `at`. Returns the offset after it, or `None` if more bytes are needed. If the first byte is not CR,
-/// the error is `fault`.
+/// Parses CRLF at `at`. Returns the offset after it, or `None` if more bytes are needed. The error is
+/// [`Fault::LineEnd`] for a CR or an LF alone, and `fault` for any other byte.
 #[inline(always)]
 pub(super) fn line_end(input: &[u8], at: usize, fault: Fault) -> Result<Option<usize>, RemoteError> {
     match (input.get(at), input.get(at + 1)) {
