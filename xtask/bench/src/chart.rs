@@ -10,7 +10,8 @@ use crate::Result;
 use crate::report::{Entry, Group, Run, Summary, Unit};
 use crate::suites::PERCENTILES;
 
-/// The panels with bars: a title, a suite, and the beginning and the end of the name of a group in the report.
+/// The panels with bars. Each has a title, a suite, and the beginning and the end of the names of the groups that it
+/// shows.
 const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Instructions of a server", "counts", "instructions, server", ""),
     ("Instructions of a client", "counts", "instructions, client", ""),
@@ -20,7 +21,7 @@ const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Memory of an idle connection", "idle", "", "0 connections"),
 ];
 
-/// The labels of the floors.
+/// The labels of the contestants without HTTP, which are the lower bounds.
 const FLOORS: [(&str, &str); 3] =
     [("raw-poll", "no HTTP, polling"), ("raw", "no HTTP, blocking"), ("raw-tokio", "no HTTP, tokio")];
 
@@ -36,7 +37,7 @@ const CURVES: &[(&str, RGBColor)] = &[
 const WIDTH: i32 = 460;
 const ROW: i32 = 20;
 const LABELS: i32 = 150;
-/// The length of the longest bar, in pixels. A bar of more than [`MOST`] times hyper's figure gets this length too.
+/// The length of the longest bar, in pixels. It stands for [`MOST`] times hyper's figure, and for all larger figures.
 const LONGEST: f64 = 180.0;
 const MOST: f64 = 4.0;
 const CURVES_HEIGHT: i32 = 280;
@@ -63,7 +64,7 @@ fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: i32, side: HPos) -> 
     Ok(area.draw(&Text::new(words.to_owned(), at, style))?)
 }
 
-/// The label of a bar, the ratio to hyper's figure, and the figure itself.
+/// A bar: its label, the ratio to hyper's figure, and the figure as text.
 type Bar = (String, f64, String);
 
 fn draw_bars(panels: &[(&str, Vec<Bar>)], machine: &str, file: &str) -> Result {
@@ -101,7 +102,8 @@ fn bars(run: &Run, (_, suite, begins, ends): &(&str, &str, &str, &str)) -> Optio
     Some(group.entries.iter().filter_map(bar).collect()).filter(|bars: &Vec<_>| !bars.is_empty())
 }
 
-/// Draws a panel for each load: the latency in microseconds over the percentile. Both axes are logarithmic.
+/// Draws a panel for each load. The horizontal axis is the percentile, and the vertical axis the latency in
+/// microseconds. Both are logarithmic.
 fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
     let loads: Vec<_> = groups
         .chunk_by(|one, other| one.condition() == other.condition())
@@ -111,7 +113,7 @@ fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
     let area = SVGBackend::new(file, ((2 * WIDTH) as u32, (rows * CURVES_HEIGHT + 20) as u32)).into_drawing_area();
     area.fill(&WHITE)?;
     let (panels, footer) = area.split_vertically(rows * CURVES_HEIGHT);
-    // One of this number of requests is slower than the percentile.
+    // One request in this number of requests is slower than the percentile.
     let odds = |percentile: f64| 1.0 / (1.0 - percentile / 100.0);
     for (load, panel) in loads.iter().zip(panels.split_evenly((rows as usize, 2))) {
         let curves: Vec<_> = CURVES
@@ -142,7 +144,7 @@ fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
                 _ => String::new(),
             })
             .y_label_formatter(&|micros| {
-                // Only one, two and five times a power of ten have labels.
+                // Only times of one, two and five times a power of ten have labels.
                 match (micros / 10_f64.powf((micros.log10() + 1e-9).floor())).round() as u32 {
                     1 | 2 | 5 if *micros < 1000.0 => format!("{micros:.0} µs"),
                     1 | 2 | 5 => format!("{:.0} ms", micros / 1000.0),

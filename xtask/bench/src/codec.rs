@@ -1,5 +1,5 @@
-//! The codecs of the suite `wire`: Degu's and httparse. Both do the same work. The inputs change from one to the next, except
-//! for the browser's request. Each run checks the length of the head that was found.
+//! The codecs of the suite `wire`: Degu's codec and httparse. Both do the same work. Each run gets another input,
+//! except for the browser's request, and checks the length of the head that was found.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -11,10 +11,10 @@ use crate::Result;
 use crate::contestants::Trips;
 use crate::message::{POSTS, Post, get, post};
 
-/// Does the work on the input of this number.
+/// A function that does the work on the input with this number.
 type Run = Box<dyn FnMut(usize) -> Result>;
 
-/// A task, a contestant, and how to prepare it.
+/// A task, a contestant, and the function that prepares it.
 pub(crate) type Entry = (&'static str, &'static str, fn() -> Run);
 
 /// All measurements, by task and contestant.
@@ -27,7 +27,7 @@ pub(crate) const ALL: &[Entry] = &[
     ("parse a response head", "httparse", httparse_response),
 ];
 
-/// A browser's request: ten fields, three of them long.
+/// A browser's request with ten fields. Three of them are long.
 const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&unit=celsius HTTP/1.1\r\n\
     Host: dashboard.example.net\r\n\
     Connection: keep-alive\r\n\
@@ -41,16 +41,16 @@ const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&un
     panel=temperature%2Cpressure%2Cvalves; seen=1795340820; layout=grid-2x3; refresh=30; zoom=125\r\n\
     If-None-Match: \"b3-1795340817-48213\"\r\n\r\n";
 
-/// Prepares the contestant of this name, and checks it once.
+/// Prepares the contestant for this task, and runs it once as a check.
 pub(crate) fn find(task: &str, contestant: &str) -> Result<Trips> {
     let found = ALL.iter().find(|(of, name, _)| (*of, *name) == (task, contestant));
-    let mut run = found.ok_or_else(|| format!("there is no {contestant} for: {task}"))?.2();
+    let mut run = found.ok_or_else(|| format!("no contestant {contestant} for the task {task:?}"))?.2();
     run(0)?;
     Ok(Box::new(move |times| (0..times as usize).try_for_each(&mut run)))
 }
 
 fn check(holds: bool) -> Result {
-    if holds { Ok(()) } else { Err("the head that was found has a wrong length".into()) }
+    if holds { Ok(()) } else { Err("the parser found a head of the wrong length".into()) }
 }
 
 fn degu_request(input: fn(usize) -> &'static [u8]) -> Run {
@@ -73,14 +73,14 @@ fn httparse_request(input: fn(usize) -> &'static [u8]) -> Run {
     })
 }
 
-/// The length of the head of a response.
+/// Returns the length of a response's head.
 fn head_len(post: &Post) -> usize {
     post.response.len() - post.body.len()
 }
 
 fn degu_response() -> Run {
     let (mut slots, limits) = ([FieldSpan::EMPTY; 16], Limits::DEFAULT);
-    // Copies, because the parser may rewrite what it parses.
+    // The responses are copied, because the parser may change its input.
     let mut responses: Vec<_> = POSTS.iter().map(|post| post.response.clone()).collect();
     Box::new(move |number| {
         let post = black_box(post(number));

@@ -1,4 +1,4 @@
-//! The contestants. Each is a client, a server or both, and each pair of a client and a server is measured.
+//! The contestants. Each is a client, a server, or both. Pairs of a client and a server are measured.
 
 mod degu;
 mod hyper;
@@ -16,30 +16,30 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Result;
 use crate::message::{POSTS, Post};
 
-/// The address and the settings of an end.
+/// The address and the settings of a client or server.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) address: String,
-    /// The folder of the certificates. With it, the end speaks TLS, and both ends show their certificates.
+    /// The folder of the certificates. If it is set, client and server use TLS, and both show a certificate.
     pub(crate) pki: Option<PathBuf>,
-    /// The number of threads of a server or of a load.
+    /// The number of threads of the process.
     pub(crate) threads: usize,
-    /// The way in which Degu's ends wait for the next message.
+    /// The way in which Degu's clients and servers wait for the next message.
     pub(crate) spin: Spin,
 }
 
-/// A function that is called once, with the address that the kernel bound.
+/// A function that a server calls once, with the address to which its socket is bound.
 pub(crate) type Ready<'r> = dyn FnMut(String) -> Result + 'r;
 
-/// Serves every connection to an address: the response to POST has the body of the request, and the response to GET has
-/// the target. Returns only with an error.
+/// Serves every connection to an address. The response to POST has the body of the request, and the response to GET has
+/// the target as its body. Returns only after an error.
 pub(crate) type Server = fn(&Setup, &mut Ready<'_>) -> Result;
 
-/// A client with an open connection: makes this number of round trips with the next messages. A round trip sends the
-/// request, reads the response to its end, and checks its status and its length.
+/// A client with an open connection. The function makes this number of round trips, with the next messages. In each
+/// round trip, it sends the request, reads the response to its end, and checks the status and the length.
 pub(crate) type Trips = Box<dyn FnMut(u64) -> Result>;
 
-/// A client, a server, or both, under one name.
+/// A client, a server, or both, with one name.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     pub(crate) client: Option<fn(&Setup) -> Result<Trips>>,
@@ -71,20 +71,20 @@ pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "degu-blocking-pool", client: Some(degu::blocking_pool), server: None },
 ];
 
-/// The contestants of the same program with the feature `peers`. They are a separate program, because their
-/// dependencies make hyper slower.
+/// The contestants that this program has only with the feature `peers`. They are built as a separate program, because
+/// their dependencies make hyper slower.
 pub(crate) const PEERS: [&str; 6] = ["axum", "hyper-util", "reqwest", "ureq", "tonic", "tarpc"];
 
-/// The suffixes of the names of Degu's contestants, and the way of waiting for each suffix.
+/// The suffixes of the names of Degu's contestants, and the way of waiting that each suffix selects.
 const SPINS: [(&str, Spin); 2] = [("-off", Spin::Off), ("-fixed", Spin::Fixed(Duration::from_micros(100)))];
 
-/// Splits a contestant's name into the name without the suffix, and the way of waiting for this suffix.
+/// Splits the name of a contestant into the name without its suffix, and the way of waiting that the suffix selects.
 pub(crate) fn split(name: &str) -> (&str, Spin) {
     let ours = SPINS.iter().find_map(|(suffix, spin)| Some((name.strip_suffix(suffix)?, *spin)));
     ours.filter(|(plain, _)| plain.starts_with("degu")).unwrap_or((name, Spin::Adaptive))
 }
 
-/// Returns the contestant of a name.
+/// Returns the contestant with this name.
 pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
     let all = ALL.iter();
     #[cfg(feature = "peers")]
@@ -94,8 +94,8 @@ pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
 }
 
 impl Setup {
-    /// Builds the runtime of an end. It lives until the process ends. It has timers only if `timers` is set, because
-    /// checking timers costs a little.
+    /// Builds a runtime, which lives until the process ends. It has timers only if `timers` is set, because checking
+    /// timers costs a little time.
     pub(crate) fn runtime(&self, timers: bool) -> Result<&'static Runtime> {
         let mut builder = if self.threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
         let builder = if timers { builder.enable_all() } else { builder.enable_io() };
@@ -103,7 +103,8 @@ impl Setup {
     }
 }
 
-/// Makes a client from a function, which sends a message and returns the status and the length of the response.
+/// Makes a client from a function that sends one request and returns the status of the response and the length of its
+/// body.
 fn calls<F>(runtime: &'static Runtime, mut call: F) -> Trips
 where
     F: AsyncFnMut(&'static Post) -> Result<(u16, usize)> + 'static,

@@ -1,10 +1,11 @@
-//! The ends of a measurement. Each end is a process of its own, which the suites start: `degu-bench end ROLE ...`. A
-//! developer can start an end too, under a profiler for example.
+//! The processes of a measurement. A suite starts each side of a connection as an end: a process that runs `degu-bench
+//! end ROLE ...`. A developer can start an end too, for example under a profiler.
 //!
 //! ```text
 //! serve CONTESTANT ADDRESS      serves connections, on --threads
 //! client CONTESTANT ADDRESS     prints `TRIPS NANOSECONDS`; with --trips makes this number of round trips
-//! load ADDRESS                  prints `REQUESTS NANOSECONDS`; --connections, --depth requests at once on each, --threads
+//! load ADDRESS                  prints `REQUESTS NANOSECONDS`; sends --depth requests at once on each of
+//!                               --connections, on --threads
 //! hold ADDRESS                  opens --connections, sends one request on each, and keeps them open
 //! busy                          keeps a core busy
 //! codec TASK CONTESTANT         prints `TIMES NANOSECONDS`; with --trips does the task this number of times
@@ -79,7 +80,7 @@ pub(crate) fn run(end: &End) -> Result {
         }
         ["codec", task, contestant] => measure(codec::find(task, contestant)?, end)?,
         ["load", address] => setup("", address).runtime(false)?.block_on(load(address, end))?,
-        _ => return Err("unknown role of an end; xtask/bench/src/ends.rs lists the roles".into()),
+        _ => return Err("unknown role (xtask/bench/src/ends.rs lists the roles)".into()),
     };
     println!("{times} {}", took.as_nanos());
     Ok(())
@@ -93,7 +94,7 @@ fn end_with_stdin() {
     });
 }
 
-/// Waits for EOF on stdin. The parent process holds the other end of stdin, so EOF comes when the parent ends, for
+/// Waits for EOF on stdin. The parent process holds the other side of the pipe, so EOF comes when the parent ends, for
 /// whatever reason.
 fn until_stdin_ends() {
     let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -105,11 +106,11 @@ fn announce(what: impl Display) -> Result {
     Ok(out.flush()?)
 }
 
-/// Runs `--trips` times. Without this option, warms up for a quarter of `--millis`, then runs for about `--millis`.
-/// Returns the number of runs and the time that they took.
+/// Calls `run` for `--trips` runs. Without this option, it warms up for a quarter of `--millis`, and then calls `run`
+/// for about `--millis`. Returns the number of runs and their time. With `--trips` the time is not measured, and is 0.
 ///
-/// The clock is read once for each batch, which takes a twentieth of `--millis`. So reading it costs nothing in
-/// comparison.
+/// The clock is read once for each batch of runs. A batch takes a twentieth of `--millis`, so the time for reading the
+/// clock does not matter.
 fn measure(mut run: Trips, end: &End) -> Result<(u64, Duration)> {
     if let Some(trips) = end.trips {
         return run(trips).map(|()| (trips, Duration::ZERO));
@@ -121,7 +122,7 @@ fn measure(mut run: Trips, end: &End) -> Result<(u64, Duration)> {
         run(batch)?;
         let took = before.elapsed().max(Duration::from_nanos(1));
         let fitting = (time / 20).as_nanos() * u128::from(batch) / took.as_nanos();
-        // The first batches are slow, so the size grows step by step.
+        // The first batches are slow, so a batch is at most four times as large as the batch before.
         batch = (fitting as u64).clamp(4, batch * 4);
     }
     let (mut times, start) = (0, Instant::now());
@@ -146,7 +147,7 @@ async fn hold(setup: &Setup, connections: usize) -> Result<Vec<Stream>> {
     Ok(held)
 }
 
-/// Sends one request, whose response has the target as its body. Returns the length of the response's head.
+/// Sends one request. The response has the target as its body. Returns the length of the response's head.
 async fn ask_once(stream: &mut Stream, get: &Get) -> Result<usize> {
     stream.write_all(&get.request).await?;
     stream.flush().await?;
@@ -159,7 +160,8 @@ async fn ask_once(stream: &mut Stream, get: &Get) -> Result<usize> {
     Ok(received.len() - get.target.len())
 }
 
-/// Sends `--depth` requests at once on each of `--connections`. When all are answered, it sends the same number again.
+/// Sends `--depth` requests at once on each of `--connections`. After all responses have arrived, it sends the same
+/// number again.
 async fn load(address: &str, end: &End) -> Result<(u64, Duration)> {
     let streams = (0..end.connections).map(|_| into_tokio(connect(address)?));
     let streams = streams.collect::<Result<Vec<_>>>()?;
@@ -186,7 +188,7 @@ async fn ask(mut stream: Stream, depth: usize, end: Instant) -> Result<u64> {
         while wanted > 0 {
             match stream.read(&mut buffer).await? {
                 0 => return Err("the server closed a connection".into()),
-                count => wanted = wanted.checked_sub(count).ok_or("a response is longer than the first response")?,
+                count => wanted = wanted.checked_sub(count).ok_or("a head is longer than the first head")?,
             }
         }
         next = batch.end;

@@ -1,4 +1,4 @@
-//! The cores of the machine, and the resources that a process has used, as counted by the kernel.
+//! The cores of the machine, and the resources that a process has used according to the kernel.
 
 use std::fs;
 use std::process::Command;
@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// The placement of the two ends of a connection: the cores of client and server, none for unpinned.
+/// The placement of a connection's client and server: the cores of each. No cores mean that the process is not pinned.
 #[derive(Clone, Debug)]
 pub(crate) struct Placement {
-    /// `same`: both on one core, so no core has to be woken. `apart`: each on a core of its own. `free`: unpinned.
+    /// `same` if client and server share a core, so no core has to be woken. `apart` if each has a core of its own.
+    /// `free` if they are not pinned.
     pub(crate) name: &'static str,
     pub(crate) client: Vec<usize>,
     pub(crate) server: Vec<usize>,
 }
 
-/// Describes the machine in one line, for readers of the figures.
+/// Describes the machine in one line, for the readers of a report.
 pub(crate) fn describe() -> String {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     let processors = read("/proc/cpuinfo");
@@ -28,14 +29,14 @@ pub(crate) fn describe() -> String {
     format!("{} × {model}, Linux {}, {compiler}", models.len(), kernel.trim())
 }
 
-/// Returns the load average of the last minute. Before a run, other programs cause this load.
+/// Returns the load average of the last minute. Before a run, it shows the load of other programs.
 pub(crate) fn load() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
-/// Returns the cores that this process may use. The last cores come first, because the first cores usually handle interrupts.
-/// Cores that share no execution units with the last core come before cores that do.
+/// Returns the cores that this process may use. The last cores come first, because the first cores usually handle
+/// interrupts. Cores that share execution units with the last core come after the other cores.
 pub(crate) fn cores() -> Result<Vec<usize>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -58,7 +59,7 @@ fn parse_list(text: &str) -> Vec<usize> {
     text.split(',').filter_map(range).flatten().collect()
 }
 
-/// Returns the placements that the cores allow. With one core, there is a single placement.
+/// Returns the placements that the machine's cores allow. With one core, there is a single placement.
 pub(crate) fn placements() -> Result<Vec<Placement>> {
     let cores = cores()?;
     let one = || cores.iter().take(1).copied().collect::<Vec<_>>();
@@ -70,8 +71,8 @@ pub(crate) fn placements() -> Result<Vec<Placement>> {
     Ok(placements)
 }
 
-/// Returns cores for a load, and other cores for a server of many connections: two cores each, or one core each if there
-/// are fewer than four.
+/// Returns cores for a load, and other cores for a server of many connections. Each gets two cores, or one core if
+/// there are fewer than four cores.
 ///
 /// # Errors
 ///
@@ -81,7 +82,7 @@ pub(crate) fn halves() -> Result<Placement> {
     let each = if cores.len() >= 4 { 2 } else { 1 };
     let server: Vec<usize> = cores.iter().skip(each).take(each).copied().collect();
     if server.is_empty() {
-        Err("left out: each end needs a core of its own, and there is only one core".into())
+        Err("left out: load and server need a core each, and there is only one core".into())
     } else {
         Ok(Placement { name: "halves", client: cores[..each].to_vec(), server })
     }
@@ -118,12 +119,12 @@ fn children(process: u32) -> Vec<u32> {
     list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// Returns the number after a name in a list of the kernel.
+/// Returns the number after a name in a list from the kernel.
 fn number(text: &str, name: &str) -> Result<u64> {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name))
-        .ok_or_else(|| format!("there is no {name} in the list of the kernel"))?;
+        .ok_or_else(|| format!("the kernel's list has no {name}"))?;
     Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
 }
 

@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: how fast is Degu compared with other libraries, on this machine?
 //!
 //! Absolute times differ between machines and between hours. Only ratios within one run can be compared. So every suite
-//! interleaves its contestants and measures each once in each round. It reports the median with the range, and the
-//! ratios to chosen references, which are computed for each round. Every end of a connection is a process of its own:
-//! this program again, as `ends.rs` says. Needs Linux.
+//! interleaves its contestants and measures each contestant once in each round. It reports the median, the range, and
+//! the ratios to chosen references. The ratios are computed for each round. Client and server are separate processes of
+//! this program: see `ends.rs`. Needs Linux.
 
 mod chart;
 #[path = "../../interop/src/child.rs"]
@@ -30,7 +30,7 @@ use clap::Parser;
 use report::Run;
 use stage::Stage;
 
-/// The result of every part of this program: an error is printed and ends the process.
+/// The result of every part of this program. The program prints the error and ends.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Measures Degu and other libraries on this machine.
@@ -48,7 +48,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 pub(crate) struct Options {
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(suites::ALL.iter().map(|suite| suite.0)))]
     suites: Vec<String>,
-    /// Fewer and shorter rounds: about a minute for all suites together.
+    /// Makes fewer and shorter rounds: about a minute for all suites together.
     #[arg(long)]
     quick: bool,
     /// The number of measurements of each contestant [default: 7, or 3 with --quick].
@@ -64,10 +64,10 @@ pub(crate) struct Options {
     /// Adds a column to each table: the medians of an earlier run.
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// duo and peers: the placement of the ends: on one core, on two cores, or unpinned [default: all three].
+    /// For duo and peers: runs client and server only on one core, on two cores, or unpinned [default: all three].
     #[arg(long, value_parser = ["same", "apart", "free"])]
     placement: Option<String>,
-    /// duo and peers: the kind of address [default: all].
+    /// For duo and peers: uses only this kind of address [default: all].
     #[arg(long, value_parser = ["unix", "abstract", "ipv4", "ipv6"])]
     address: Option<String>,
 }
@@ -106,7 +106,7 @@ fn run(options: &Options) -> Result {
         run.reports.iter().for_each(|report| print!("{}", report.table(None)));
         return chart::draw(&run, &file.with_extension(""));
     }
-    // Read before the minutes that a run takes.
+    // The baseline is read first, because the run takes minutes and a wrong path would be noticed late.
     let baseline = options.baseline.as_deref().map(read).transpose()?;
     let mut run = Run { machine: machine::describe(), reports: Vec::new() };
     let saved = options.save.as_ref().map(|name| name.with_added_extension("json"));
@@ -115,13 +115,13 @@ fn run(options: &Options) -> Result {
         None => Run { machine: run.machine.clone(), reports: Vec::new() },
     };
     if all.machine != run.machine {
-        return Err(format!("what is saved is of another machine: {}", all.machine).into());
+        return Err(format!("the saved samples are from another machine: {}", all.machine).into());
     }
     println!("{}", run.machine);
     verify::verify()?;
     let (stage, mut failed) = (Stage::new(options)?, Vec::new());
     for (name, suite) in suites::ALL {
-        // These build for minutes.
+        // These suites build for minutes.
         let is_long = *name == "size" || *name == "peers" && options.quick;
         let is_wanted = options.suites.iter().any(|wanted| wanted == name);
         if !is_wanted && (!options.suites.is_empty() || is_long) {
@@ -136,7 +136,7 @@ fn run(options: &Options) -> Result {
                 failed.extend((report.failures > 0).then_some(*name));
                 run.reports.push(report);
             }
-            // The others can still be measured.
+            // The other suites can still be measured.
             Err(error) => {
                 println!("\n{name}: {error}");
                 failed.push(name);
@@ -148,5 +148,5 @@ fn run(options: &Options) -> Result {
         fs::write(file, serde_json::to_string(&all)?)?;
         chart::draw(&all, name)?;
     }
-    if failed.is_empty() { Ok(()) } else { Err(format!("something failed in: {}", failed.join(", ")).into()) }
+    if failed.is_empty() { Ok(()) } else { Err(format!("a measurement failed in: {}", failed.join(", ")).into()) }
 }

@@ -1,7 +1,7 @@
-//! The messages that all contestants send: the same fixed sequence for each.
+//! The messages that all contestants send. The sequence of messages is the same for each contestant.
 //!
-//! The path, the value of one field and the length of the body change from request to request, and so do the responses.
-//! Therefore no contestant gains by repetition. A connection begins with the first message of the sequence.
+//! The path, the value of one field and the length of the body differ from request to request. So do the responses.
+//! Therefore no contestant gains from repetition. Each connection begins with the first message of the sequence.
 
 use std::sync::LazyLock;
 
@@ -28,7 +28,7 @@ pub(crate) struct Get {
 
 pub(crate) const TRACE: &str = "x-trace";
 
-/// The number of messages before the sequence begins again. It is a prime, so no other period coincides with it.
+/// The number of messages before the sequence begins again. It is a prime, so it does not coincide with another period.
 const COUNT: usize = 1009;
 
 /// The POST requests. They are made at the first access, before a measurement begins.
@@ -63,17 +63,17 @@ pub(crate) static GETS: LazyLock<Vec<Get>> = LazyLock::new(|| {
     (0..COUNT).map(get).collect()
 });
 
-/// Returns the POST request of this number.
+/// Returns the POST request with this number.
 pub(crate) fn post(number: usize) -> &'static Post {
     &POSTS[number % COUNT]
 }
 
-/// Returns the GET request of this number.
+/// Returns the GET request with this number.
 pub(crate) fn get(number: usize) -> &'static Get {
     &GETS[number % COUNT]
 }
 
-/// Returns a response with this body, as a server without fields of its own sends it.
+/// Returns a response with this body. It has no fields that a server might add.
 pub(crate) fn response(body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
 }

@@ -1,4 +1,4 @@
-//! The course of most suites: contestants under several conditions, in turns.
+//! The measurements of most suites: every contestant under every condition, once in each round.
 
 use std::io::{IsTerminal, Write, stderr};
 
@@ -11,7 +11,7 @@ pub(crate) struct Condition {
     pub(crate) name: String,
     /// The names of the contestants in the table.
     pub(crate) contestants: Vec<String>,
-    /// The contestants with which the others are compared.
+    /// The names of the contestants with which the others are compared.
     references: Vec<String>,
 }
 
@@ -29,13 +29,14 @@ impl Condition {
     }
 }
 
-/// A figure that a measurement returns: its unit, and its name if a measurement returns several figures. Each figure of a
-/// condition becomes a group of the report.
+/// A figure that a measurement returns: its name, and its unit. The name is empty if the measurement returns only one
+/// figure. Each figure of a condition becomes a group of the report.
 pub(crate) type Figure = (&'static str, Unit);
 
 /// Measures every contestant under every condition once in each round. Each round begins with another contestant, so no
-/// contestant always follows the slowest one. `measure` gets the numbers of the condition and of its contestant, and
-/// returns a sample for each of `figures`. A contestant that fails is left out from then on.
+/// contestant always follows the slowest one. `measure` gets the number of the condition and the number of the
+/// contestant in it. It returns a sample for each of `figures`. If a contestant fails, its samples are dropped, and it
+/// is not measured again under this condition.
 pub(crate) fn run(
     suite: &str,
     rounds: usize,

@@ -3,10 +3,10 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-/// The reports of all suites on one machine.
+/// The reports of all suites of a run on one machine.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
-    /// Processor, kernel and compiler.
+    /// The processor, the kernel and the compiler.
     pub(crate) machine: String,
     pub(crate) reports: Vec<Report>,
 }
@@ -28,12 +28,12 @@ pub(crate) struct Report {
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) unit: Unit,
-    /// The contestants with which the others are compared.
+    /// The names of the contestants with which the others are compared.
     pub(crate) references: Vec<String>,
     pub(crate) entries: Vec<Entry>,
 }
 
-/// One contestant, with a sample for each round.
+/// A contestant, and its sample from each round.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Entry {
     pub(crate) name: String,
@@ -53,7 +53,7 @@ pub(crate) enum Unit {
     Times,
 }
 
-/// The median of some samples, and their range.
+/// The median and the range of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) median: f64,
@@ -62,7 +62,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Returns `None` if there are no samples.
+    /// Summarises the samples. Returns `None` if there are no samples.
     pub(crate) fn of(samples: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = samples.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -77,7 +77,7 @@ impl Summary {
 }
 
 impl Unit {
-    /// Returns the symbol of the unit, and its size in that of the samples.
+    /// Returns the symbol of the unit, and the size of the unit, in the unit of the samples.
     const fn symbol_and_size(self) -> (&'static str, f64) {
         match self {
             Self::Microseconds => ("µs", 1000.0),
@@ -106,7 +106,7 @@ impl Unit {
 }
 
 impl Group {
-    /// Returns the condition, without the name of the figure.
+    /// Returns the group's condition, without the name of the figure.
     pub(crate) fn condition(&self) -> &str {
         self.name.split_once(": ").map_or(&self.name, |(condition, _)| condition)
     }
@@ -138,8 +138,8 @@ impl Group {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// Returns the ratios of an entry to a reference. Each ratio is of two samples of the same round, so a disturbance of
-    /// a whole round has no effect.
+    /// Returns the ratios of an entry to a reference. Each ratio is of two samples from the same round, so a
+    /// disturbance of a whole round has no effect on it.
     pub(crate) fn ratio(&self, entry: &Entry, reference: &str) -> Option<Summary> {
         let reference = self.entry(reference)?;
         let ratios = entry.samples.iter().zip(&reference.samples).map(|(sample, reference)| sample / reference);
@@ -155,8 +155,8 @@ impl Report {
         self.failures += other.failures;
     }
 
-    /// Formats a table for each group, or one table for each condition if it has more than two figures. `before` is an
-    /// earlier run.
+    /// Formats a table for each group. A condition with more than two figures gets one table for all its figures.
+    /// `before` is the report of an earlier run.
     pub(crate) fn table(&self, before: Option<&Self>) -> String {
         let mut text = format!("\n{}: {}\n", self.suite, self.about);
         self.notes.iter().for_each(|note| text += &format!("- {note}\n"));
@@ -176,7 +176,7 @@ impl Report {
 }
 
 impl Run {
-    /// Replaces the reports of suites by the reports of the same suites from another run on this machine.
+    /// Takes the reports of another run on this machine. They replace the reports of the same suites.
     pub(crate) fn take(&mut self, other: Self) {
         self.reports.retain(|old| other.reports.iter().all(|new| new.suite != old.suite));
         self.reports.extend(other.reports);
@@ -187,7 +187,8 @@ fn median(entry: &Entry) -> Option<Summary> {
     Summary::of(entry.samples.iter().copied())
 }
 
-/// Makes a table with a column for each figure of one condition: medians, and the median ratio to the first reference.
+/// Makes a table with a column for each figure of a condition. It shows the medians, and the median ratio to the first
+/// reference.
 fn wide(groups: &[Group]) -> Table {
     let mut table = Table::new();
     let reference = groups[0].references.first();

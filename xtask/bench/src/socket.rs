@@ -1,4 +1,5 @@
-//! Sockets of every kind of address, without Degu's crates, because the raw contestants are a floor for these crates.
+//! Sockets for every kind of address. They do not use Degu's crates, because the contestants without HTTP are a lower
+//! bound for these crates.
 
 use std::net::SocketAddr;
 
@@ -9,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::Result;
 use crate::contestants::{Ready, Setup};
 
-/// A connection on a tokio runtime: a socket, or TLS over one.
+/// A connection on a tokio runtime: a socket, with or without TLS.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
@@ -21,7 +22,7 @@ enum Listener {
     Unix(UnixListener),
 }
 
-/// Reads `unix:PATH`, `unix:@NAME` or an IP address with a port.
+/// Parses `unix:PATH`, `unix:@NAME` or an IP address with a port.
 fn parse(text: &str) -> Result<SockAddr> {
     Ok(match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('@') => SockAddr::unix(path.replacen('@', "\0", 1))?,
@@ -38,7 +39,8 @@ fn new(address: &SockAddr) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Listens on an address, and returns the address as the kernel bound it. Accepted sockets inherit `TCP_NODELAY`.
+/// Listens on an address. Returns the socket, and the address to which the kernel bound it. Accepted sockets inherit
+/// `TCP_NODELAY`.
 pub(crate) fn listen(address: &str) -> Result<(Socket, String)> {
     let wanted = parse(address)?;
     let socket = new(&wanted)?;
@@ -65,7 +67,8 @@ pub(crate) fn into_tokio(socket: Socket) -> Result<Stream> {
     })
 }
 
-/// Serves every connection in a task of its own, with TLS if the setup has certificates. `answer` serves one connection.
+/// Accepts connections, with TLS if the setup has certificates. Each connection is served by a call of `answer` in a
+/// task of its own.
 pub(crate) fn serve_each<F: Future<Output = Result> + Send + 'static>(
     setup: &Setup,
     ready: &mut Ready<'_>,
@@ -85,7 +88,7 @@ pub(crate) fn serve_each<F: Future<Output = Result> + Send + 'static>(
                 Listener::Tcp(listener) => Box::new(listener.accept().await?.0),
                 Listener::Unix(listener) => Box::new(listener.accept().await?.0),
             };
-            // The end of a connection does not affect other connections.
+            // An error ends only its own connection.
             match tls.clone() {
                 Some(tls) => tokio::spawn(async move { answer(Box::new(tls.accept(stream).await?)).await }),
                 None => tokio::spawn(answer(stream)),

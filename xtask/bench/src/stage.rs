@@ -1,4 +1,4 @@
-//! The setup that the suites share: this program as an end, other programs as ends, certificates, addresses.
+//! The setup that the suites share: the processes of clients and servers, certificates, and addresses.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -24,10 +24,10 @@ pub(crate) struct Stage<'o> {
     peers: OnceLock<String>,
 }
 
-/// The settings of one end of a measurement. The defaults are those of `ends.rs`.
+/// The settings of an end, which is the process of a client, a server or a load. `ends.rs` has the defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct End<'e> {
-    /// The cores to which the process is pinned. Empty: it is not pinned.
+    /// The cores to which the process is pinned. If there are none, it is not pinned.
     pub(crate) cores: &'e [usize],
     pub(crate) tls: bool,
     pub(crate) threads: usize,
@@ -36,12 +36,12 @@ pub(crate) struct End<'e> {
     pub(crate) trips: Option<u64>,
     /// The duration of the measurement, without its warm-up.
     pub(crate) time: Duration,
-    /// A tool that runs the program, and the options of this tool.
+    /// A tool that runs the process, for example valgrind, and the options of this tool.
     pub(crate) tool: &'e [String],
 }
 
-/// The longest time that an end may take in addition to its measurement. Under valgrind, and with thousands of
-/// connections, an end takes long.
+/// The longest time that the process may take in addition to its measurement. It takes long under valgrind, and with
+/// thousands of connections.
 const LIMIT: Duration = Duration::from_secs(120);
 
 impl<'o> Stage<'o> {
@@ -49,12 +49,12 @@ impl<'o> Stage<'o> {
         Ok(Self { options, folder: TempDir::new()?, pki: OnceLock::new(), peers: OnceLock::new() })
     }
 
-    /// Returns the duration of one measurement without its warm-up.
+    /// Returns the duration of one measurement, without its warm-up.
     pub(crate) fn time(&self, usual: Duration) -> Duration {
         if self.options.quick { usual / 8 } else { usual }
     }
 
-    /// Returns an address of this kind, on which no process listens.
+    /// Returns an address of this kind on which no process listens.
     pub(crate) fn address(&self, kind: &str) -> String {
         match kind {
             "unix" => {
@@ -69,7 +69,8 @@ impl<'o> Stage<'o> {
         }
     }
 
-    /// Returns the arguments with which `taskset` starts an end.
+    /// Returns the arguments of `taskset`: the cores, and the command line of the process. `words` are the role and its
+    /// arguments.
     fn arguments(&self, words: &[&str], end: End<'_>) -> Result<Vec<String>> {
         let mut arguments = vec!["-c".to_owned(), pinned(end.cores)?];
         arguments.extend_from_slice(end.tool);
@@ -94,7 +95,8 @@ impl<'o> Stage<'o> {
         Ok(arguments)
     }
 
-    /// Builds the program with the contestants [`PEERS`] when it is needed for the first time, and returns its path.
+    /// Returns the path of the program with the contestants [`PEERS`]. Builds it first, if this run has not built it
+    /// yet.
     fn peers(&self) -> Result<&str> {
         if self.peers.get().is_none() {
             let folder = target()?.join("peers").display().to_string();
@@ -107,7 +109,7 @@ impl<'o> Stage<'o> {
         Ok(self.peers.get().map_or("", String::as_str))
     }
 
-    /// Starts an end that listens.
+    /// Starts a process that listens, and waits until it does.
     pub(crate) fn start(&self, words: &[&str], end: End<'_>) -> Result<Server> {
         let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
         Server::start_within(Path::new("taskset"), &self.arguments(words, end)?, LIMIT, listening)
@@ -127,7 +129,7 @@ impl<'o> Stage<'o> {
         cores.iter().map(start).collect()
     }
 
-    /// Runs a client to its end. Returns the number of times that it performed its role, and the time that this took.
+    /// Runs a client to its end. Returns the number of round trips or runs, and the time that they took.
     pub(crate) fn measure(&self, words: &[&str], end: End<'_>) -> Result<(f64, Duration)> {
         let output = child::run(Path::new("taskset"), &self.arguments(words, end)?, end.time * 4 + LIMIT)?;
         let figures = output.split_once(' ').and_then(|(times, time)| Some((times.parse().ok()?, time.parse().ok()?)));
@@ -137,11 +139,11 @@ impl<'o> Stage<'o> {
         }
     }
 
-    /// Starts nginx with a worker on each of these cores. It answers as the other servers do, and adds fields of its own.
+    /// Starts nginx with a worker on each of these cores. nginx answers as the other servers do, and adds some fields.
     fn nginx(&self, cores: &[usize]) -> Result<Server> {
         let folder = self.folder.path().display().to_string();
-        // nginx cannot report a port that the kernel chose, so a free port is chosen here. If another process takes
-        // this port in between, the run fails.
+        // nginx cannot report a port that the kernel chose, so a free port is chosen here. If another process takes the
+        // port before nginx does, the run fails.
         let address = TcpListener::bind("[::1]:0")?.local_addr()?.to_string();
         let config = CONFIG.replace("FOLDER", &folder).replace("ADDRESS", &address);
         fs::write(self.folder.path().join("nginx.conf"), config.replace("WORKERS", &cores.len().max(1).to_string()))?;
@@ -157,7 +159,7 @@ impl<'o> Stage<'o> {
     }
 }
 
-/// The contestants that are programs of others.
+/// The contestants that are not part of this program.
 pub(crate) const NGINX: &str = "nginx";
 pub(crate) const DEGU_018: &str = "degu-0.18";
 
@@ -191,7 +193,7 @@ pub(crate) fn is_degu_018_there() -> bool {
     python().is_ok_and(|python| python.exists())
 }
 
-/// Returns a list of cores for `taskset`: these cores, or all cores if there are none.
+/// Returns a list of cores for `taskset`. If `cores` is empty, these are all cores.
 pub(crate) fn pinned(cores: &[usize]) -> Result<String> {
     let all = if cores.is_empty() { machine::cores()? } else { cores.to_vec() };
     Ok(all.iter().map(usize::to_string).collect::<Vec<_>>().join(","))

@@ -1,4 +1,4 @@
-//! The suites, and what several of them do: round trips of a pair over an address.
+//! The suites, and the parts that several of them share: round trips of a pair over an address.
 
 mod counts;
 mod duo;
@@ -43,12 +43,12 @@ fn name_of(&(client, server): &Pair) -> String {
     if client == server { client.into() } else { format!("{client} → {server}") }
 }
 
-/// Converts a number of runs and the time that they took: returns the nanoseconds of one run.
+/// Returns the nanoseconds of one run, from the number of runs and the time that they took.
 fn each((times, time): (f64, Duration)) -> f64 {
     time.as_nanos() as f64 / times
 }
 
-/// Measures the nanoseconds of a round trip of a pair over this kind of address.
+/// Measures round trips of a pair over this kind of address. Returns the nanoseconds of one round trip.
 fn trip(stage: &Stage<'_>, at: &Placement, client: &str, server: &str, kind: &str, time: Duration) -> Result<f64> {
     let server = stage.serve(server, kind, End { cores: &at.server, ..End::default() })?;
     let end = End { cores: &at.client, time, ..End::default() };

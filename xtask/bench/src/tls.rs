@@ -1,5 +1,6 @@
-//! TLS for every contestant alike: the rustls configurations of Degu's policies, which the others use too. So all have the
-//! same certificates, provider (ring) and suites. Handshakes are full ones, with certificates on both sides.
+//! TLS for all contestants. The other contestants use the rustls configurations of Degu's policies. So all have the
+//! same certificates, provider (ring) and cipher suites. Each handshake is a full handshake, with certificates on both
+//! sides.
 
 use std::net::SocketAddr;
 
@@ -11,7 +12,7 @@ use crate::Result;
 use crate::contestants::Setup;
 
 impl Setup {
-    /// Returns Degu's policy for a server. `None`: without TLS.
+    /// Returns Degu's policy for a server, or `None` without TLS.
     pub(crate) fn server_policy(&self) -> Result<Option<ServerTls>> {
         let Some(folder) = self.pki.as_deref() else { return Ok(None) };
         let identity = Identity::from_pem_files(folder.join("server.pem"), folder.join("server.key"))?;
@@ -19,12 +20,12 @@ impl Setup {
         Ok(Some(ServerTls::builder(identity).require_clients(clients).sessions(0).build()?))
     }
 
-    /// Returns the acceptor of another server. `None`: without TLS.
+    /// Returns the acceptor for another server, or `None` without TLS.
     pub(crate) fn acceptor(&self) -> Result<Option<TlsAcceptor>> {
         Ok(self.server_policy()?.map(|policy| policy.accept().config.into()))
     }
 
-    /// Returns the connector of a client, and the name that the client checks. `None`: without TLS.
+    /// Returns the connector for a client, and the name that the client checks. Returns `None` without TLS.
     pub(crate) fn connector(&self) -> Result<Option<(TlsConnector, ServerName<'static>)>> {
         let Some(folder) = self.pki.as_deref() else { return Ok(None) };
         let identity = Identity::from_pem_files(folder.join("client.pem"), folder.join("client.key"))?;

@@ -1,5 +1,5 @@
-//! A check before every run: all contestants send the same bytes. A contestant with fewer fields would have an advantage.
-//! The fields may have any order and case.
+//! A check before every run. All contestants must send the same bytes, because a contestant with fewer fields would
+//! have an advantage. The fields may have any order and case.
 
 use std::io::{Read, Write};
 use std::sync::mpsc;
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The number of messages that are checked. A few are enough, because their paths, fields and lengths vary.
 const TRIPS: usize = 5;
 
-/// Checks every client and every server. The error describes the first different message.
+/// Checks every client and every server. The error describes the first message that is different.
 pub(crate) fn verify() -> Result {
     for contestant in ALL {
         verify_client(contestant).map_err(|error| format!("client {}: {error}", contestant.name))?;
@@ -43,24 +43,24 @@ fn verify_client(contestant: &'static Contestant) -> Result {
         expect(&mut stream, &post.request)?;
         stream.write_all(&post.response)?;
     }
-    done.recv_timeout(LIMIT).map_err(|_| "does not take the response")?
+    done.recv_timeout(LIMIT).map_err(|_| "did not accept the response in time")?
 }
 
 fn verify_server(contestant: &'static Contestant) -> Result {
     let Some(server) = contestant.server else { return Ok(()) };
     let (ready, bound) = mpsc::channel();
     thread::spawn(move || server(&setup("[::1]:0"), &mut |address| Ok(ready.send(address)?)));
-    let address = bound.recv_timeout(LIMIT).map_err(|_| "does not say where it listens")?;
+    let address = bound.recv_timeout(LIMIT).map_err(|_| "did not report its address in time")?;
     let mut stream = connect(&address)?;
     for post in (0..TRIPS).map(post) {
         stream.write_all(&post.request)?;
         expect(&mut stream, &post.response)?;
     }
-    // These two servers serve one connection at a time, and no GET requests.
+    // These two servers serve one connection at a time. They do not support GET requests.
     if ["raw", "raw-poll"].contains(&contestant.name) {
         return Ok(());
     }
-    // A second connection with two requests at once.
+    // A second connection gets two requests at once.
     let mut other = connect(&address)?;
     other.write_all(&[get(0).request.as_slice(), &get(1).request].concat())?;
     (0..2).try_for_each(|number| expect(&mut other, &response(get(number).target.as_bytes())))

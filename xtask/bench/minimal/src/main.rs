@@ -1,5 +1,5 @@
-//! A server that answers every GET with `hello, world`, or a client that sends such a request and prints the response. The
-//! feature selects the side and the library.
+//! Either a server that answers every GET with `hello, world`, or a client that sends such a request and prints the
+//! response. The feature of the build selects the side and the library.
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -87,7 +87,7 @@ fn show(body: &[u8]) -> Result {
     Ok(())
 }
 
-/// Runs on tokio's current thread.
+/// Runs a future on tokio's current-thread runtime.
 #[cfg(any(
     feature = "server-axum",
     feature = "client-degu",

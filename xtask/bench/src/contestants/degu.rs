@@ -11,10 +11,10 @@ use super::{Ready, Setup, Trips, calls, check};
 use crate::Result;
 use crate::message::{POSTS, Post, TRACE};
 
-/// More than any suite opens.
+/// The largest number of connections. No suite opens more.
 const CONNECTIONS: usize = 100_000;
 
-/// More than any response has.
+/// The longest body of a response, in bytes. No response has more.
 const LIMIT: usize = 4096;
 
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
@@ -35,7 +35,7 @@ async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Resul
     Ok((200, request.body.read_all(LIMIT).await?).into())
 }
 
-/// The fields of each message, made before the first message is sent.
+/// The fields of each message. They are made before the first message is sent.
 static FIELDS: LazyLock<Vec<Headers>> = LazyLock::new(|| {
     let fields = POSTS.iter().map(|post| Headers::try_from([(TRACE, &post.trace)]));
     fields.collect::<std::result::Result<_, _>>().unwrap_or_else(|error| panic!("{error}"))
@@ -77,7 +77,7 @@ pub(super) fn blocking_client(setup: &Setup) -> Result<Trips> {
     }))
 }
 
-/// A pool that is shared by the threads of the setup.
+/// Makes a client whose threads share a pool.
 pub(super) fn blocking_pool(setup: &Setup) -> Result<Trips> {
     let (pool, fields) = (blocking::Client::from(client_of(setup)?).pool(), &*FIELDS);
     let mut posts = vec![POSTS.iter().cycle(); setup.threads];

@@ -1,4 +1,5 @@
-//! hyper: both sides with its low-level `http1` connections, without a pool, a service stack or a `date` field.
+//! hyper's client and server. They use the low-level `http1` connections, without a pool, a service stack or a `date`
+//! field.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -14,7 +15,7 @@ use crate::Result;
 use crate::message::TRACE;
 use crate::socket::{Stream, connect, into_tokio, serve_each};
 
-/// Serves connections. With `flush`, the responses to pipelined requests are held back until the last one is ready.
+/// Serves connections. With `flush`, the responses to pipelined requests are sent together when the last one is ready.
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>, flush: bool) -> Result {
     serve_each(setup, ready, move |stream| answer(stream, flush))
 }

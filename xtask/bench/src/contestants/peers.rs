@@ -1,5 +1,5 @@
-//! The libraries that a program would use instead of Degu, each as its documentation advises. They exchange the same
-//! content, with fields of their own or in a protocol of their own.
+//! The libraries that a program would use instead of Degu, used as their documentation advises. They exchange the same
+//! content, but add their own fields or use their own protocol.
 
 mod rpc;
 mod web;
@@ -15,7 +15,7 @@ pub(super) static ALL: &[Contestant] = &[
     Contestant { name: "tarpc", client: Some(rpc::tarpc), server: Some(rpc::serve_tarpc) },
 ];
 
-/// Returns the path of a Unix socket. `None`: the address is not a Unix socket.
+/// Returns the path of a Unix socket, or `None` if the address is not such a path.
 fn socket_path(setup: &Setup) -> Option<&str> {
     setup.address.strip_prefix("unix:")
 }

@@ -1,5 +1,5 @@
-//! The lower bounds: the same bytes over blocking sockets, with two system calls for each side, and over sockets that are
-//! polled without sleeping. There is no HTTP, because both ends know the length of each message.
+//! The lower bounds: the same bytes over blocking sockets, with two system calls on each side, and over sockets that
+//! are polled without sleeping. There is no parsing, because both sides know the length of each message.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
@@ -11,7 +11,7 @@ use crate::Result;
 use crate::message::POSTS;
 use crate::socket::{connect, listen};
 
-/// Serves one connection after the other. With `polling`, the socket is polled without sleeping.
+/// Serves one connection after another. With `polling`, the socket is polled without sleeping.
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
     let (listener, bound) = listen(&setup.address)?;
     ready(bound)?;
@@ -32,7 +32,7 @@ pub(super) fn client(setup: &Setup, polling: bool) -> Result<Trips> {
     socket.set_nonblocking(polling)?;
     Ok(Box::new(move |count| {
         for post in posts.by_ref().take(count as usize) {
-            // One small message is on its way, so the socket's buffer always has room for it.
+            // Only one small message is in flight, so the socket's buffer always has room for it.
             socket.write_all(&post.request)?;
             if !fill(&mut socket, post.response.len())? {
                 return Err("the server closed the connection".into());
@@ -42,13 +42,13 @@ pub(super) fn client(setup: &Setup, polling: bool) -> Result<Trips> {
     }))
 }
 
-/// Reads this number of bytes. Returns false at EOF before the first byte.
+/// Reads this number of bytes. Returns false if the connection ends before the first byte.
 fn fill(socket: &mut Socket, wanted: usize) -> Result<bool> {
     let (mut message, mut length) = ([0; 1024], 0);
     while length < wanted {
         match socket.read(&mut message[length..wanted]) {
             Ok(0) if length == 0 => return Ok(false),
-            Ok(0) => return Err("a message that ends early".into()),
+            Ok(0) => return Err("the connection ended in the middle of a message".into()),
             Ok(count) => length += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
             Err(error) => return Err(error.into()),

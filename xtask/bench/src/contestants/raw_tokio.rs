@@ -1,4 +1,4 @@
-//! The cost of a runtime, and of TLS: the same bytes through tokio, without HTTP.
+//! A client and a server without HTTP on tokio, with or without TLS. They show the cost of the runtime and of TLS.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -11,7 +11,7 @@ pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     serve_each(setup, ready, answer)
 }
 
-/// Distinguishes GET and POST, finds where each request ends, and answers all that have arrived in one write.
+/// Distinguishes GET and POST, and finds the end of each request. Answers all requests that have arrived in one write.
 async fn answer(mut stream: Stream) -> Result {
     let (mut input, mut filled, mut posts) = (vec![0; 4096], 0, POSTS.iter().cycle().peekable());
     let mut output = Vec::new();
@@ -38,7 +38,7 @@ async fn answer(mut stream: Stream) -> Result {
         input.copy_within(taken..filled, 0);
         filled -= taken;
         stream.write_all(&output).await?;
-        // A TLS stream keeps bytes back otherwise; on a socket it does nothing.
+        // A TLS stream may hold bytes back until it is flushed. On a socket, flushing does nothing.
         stream.flush().await?;
     }
 }

@@ -1,4 +1,4 @@
-//! The cost of a round trip for each side in instructions, allocations and system calls, because other load on the
+//! The cost of a round trip for client and server in instructions, allocations and system calls. Other load on the
 //! machine does not change these numbers. The difference between a long and a short run is the cost of the additional
 //! round trips.
 
@@ -11,15 +11,15 @@ use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::{End, Stage, is_there};
 
-/// Trips of the short and of the long run.
+/// The numbers of round trips of the short run and of the long run.
 const FEW: u64 = 100;
 const MANY: u64 = 600;
 
-/// The longest time that a server under a tool takes to end.
+/// The time in which a server has to end under a tool.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The clients and servers that are counted, and the other end of each. Spinning makes as many calls as the time
-/// allows, so Degu's ends are counted without spinning. A quick run has the first three.
+/// The clients and servers that are counted, each with the process at the other side. A quick run counts only the first
+/// three. Degu does not spin here, because the number of calls of a spinning process depends on the time.
 const CLIENTS: &[Pair] = &[
     ("hyper", "raw"),
     ("degu-off", "raw"),
@@ -45,7 +45,7 @@ const SERVERS: &[Pair] = &[
 ];
 const QUICK: usize = 3;
 
-/// A tool that counts: its options, and the form of its output.
+/// A count, the tool that determines it, the options of the tool, and a function that finds the count in its output.
 struct Counter {
     name: &'static str,
     tool: &'static str,
@@ -79,8 +79,8 @@ const COUNTERS: [Counter; 3] = [
     },
 ];
 
-/// Runs an end under a tool, and returns the count of the tool. `run` starts the end with the words of the tool, and waits
-/// until the end has ended.
+/// Runs a process under a tool, and returns the number that the tool has counted. `run` gets the command line of the
+/// tool. It starts the process with it, and waits until the process has ended.
 pub(super) fn count(stage: &Stage<'_>, counter: usize, run: impl FnOnce(&[String]) -> Result) -> Result<u64> {
     let (counter, file) = (&COUNTERS[counter], stage.folder.path().join("count").display().to_string());
     let options = counter.options.iter().map(|option| option.replace("FILE", &file));
@@ -89,7 +89,8 @@ pub(super) fn count(stage: &Stage<'_>, counter: usize, run: impl FnOnce(&[String
     (counter.count)(&said).ok_or_else(|| format!("{} printed no count, but {said:?}", counter.tool).into())
 }
 
-/// Returns the count of one round trip, from the difference between a long and a short run.
+/// Returns the count for one round trip: the difference between a long and a short run, divided by the number of
+/// additional round trips.
 pub(super) fn difference(count: impl Fn(u64) -> Result<u64>) -> Result<f64> {
     let few = count(FEW)?;
     Ok(count(MANY)?.saturating_sub(few) as f64 / (MANY - FEW) as f64)
@@ -99,7 +100,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let (mut what, mut conditions, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for (number, counter) in COUNTERS.iter().enumerate() {
         if !is_there(counter.tool) {
-            notes.push(format!("without {}, because {} is not installed", counter.name, counter.tool));
+            notes.push(format!("{} not counted, because {} is not installed", counter.name, counter.tool));
             continue;
         }
         for (side, all) in [("client", CLIENTS), ("server", SERVERS)] {
@@ -122,7 +123,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Runs both ends, one of them under the tool, and returns the count of the tool.
+/// Runs a client and a server, one of them under the tool. Returns the number that the tool has counted.
 fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, (name, peer): Pair, trips: u64) -> Result<u64> {
     let kind = if name == "ureq" { "ipv4" } else { "unix" };
     let plain = End { trips: Some(trips), ..End::default() };

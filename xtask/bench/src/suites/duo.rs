@@ -1,4 +1,4 @@
-//! One connection, small POST requests one after the other, each end a process of its own.
+//! Round trips over one connection: small POST requests one after another. Client and server are separate processes.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::{DEGU_018, Stage, is_degu_018_there};
 
-/// The references of the comparison: the floors that the kernel sets, and the best known peer.
+/// The contestants with which the others are compared: the lower bounds that the kernel sets, and hyper, the best known
+/// library.
 const REFERENCES: [&str; 3] = ["raw-poll", "raw", "hyper"];
 
-/// The pairs that both suites measure, and the only pairs of a quick run. The chart knows the fifth pair as
+/// The pairs that both suites measure. A quick run measures only these pairs. The chart shows the fifth pair as
 /// "degu-blocking → degu".
 const BOTH: &[Pair] = &[
     ("raw-poll", "raw-poll"),
@@ -23,7 +24,7 @@ const BOTH: &[Pair] = &[
     ("degu-off", "degu-off"),
 ];
 
-/// The further pairs of `duo`. Most have Degu at one end, and another program at the other end.
+/// The other pairs of `duo`. Most have Degu at one side, and another program at the other side.
 const DUO: &[Pair] = &[
     ("degu-blocking-off", "degu-off"),
     ("raw-tokio", "raw-tokio"),
@@ -50,7 +51,7 @@ const PEERS: &[Pair] = &[
     ("ureq", "degu"),
 ];
 
-/// Kinds of addresses, in the table and on the command line. `peers` and a quick run have only the first two.
+/// The kinds of addresses, in the table and on the command line. `peers` and a quick run use only the first two.
 const ADDRESSES: [(&str, &str); 4] = [("Unix", "unix"), ("IPv6", "ipv6"), ("abstract", "abstract"), ("IPv4", "ipv4")];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
@@ -70,7 +71,7 @@ fn round_trips(stage: &Stage<'_>, suite: &str, others: &[Pair], addresses: &[(&s
     let (mut places, mut conditions) = (Vec::new(), Vec::new());
     for (name, kind) in addresses.iter().filter(|(_, kind)| options.address.as_deref().is_none_or(|it| it == *kind)) {
         let takes_part = |pair: &&Pair| match pair.0 {
-            // ureq has no Unix sockets. The protocols of tonic and tarpc are measured over Unix sockets only.
+            // ureq does not support Unix sockets. tonic and tarpc are measured only over Unix sockets.
             "ureq" => *kind != "unix",
             "tonic" | "tarpc" => *kind == "unix",
             DEGU_018 => is_degu_018_there,

@@ -1,4 +1,4 @@
-//! The memory of a server for a connection that waits for its next request.
+//! The memory that a server holds for an idle connection.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::{End, NGINX, Stage, is_nginx_there};
 
-/// The number of connections that are opened before the counted ones. A server then has the memory that it allocates only
-/// once.
+/// The number of connections that are opened before the counted connections. After them, the server has the memory that
+/// it allocates only once.
 const FIRST: usize = 50;
 
-/// The number of connections that wait, without TLS and with TLS. Handshakes take time, so there are fewer with TLS. A quick
-/// run has a tenth of these numbers.
+/// The number of idle connections, without TLS and with TLS. Handshakes take time, so there are fewer connections with
+/// TLS. A quick run has a tenth of these numbers.
 const CONNECTIONS: [usize; 2] = [10_000, 2000];
 
-/// Within this time a server may free memory that it needs no longer. Degu's server frees it when a connection has been
-/// idle for a second; it checks once a second.
+/// The time in which a server may free memory that it no longer needs. Degu's server frees it when a connection has
+/// been idle for a second, and checks this once a second.
 const SETTLE: Duration = Duration::from_millis(2400);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let counts = CONNECTIONS.map(|count| if stage.options.quick { count / 10 } else { count });
-    // Further rounds would hardly change the figures of memory.
+    // More rounds would hardly change the figures.
     let rounds = if stage.options.quick { 1 } else { stage.options.rounds().min(3) };
     let condition = |tls: bool| {
         let there = |name: &&str| *name != NGINX || !tls && is_nginx_there();
@@ -35,7 +35,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let report = plan::run("idle", rounds, &conditions, &[("", Unit::Kibibytes)], |number, contestant| {
         measure(stage, &conditions[number].contestants[contestant], counts[number], number == 1)
     });
-    let about = "resident memory of the server in user space for each connection over ::1 that waits after one request; one thread";
+    let about = "resident memory of the server for each connection over ::1 that is idle after one request; without the kernel's memory; one thread";
     Ok(Report { about: about.into(), ..report })
 }
 
@@ -49,7 +49,8 @@ fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Re
     Ok(vec![settled(server.id())?.saturating_sub(before) as f64 / connections as f64])
 }
 
-/// Returns the memory of a process after it has freed the memory that it needs no longer: the minimum within [`SETTLE`].
+/// Returns the memory of a process after it has freed the memory that it no longer needs. This is the minimum within
+/// [`SETTLE`].
 fn settled(process: u32) -> Result<u64> {
     let (mut least, start) = (machine::resident(process)?, Instant::now());
     while start.elapsed() < SETTLE {

@@ -1,9 +1,10 @@
-//! Latency at fixed rates (an open loop): each request is due at a fixed time, even if the server has not answered earlier
-//! requests. A latency counts from the time at which the request was due.
+//! Latency at fixed rates (an open loop). Each request is due at a fixed time, even if earlier requests have not been
+//! answered. A latency counts from the time at which the request was due.
 //!
-//! The load comes from programs that others wrote: oha, and h2load for one rate. Each uses more CPU time than any server
-//! here. So every table has the floor of the tool: `raw-tokio`, which answers without HTTP. 100 % of the rate is the rate that
-//! hyper's server reaches with the same program over the same connections in a closed loop.
+//! Other programs generate the load: oha, and h2load for one rate. Each of them uses more CPU time than any server
+//! here. Therefore every table includes `raw-tokio`, which answers without HTTP, as the lower bound for the program.
+//! 100 % is the rate that hyper's server reaches in a closed loop, with the same program and the same number of
+//! connections.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,7 +28,7 @@ const CONNECTIONS: usize = 16;
 /// The percentiles of a latency, which are also the points of the chart's curves.
 pub(crate) const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 99.0, 99.9, 99.99];
 
-/// The figures for the percentiles, and a last one.
+/// The figures of each load: a latency for each percentile, and the CPU time.
 const FIGURES: [Figure; 7] = [
     ("p50", Unit::Microseconds),
     ("p75", Unit::Microseconds),
@@ -38,15 +39,15 @@ const FIGURES: [Figure; 7] = [
     ("server's CPU time a request", Unit::Microseconds),
 ];
 
-// Other loads on the server's core, as the names of the conditions end.
+// Other loads on the server's core, as suffixes of the names of conditions.
 const NOTHING: &str = "";
-/// A process that does not sleep.
+/// A process that never sleeps.
 const CORE: &str = ", a busy process on the server's core";
-/// Another client of the same server, which sends one request after the other.
+/// Another client of the same server, which sends one request after another.
 const CONNECTION: &str = ", a busy connection to the server";
 
-/// The loads: the program that generates it, the kind of address, the rate in percent, and another load on the server's
-/// core. A quick run measures only the first load.
+/// The loads: the program that generates the load, the kind of address, the rate in percent, and another load on the
+/// server's core. A quick run measures only the first.
 const LOADS: &[(&str, &str, u32, &str)] = &[
     ("oha", "unix", 50, NOTHING),
     ("oha", "unix", 1, NOTHING),
@@ -64,7 +65,7 @@ const LOADS: &[(&str, &str, u32, &str)] = &[
 
 const SERVERS: [&str; 7] = ["raw-tokio", "hyper", "axum", "degu", "degu-off", "degu-fixed", NGINX];
 
-/// The time for which a server is observed while its connections wait.
+/// The time for which a server with idle connections is observed.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
@@ -85,7 +86,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             unknown.insert(requests / took.as_secs_f64());
         }
     }
-    // Further rounds would take too long.
+    // More rounds would take too long.
     let rounds = stage.options.rounds().min(3);
     let mut report = plan::run("open", rounds, &conditions, &FIGURES, |number, contestant| {
         let (tool, kind, percent, neighbour) = loads[number];
@@ -100,7 +101,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
                 let busy = scope.spawn(|| stage.measure(&["client", "hyper", server.address()], end));
                 let asked = ask();
                 busy.join().map_err(|_| "a thread of the suite panicked")??;
-                // The server's CPU time would include the requests of the busy client.
+                // This has no figure for the CPU time, because it would include the requests of the busy client.
                 Ok(asked?.2)
             });
         }
@@ -111,8 +112,8 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     report.add(idle(stage, &at, if stage.options.quick { 1 } else { rounds }));
     let capacities = capacities.iter().map(|((tool, kind), rate)| format!("{rate:.0}/s by {tool} over {kind}"));
     let capacities = capacities.collect::<Vec<_>>().join(", ");
-    report.notes.push(format!("100 % is what hyper's server reaches in a closed loop: {capacities}"));
-    report.notes.extend(missing.iter().map(|tool| format!("without {tool}, which is not installed")));
+    report.notes.push(format!("100 % is the rate that hyper's server reaches in a closed loop: {capacities}"));
+    report.notes.extend(missing.iter().map(|tool| format!("no loads by {tool}, because it is not installed")));
     report.about = format!(
         "GET requests at fixed rates over {CONNECTIONS} connections, {} s each; a latency counts from the time at which its \
          request was due (h2load: was sent)",
@@ -132,16 +133,16 @@ fn serve(stage: &Stage<'_>, at: &Placement, name: &str, kind: &str) -> Result<Se
     stage.serve(name, kind, End { cores: &at.server, threads: at.server.len(), ..End::default() })
 }
 
-/// Measures the use of the CPU by a server while all of its connections wait.
+/// Measures the CPU time and the wake-ups of a server while all of its connections are idle.
 fn idle(stage: &Stage<'_>, at: &Placement, rounds: usize) -> Report {
-    let conditions = [Condition::new(format!("{CONNECTIONS} connections that wait"), contestants(stage, "ipv4"), &[])];
+    let conditions = [Condition::new(format!("{CONNECTIONS} idle connections"), contestants(stage, "ipv4"), &[])];
     let figures = [("server's CPU time a second", Unit::Microseconds), ("wake-ups a second", Unit::Count)];
     plan::run("open", rounds, &conditions, &figures, |_, contestant| {
         let server = serve(stage, at, &conditions[0].contestants[contestant], "ipv4")?;
         let end = End { cores: &at.client, connections: CONNECTIONS, ..End::default() };
         let _held = stage.start(&["hold", server.address()], end)?;
         let used = || Result::Ok((machine::cpu_time(server.id())?, machine::wake_ups(server.id())?));
-        // The server has finished its work for the requests by then.
+        // After this pause, the server has finished its work for the requests.
         thread::sleep(IDLE / 4);
         let (before, start) = (used()?, Instant::now());
         thread::sleep(IDLE);
@@ -150,7 +151,7 @@ fn idle(stage: &Stage<'_>, at: &Placement, rounds: usize) -> Report {
     })
 }
 
-/// Loads a server at this rate, or without a rate in a closed loop. Returns the number of requests, their time, and the
+/// Loads a server at this rate; without a rate, in a closed loop. Returns the number of requests, their time, and the
 /// latencies for [`PERCENTILES`] in nanoseconds.
 fn load(
     stage: &Stage<'_>,
@@ -191,7 +192,7 @@ fn by_oha(said: &str) -> Result<(f64, Duration, Vec<f64>)> {
     let said: Value = serde_json::from_str(said)?;
     let number =
         |part: &str, name: &str| said[part][name].as_f64().ok_or_else(|| format!("oha printed no {part} {name}"));
-    // Requests without a response at the end of the time are no failures.
+    // A request that has no response when the time is over is not a failure.
     let failed =
         said["errorDistribution"].as_object().is_some_and(|all| all.keys().any(|error| !error.contains("deadline")));
     let requests = number("statusCodeDistribution", "200")?;
@@ -202,7 +203,8 @@ fn by_oha(said: &str) -> Result<(f64, Duration, Vec<f64>)> {
     Ok((requests, Duration::from_secs_f64(number("summary", "total")?), latencies.collect::<Result<_>>()?))
 }
 
-/// Reads the log of h2load. A line has the time at which a request was sent, its status, and its microseconds.
+/// Parses the log of h2load. Each line has the time at which a request was sent, the status, and the latency in
+/// microseconds.
 fn by_h2load(log: &str, time: Duration) -> Result<(f64, Duration, Vec<f64>)> {
     let mut micros = Vec::new();
     for line in log.lines() {

@@ -1,5 +1,5 @@
-//! The effect of spinning before blocking: the time of round trips with spinning divided by the time without, in every
-//! placement, on idle cores and on busy ones, with Degu at both ends or at one.
+//! The effect of spinning before blocking: the time of round trips with spinning, divided by their time without
+//! spinning. It is measured in every placement, on idle and on busy cores, with Degu at both sides or at one side.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::Stage;
 
-/// Degu at both ends, then Degu at one end.
+/// The pairs. The first two have Degu at both sides, and the others have it at one side.
 const PAIRS: &[Pair] = &[
     ("degu", "degu"),
     ("degu-blocking", "degu"),
@@ -22,8 +22,8 @@ const PAIRS: &[Pair] = &[
 ];
 const OURS: usize = 2;
 
-/// The number of times that a pair is started for one sample while every core is busy. Two ends then stay where the
-/// scheduler put them at their start, and this distance determines the time.
+/// The number of times that a pair is started for one sample while every core is busy. Client and server then stay on
+/// the cores on which the scheduler has started them, and the distance between these cores determines the time.
 const LOADED_TURNS: usize = 4;
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {

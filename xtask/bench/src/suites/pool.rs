@@ -1,5 +1,5 @@
-//! One pool of the blocking client, used by one thread and by eight: the pool is not a bottleneck if eight threads are not
-//! slower than one.
+//! One pool of the blocking client, used by one thread or by eight threads. If eight threads are not slower than one
+//! thread, the pool is not a bottleneck.
 
 use std::time::Duration;
 
@@ -22,6 +22,6 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         let (trips, took) = stage.measure(&["client", "degu-blocking-pool", server.address()], end)?;
         Ok(vec![trips / took.as_secs_f64()])
     });
-    let about = "requests a second over a Unix socket, of threads that share a pool".into();
+    let about = "requests a second over a Unix socket; all threads share one pool".into();
     Ok(Report { about, ..report })
 }

@@ -1,5 +1,5 @@
-//! The size of a library: its crates, the time of a build from nothing, and the size of the stripped program. Each library
-//! builds the same small server or client, `xtask/bench/minimal`, without TLS.
+//! The size of a library: the number of its crates, the time of a build from nothing, and the size of the stripped
+//! program. The same small server or client is built with each library, without TLS: `xtask/bench/minimal`.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         Condition::new("server", ["hyper", "axum", "tiny_http", "degu"], &["hyper"]),
         Condition::new("client", ["hyper", "reqwest", "ureq", "degu", "degu-blocking"], &["hyper"]),
     ];
-    // A build includes no downloads.
+    // The downloads are made first, so that no build includes them.
     cargo("fetch", &[])?;
     let folder = stage.folder.path().join("size");
     let mut report = plan::run("size", 1, &conditions, &FIGURES, |side, number| {
@@ -39,7 +39,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         let took = start.elapsed();
         let size = fs::metadata(folder.join("release/minimal"))?.len();
         fs::remove_dir_all(&folder)?;
-        // The program itself is one of the crates in the tree.
+        // The tree includes the program itself.
         Ok(vec![crates.len() as f64 - 1.0, took.as_secs_f64(), size as f64])
     });
     report.about =

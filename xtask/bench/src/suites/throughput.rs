@@ -1,6 +1,6 @@
-//! GET requests over many connections, the server on its cores and the load on others. The number of requests in a
-//! second shows the capacity of a server on a machine without other work. The CPU time of a request shows how much it
-//! takes from other programs.
+//! GET requests over many connections. Server and load have separate cores. The number of requests in a second shows
+//! the capacity of a server on a machine without other work. The CPU time of a request shows the time that it takes
+//! from other programs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::stage::{End, NGINX, Stage, is_nginx_there};
 /// The time for which a server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_millis(50);
 
-/// Connections, requests at once on each, and whether a quick run has this load.
+/// The loads: the number of connections, the number of requests at once on each, and whether a quick run has this load.
 const LOADS: [(usize, usize, bool); 5] =
     [(64, 1, true), (64, 16, true), (1, 1, false), (16, 1, false), (256, 1, false)];
 
@@ -28,7 +28,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let loads: Vec<_> = LOADS.into_iter().filter(|load| load.2 || !quick).collect();
     let condition = |&(connections, depth, _): &(usize, usize, bool)| {
         let takes_part = |name: &&str| match *name {
-            // Without pipelining the option changes nothing.
+            // This option has an effect only on pipelined requests.
             "hyper-flush" => depth > 1,
             NGINX => nginx,
             _ => true,
@@ -56,6 +56,6 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         Ok(vec![requests / took.as_secs_f64(), cpu.as_nanos() as f64 / requests])
     });
     report.notes.extend((!nginx).then(|| "without nginx, which is not installed".into()));
-    report.about = "GET requests over ::1, answered with their target, from a load of the benchmark's own".into();
+    report.about = "GET requests over ::1, answered with their target; the benchmark itself generates the load".into();
     Ok(report)
 }

@@ -1,4 +1,4 @@
-//! Codecs on one core, without sockets: times, and instructions if valgrind is installed.
+//! Codecs on one core, without sockets. It measures times and, if valgrind is installed, instructions.
 
 use std::time::Duration;
 

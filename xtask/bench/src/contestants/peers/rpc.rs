@@ -1,4 +1,5 @@
-//! Remote procedure calls over a Unix socket: tonic's unary call with protobuf over HTTP/2, and tarpc's with bincode.
+//! Remote procedure calls over a Unix socket. tonic makes unary calls with protobuf over HTTP/2, and tarpc makes calls
+//! with bincode.
 
 use std::path::Path;
 
@@ -66,7 +67,7 @@ impl Call for Service {
 }
 
 fn path(setup: &Setup) -> Result<&Path> {
-    Ok(Path::new(socket_path(setup).ok_or("only over Unix sockets with a path")?))
+    Ok(Path::new(socket_path(setup).ok_or("tonic and tarpc are measured only over Unix sockets with a path")?))
 }
 
 pub(super) fn serve_tonic(setup: &Setup, ready: &mut Ready<'_>) -> Result {

@@ -1,5 +1,5 @@
-//! Libraries that send fields of their own: axum on a listener of any kind, and the clients of hyper-util, reqwest and
-//! ureq, which have pools.
+//! Libraries that send additional fields: axum's server on a listener of any kind, and the clients of hyper-util,
+//! reqwest and ureq, which have pools.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,7 +16,7 @@ use crate::contestants::{Ready, Setup, Trips, calls};
 use crate::message::{Post, TRACE};
 use crate::socket::listen;
 
-/// More than any response has.
+/// The longest body of a response, in bytes. No response has more.
 const LIMIT: u64 = 4096;
 
 pub(super) fn serve_axum(setup: &Setup, ready: &mut Ready<'_>) -> Result {
@@ -37,7 +37,7 @@ pub(super) fn serve_axum(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     })
 }
 
-/// Returns the URL of a request. Over a Unix socket its host has no effect.
+/// Returns the URL of a request. Over a Unix socket, the host in the URL has no effect.
 fn url(setup: &Setup, post: &Post) -> String {
     let host = socket_path(setup).map_or(setup.address.as_str(), |_| "localhost");
     format!("http://{host}{}", post.path)
