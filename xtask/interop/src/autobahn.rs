@@ -1,5 +1,5 @@
-//! Autobahn's test suite, which finds deviations of a WebSocket implementation from RFC 6455. It runs with the example
-//! `terminal`, and with both of our clients. Its cases for compression are left out, because neither supports compression.
+//! Autobahn's test suite for WebSocket, which finds deviations from RFC 6455. It tests the example `terminal` and both
+//! of our clients. Its cases for compression are left out, because example and clients do not support compression.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// The suite, as a Python program.
 const SUITE: &str = "from autobahntestsuite.wstest import run; run()";
 
-/// Returns a shell command that runs Python code which can import the suite.
+/// Returns a shell command that runs Python code. The code can import the suite.
 fn python(code: &str) -> String {
     let folder = installed("autobahn").display().to_string();
     format!("env PYTHONWARNINGS=ignore {folder}/python -u -c 'import site; site.addsitedir(\"{folder}\"); {code}'")
@@ -33,7 +33,7 @@ fn python(code: &str) -> String {
 pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     let line = python("from autobahntestsuite import version; print(version)");
     let version = cmd!(shell, "/bin/sh -c {line}").quiet().ignore_stderr().read();
-    // Libraries of the suite may print lines before.
+    // Libraries of the suite may print lines before the version.
     let version = version.ok().and_then(|said| said.lines().last().map(str::to_owned));
     version.ok_or_else(|| "it is not installed, or there is no CPython 2.7".into())
 }
@@ -51,7 +51,7 @@ pub(crate) fn run(bench: &Bench<'_>, autobahn: &str, matrix: &mut Matrix) -> Res
     let spec = self::spec(bench, &folder, "server", json!({ "url": format!("ws://{address}") }))?;
     let (program, line) = tied(&format!("{} --mode=fuzzingserver --webport=0 --spec={spec}", python(SUITE)));
     let _server = Server::start_within(&program, &line, START, |line| line.contains("Ok, will run").then(String::new))?;
-    // It prints this before it listens. It answers a request without an offer with 400.
+    // The suite prints this line before it listens. It answers a request without an offer with 400.
     wait_for(&address, "/", 400)?;
     for (name, blocking) in CLIENTS {
         let client = Client::new(address.parse::<degu_client::Address>()?);
@@ -80,20 +80,20 @@ fn echo_all(ours: &mut Ours, agent: &str) -> std::result::Result<(), BoxError> {
     let count: u32 = count.to_text()?.parse()?;
     for case in 1..=count {
         let mut socket = connect(ours, &format!("/runCase?case={case}&agent={agent}"))?;
-        // Most cases end with an error on purpose. The suite judges.
+        // Most cases end with an error on purpose. The suite decides whether the error is right.
         while let Ok(message) = socket.read() {
             if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
                 break;
             }
         }
     }
-    // The server closes it when its report is written.
+    // The server closes this connection when it has written its report.
     let mut socket = connect(ours, &format!("/updateReports?agent={agent}"))?;
     while socket.read().is_ok() {}
     Ok(())
 }
 
-/// Notes the number of cases with each verdict.
+/// Adds the number of cases with each verdict to the matrix.
 ///
 /// # Errors
 ///

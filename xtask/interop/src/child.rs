@@ -1,4 +1,4 @@
-//! Child processes. They are waited for within a time limit, and killed when their owner is dropped.
+//! Child processes with time limits. A process is killed when its owner is dropped.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::Result;
 /// The longest time until a server prints the address on which it listens.
 pub(crate) const START: Duration = Duration::from_secs(10);
 
-/// The interval at which a process is checked for its end.
+/// The interval at which a process is checked for its exit.
 const STEP: Duration = Duration::from_millis(5);
 
 /// The longest time that a server may take to exit after its stdin has ended.
@@ -24,14 +24,14 @@ struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // An error means that the process has already ended.
+        // An error means that the process has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A server in a process of its own. It runs until this value is dropped. Its stdin stays open until then, and the server
-/// ends at EOF on stdin. So it ends even if this process is killed.
+/// A server in a process of its own. The server runs until this value is dropped. It ends at EOF on its stdin, which
+/// stays open until then. So the server also ends if this process is killed.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Killed,
@@ -41,7 +41,7 @@ pub(crate) struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // If it does not end, it is killed when its field is dropped.
+        // A process that does not end in time is killed when its field is dropped.
         let _ = self.await_end(PATIENCE);
     }
 }
@@ -76,7 +76,8 @@ impl Server {
             let Some(mut stdout) = stdout.map(BufReader::new) else { return };
             if let Some(address) = stdout.by_ref().lines().map_while(io::Result::ok).find_map(|line| found(&line)) {
                 let _ = sender.send(address);
-                // The rest of the output is dropped. Otherwise the pipe would fill, and the server would block.
+                // The rest of the output is read and dropped. Otherwise the pipe would fill, and the server would
+                // block.
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
@@ -90,7 +91,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Returns the address that `found` returned: with the port that the kernel chose, if the server prints it.
+    /// Returns the address that `found` returned. It has the port that the kernel chose, if the server prints this
+    /// port.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -104,7 +106,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The server does not end within `limit`. It is killed.
+    /// The server did not end within `limit`, and was killed.
     pub(crate) fn end(mut self, limit: Duration) -> Result {
         self.await_end(limit)
     }
@@ -119,7 +121,7 @@ impl Server {
         Ok(())
     }
 
-    /// Ends the server. Returns its exit status, if it had ended before, and its output on stderr.
+    /// Ends the server. Returns its output on stderr, and its exit status if it had ended before.
     fn last_words(mut self) -> String {
         let ended = self.process.0.try_wait().ok().flatten();
         let stderr = self.stderr.take();
@@ -156,11 +158,11 @@ fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
     Ok(Killed(command.spawn().map_err(|error| format!("{}: {error}", program.display()))?))
 }
 
-/// Reads a pipe to its end. Returns the text without white space at both ends.
+/// Reads a pipe to its end. Returns the text without leading and trailing white space.
 fn read(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // After an error, the text ends with the last byte that was read.
+        // After an error, the text consists of the bytes that were read before.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).trim().to_owned()

@@ -1,7 +1,7 @@
-//! A container engine over its Unix socket. In Docker's API, attach and exec switch protocols.
+//! Container engines over their Unix sockets. In Docker's API, the requests attach and exec switch protocols.
 //!
-//! Podman and Docker run in folders of their own, without the images of the machine. Their only image is imported from an
-//! archive of BusyBox.
+//! Podman and Docker run in temporary folders, and do not see the images of the machine. Their only image is imported
+//! from an archive of BusyBox.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ use crate::ours::{Content, Ours};
 use crate::peer::{Bench, Where, tied, version};
 use crate::steps::{Step, perform};
 
-/// A statically linked program. In the container it is every program.
+/// A statically linked program. In the container, it is the program for every command.
 const BUSYBOX: &str = "/bin/busybox";
 
 /// The folder in the container into which files are uploaded.
 const UPLOADED: &str = "/uploaded";
 
-/// Debian's Podman needs runc if the machine has both versions of cgroups. By default it raises the limits on processes and files.
-/// This fails if the limits of this process are lower.
+/// The configuration of Podman. Debian's Podman needs runc if the machine has both versions of cgroups. By default
+/// Podman raises the limits on processes and files, which fails if the limits of this process are lower.
 const PODMAN_CONFIG: &str = r#"[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
@@ -45,11 +45,11 @@ pub(crate) fn find_docker(shell: &Shell) -> std::result::Result<String, String> 
     find(shell, "dockerd").map(|version| version.split('+').next().unwrap_or_default().to_owned())
 }
 
-/// Returns the version of an engine, if everything that it needs is installed.
+/// Returns the version of a container engine, if everything that it needs is installed.
 fn find(shell: &Shell, engine: &str) -> std::result::Result<String, String> {
     version(shell, "runc", "--version")?;
     if !Path::new(BUSYBOX).exists() {
-        return Err(format!("there is no {BUSYBOX} here"));
+        return Err(format!("{BUSYBOX} is not installed"));
     }
     match cmd!(shell, "id --user").quiet().read() {
         Ok(user) if user == "0" => version(shell, engine, "--version"),
@@ -78,7 +78,7 @@ pub(crate) fn run_docker(bench: &Bench<'_>, docker: &str, matrix: &mut Matrix) -
     let address = bench.address(Where::Unix, "docker.sock");
     let host = address.replacen("unix:", "unix://", 1);
     let (folder, config) = (folder.display(), config.display());
-    // These options leave the network of the machine as it is.
+    // With these options, the engine does not change the network of the machine.
     let daemon = format!(
         "dockerd --config-file={config} --data-root={folder}/data --exec-root={folder}/exec --pidfile={folder}/pid \
          --host={host} --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs \
@@ -87,14 +87,15 @@ pub(crate) fn run_docker(bench: &Bench<'_>, docker: &str, matrix: &mut Matrix) -
     run(bench, &format!("Docker {docker}"), &address, &format!("docker --host={host}"), &daemon, matrix)
 }
 
-/// Starts an engine and performs the exchanges. `client` and `daemon` are shell commands.
+/// Starts a container engine and performs the exchanges. `daemon` is the shell command that starts the engine, and
+/// `client` is the shell command of the engine's own client.
 fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str, matrix: &mut Matrix) -> Result {
     let (shell, files) = (bench.shell, bench.files());
-    // The engine has namespaces of its own, so its containers, their monitors and its mounts end with it.
+    // The engine has namespaces of its own. Its containers, their monitors and its mounts end with them.
     let (program, line) = tied(&format!("unshare --pid --fork --kill-child --mount-proc {daemon}"));
     let (sender, lines) = mpsc::channel();
     let listens = move |line: &str| {
-        // If the engine does not start, its last line has the reason.
+        // If the engine does not start, the last line has the reason.
         let _ = sender.send(line.to_owned());
         let begins = ["API service listening", "API listen on"].iter().any(|begin| line.contains(begin));
         begins.then(String::new)
@@ -106,7 +107,8 @@ fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str,
     };
     let image = pack_image(shell, bench.folder)?;
     let run = |line: String| cmd!(shell, "/bin/sh -c {line}").quiet().ignore_status().output();
-    // The engine's own client runs first. If it fails here, a failure of Degu's client means nothing.
+    // The engine's own client runs first. If it fails on this machine, a failure of Degu's client says nothing about
+    // Degu.
     let imported = run(format!("{client} import {}", image.display()))?;
     let id = String::from_utf8_lossy(&imported.stdout).trim().to_owned();
     let ran = run(format!("{client} run --rm --network=none {id} true"))?;
@@ -120,14 +122,16 @@ fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str,
     let archive = cmd!(shell, "tar -C {files} -c large").quiet().output()?.stdout;
     perform(STEPS, &[], name, address, matrix, move |client, blocking| {
         let name = if blocking { "degu-blocking" } else { "degu-async" };
-        // The engine may subscribe the reader of events only after the first event, so it is asked for events since now.
+        // The engine may subscribe the reader of events only after the first event. Therefore the reader asks for all
+        // events since now.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let events = Some(thread::spawn(move || read_events(client, blocking, since, name)));
         Ok(Container { name, image: image.clone(), archive: archive.clone(), events })
     })
 }
 
-/// Writes the archive from which the image is imported, unless the other engine has done this.
+/// Writes the archive from which the image is imported. The second engine uses the archive that was written for the
+/// first.
 fn pack_image(shell: &Shell, folder: &Path) -> Result<PathBuf> {
     let (root, archive) = (folder.join("image"), folder.join("image.tar"));
     if shell.path_exists(&archive) {
@@ -165,7 +169,7 @@ struct Container {
     image: Vec<u8>,
     /// An archive to upload.
     archive: Vec<u8>,
-    /// Returns the actions of the container, after it has been removed.
+    /// The thread that reads events until the container has been removed. It returns the actions of the container.
     events: Option<JoinHandle<Done<Vec<String>>>>,
 }
 
@@ -211,13 +215,13 @@ fn upload(ours: &mut Ours, container: &mut Container) -> Done {
     same("file", &run_in(ours, container, &["cat", &format!("{UPLOADED}/large")], b"", 0)?, &large())
 }
 
-/// Sends 1 MiB through `cat`, which ends with its input. Then runs a command that fails.
+/// Sends 1 MiB through `cat`, which ends at the end of its input. Then runs a command that fails.
 fn exec(ours: &mut Ours, container: &mut Container) -> Done {
     same("output", &run_in(ours, container, &["cat"], &large(), 0)?, &large())?;
     same("output", &run_in(ours, container, &["sh", "-c", "cat; exit 7"], b"some text", 7)?, b"some text")
 }
 
-/// Attaches to the `cat` of the container. It ends with its input, and the container ends with it.
+/// Attaches to the `cat` of the container. `cat` ends at the end of its input, and the container ends with `cat`.
 fn attach(ours: &mut Ours, container: &mut Container) -> Done {
     let target = container.target("/attach?stream=1&stdin=1&stdout=1&stderr=1");
     same("output", &switch(ours, &target, Headers::new(), Vec::new(), b"some text")?, b"some text")?;
@@ -234,9 +238,9 @@ fn remove(ours: &mut Ours, container: &mut Container) -> Done {
     ask(ours, Method::Delete, &container.target("?force=1"), 204, JSON, Content::Nothing).map(drop)
 }
 
-/// Checks the actions of the container. The events arrived as lines of JSON during the steps before.
+/// Checks the actions of the container. The events arrived as lines of JSON during the earlier steps.
 fn events(_: &mut Ours, container: &mut Container) -> Done {
-    let events = container.events.take().ok_or("the events were read before")?;
+    let events = container.events.take().ok_or("the events have already been read")?;
     let actions = events.join().map_err(|_| "the reader of events panicked")??;
     let mut rest = actions.iter();
     let in_order = ["create", "start", "attach", "die"].iter().all(|wanted| rest.any(|action| action == wanted));
@@ -250,7 +254,7 @@ fn run_in(ours: &mut Ours, container: &Container, command: &[&str], input: &[u8]
     let id = created["Id"].as_str().ok_or("the exec has no Id")?;
     let body = json!({ "Detach": false, "Tty": false }).to_string().into_bytes();
     let output = switch(ours, &format!("/exec/{id}/start"), content_type(JSON)?, body, input)?;
-    // The stream may end before the engine knows that the process has ended.
+    // The stream may end before the engine has noticed the end of the process.
     let inspected = loop {
         let inspected = ask_json(ours, Method::Get, &format!("/exec/{id}/json"), 200, Content::Nothing)?;
         if inspected["Running"] == false {
@@ -262,7 +266,7 @@ fn run_in(ours: &mut Ours, container: &Container, command: &[&str], input: &[u8]
     Ok(output)
 }
 
-/// Switches to a tunnel, sends the input, and returns the output of the program on stdout.
+/// Switches to a tunnel and sends the input. Returns the output of the program on stdout.
 fn switch(ours: &mut Ours, target: &str, headers: Headers, body: Vec<u8>, input: &[u8]) -> Done<Vec<u8>> {
     let switch = ours.upgrade(Method::Post, target, "tcp", headers, Some(body))?;
     let tunnel = switch.tunnel.ok_or_else(|| format!("status {}", switch.status))?;
@@ -309,15 +313,15 @@ fn read_events(client: Client, blocking: bool, since: u64, name: &str) -> Done<V
     Ok(actions)
 }
 
-/// Joins the data of a stream without a terminal. Each of its frames has a byte for the stream (1 is stdout), three zeros, a
-/// length of four bytes, and data.
+/// Returns the data for stdout from a stream without a terminal. Each frame of the stream has a byte that is 1 for
+/// stdout, three zeros, a length of four bytes, and data.
 fn stdout(mut frames: &[u8]) -> Done<Vec<u8>> {
     let mut joined = Vec::new();
     while !frames.is_empty() {
-        let (head, rest) = frames.split_first_chunk::<8>().ok_or("the head of a frame is cut")?;
-        let &[kind, 0, 0, 0, length @ ..] = head else { return Err(format!("{head:?} is no head of a frame").into()) };
+        let (head, rest) = frames.split_first_chunk::<8>().ok_or("the stream ends within the head of a frame")?;
+        let &[kind, 0, 0, 0, length @ ..] = head else { return Err(format!("{head:?} is not a frame's head").into()) };
         let length = u32::from_be_bytes(length) as usize;
-        let (data, rest) = rest.split_at_checked(length).ok_or("a frame is cut")?;
+        let (data, rest) = rest.split_at_checked(length).ok_or("the stream ends within a frame")?;
         if kind != 1 {
             return Err(format!("stream {kind}: {}", data.escape_ascii()).into());
         }
@@ -343,6 +347,6 @@ mod tests {
     #[test]
     fn other_streams_and_other_bytes_are_errors() {
         assert_eq!(stdout(b"\x02\0\0\0\0\0\0\x03why").unwrap_err().to_string(), "stream 2: why");
-        assert!(stdout(b"some text").unwrap_err().to_string().ends_with("is no head of a frame"));
+        assert!(stdout(b"some text").unwrap_err().to_string().ends_with("is not a frame's head"));
     }
 }

@@ -1,6 +1,6 @@
-//! Readers of server-sent events: the EventSource of Chromium, Python's sseclient, and curl. The server cuts the response after
-//! three events, as a server that dies does. The reader connects again, and asks for the events after the last one that it has
-//! received. The server answers with 204 if there are no more events.
+//! Readers of server-sent events: the EventSource of Chromium, Python's sseclient, and curl. The server ends each
+//! response early, after three events, as if it had died. The reader connects again, and asks for the events after the
+//! last event that it has received. If there are no more events, the server answers with 204.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{Result, child};
 const COLUMNS: &[&str] = &["events", "resume", "end"];
 /// The number of events.
 const ALL: usize = 9;
-/// The number of events after which a connection is cut.
+/// The number of events after which the server ends a response.
 const CUT: usize = 3;
 
 async fn app(session: &mut Session, request: Request<'_>) -> Response {
@@ -54,7 +54,7 @@ fn run(bench: &Bench<'_>, program: &str, client: &str, name: &str, matrix: &mut 
     Ok(())
 }
 
-/// Returns the outcomes of a reader. It has printed a line for each event, and a last line for the end.
+/// Returns the outcomes of a reader, from the lines that it has printed: one for each event, and one for the end.
 fn judge(printed: &str) -> Vec<Outcome> {
     let events: Vec<_> = (0..ALL).map(|n| format!("{n} event {n}")).collect();
     let lines: Vec<_> = printed.lines().collect();

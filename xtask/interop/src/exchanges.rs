@@ -1,4 +1,4 @@
-//! The exchanges of HTTP, as our clients perform them.
+//! The exchanges of HTTP that our clients perform.
 
 use degu_client::{BoxError, Chunk, Headers, Method};
 
@@ -22,11 +22,11 @@ pub(crate) const ALL: &[Step<Traits>] = &[
 /// The known properties of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
-    /// The server has only files, and refuses POST.
+    /// The server only serves files, and refuses POST.
     pub(crate) files: bool,
     /// The server closes the connection after each response.
     pub(crate) http10: bool,
-    /// The server is a proxy in front of ours, and must reuse its connections to ours.
+    /// The server is a proxy in front of our server, and must reuse its connections to it.
     pub(crate) proxied: bool,
     pub(crate) unsupported: Unsupported,
 }
@@ -73,7 +73,7 @@ fn large_bodies(ours: &mut Ours, traits: &mut Traits) -> Result<(), BoxError> {
     echo(ours, traits, Content::Chunks(chunks), &bytes)
 }
 
-/// Performs exchanges of several kinds on one connection.
+/// Performs different exchanges on one connection.
 fn keep_alive(ours: &mut Ours, traits: &mut Traits) -> Result<(), BoxError> {
     let round: [Step<Traits>; 4] = [("GET", get), ("HEAD", head), ("a 404", missing), ("POST", post)];
     for (name, exchange) in round.iter().cycle().take(12) {
@@ -106,7 +106,7 @@ fn chunks(ours: &mut Ours, traits: &mut Traits) -> Result<(), BoxError> {
     wanted(ours.is_open() || traits.http10, || "the connection is closed".into())
 }
 
-/// Compares the boundaries and extensions of chunks, in both directions.
+/// Compares the boundaries and extensions of chunks in requests and responses.
 fn extensions(ours: &mut Ours, _: &mut Traits) -> Result<(), BoxError> {
     let numbered = |words: &[&'static str]| -> Vec<Chunk> {
         words.iter().zip(1..).map(|(&word, n)| Chunk::new(word).with_extension("n", n)).collect()
@@ -118,7 +118,7 @@ fn extensions(ours: &mut Ours, _: &mut Traits) -> Result<(), BoxError> {
     same_chunks(&whole.chunks, &sent)
 }
 
-/// Posts a body, and expects the same body back. A server of files must refuse it.
+/// Posts a body, and expects the same body in the response. A server of files must refuse the request.
 fn echo(ours: &mut Ours, traits: &mut Traits, content: Content, bytes: &[u8]) -> Result<(), BoxError> {
     if traits.files {
         let whole = ours.perform(Method::Post, "/hello", &Headers::new(), content)?;
@@ -134,7 +134,7 @@ fn ask(ours: &mut Ours, method: Method<'_>, target: &str, content: Content) -> R
     Ok(whole)
 }
 
-/// Checks that bytes are the expected ones. `what` names them in the error.
+/// Returns an error if the bytes are not the expected bytes. `what` names them in the error.
 pub(crate) fn same(what: &str, is: &[u8], should: &[u8]) -> Result<(), BoxError> {
     let show = |bytes: &[u8]| match bytes.len() {
         0..=40 => bytes.escape_ascii().to_string(),

@@ -1,7 +1,7 @@
 //! HAProxy in front of our server, with health checks.
 //!
-//! The page about deployment has a configuration for two copies of a server, and one for tunnels. A third proxy uses the request
-//! that HAProxy sends as its check by default.
+//! The page about deployment has two configurations: one for two copies of a server, and one for tunnels. A third proxy
+//! uses the request that HAProxy sends by default as a health check.
 
 use crate::child::{START, Server};
 use crate::exchanges::Traits;
@@ -18,14 +18,14 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     let proxy = [free_port()?, bench.address(Where::Unix, "haproxy")];
     let tunnels = [free_port()?, bench.address(Where::Unix, "haproxy-tunnels")];
 
-    // HAProxy's form of the address of a Unix socket.
+    // HAProxy has its own notation for the address of a Unix socket.
     let unix = |address: &str| address.replacen("unix:", "unix@", 1);
     let bind = |[tcp, path]: &[String; 2]| format!("bind {tcp}\n    bind {}", unix(path));
     let config = documented(bench.shell, "haproxy", 0)?;
     let config = put(&config, "unix@/run/app-1.sock", &unix(&first))?;
     let config = put(&config, "unix@/run/app-2.sock", &unix(&second))?;
     let mut config = put(&config, "bind :80", &bind(&proxy))?;
-    // The default check is `OPTIONS / HTTP/1.0` without Host. A server that answers with 404 or 505 fails it.
+    // The default check is `OPTIONS / HTTP/1.0` without Host. A server that answers it with 404 or 505 counts as down.
     config += &format!("\nlisten plain\n    bind {plain}\n    option httpchk\n    server app {} check\n", unix(&first));
     let deployed = documented(bench.shell, "haproxy", 1)?;
     let deployed = put(&deployed, "unix@/run/terminal.sock", &unix(terminal.address()))?;
@@ -33,8 +33,9 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     let file = bench.folder.join("haproxy.cfg");
     bench.shell.write_file(&file, config)?;
     let (shell, line) = tied(&format!("{PROGRAM} -db -f {}", file.display()));
-    // HAProxy listens before its first check, and assumes until then that every server is up. Our servers do not run yet. So
-    // HAProxy first marks the server of `plain` as down, and later marks it as up only if the server passes a check.
+    // HAProxy listens before its first check, and assumes until then that every server is up. Our servers do not run
+    // yet. So HAProxy first marks the server of `plain` as down, and marks it as up only after the server has passed a
+    // check.
     let is_down = |line: &str| (line.contains("'plain'") && line.contains("no server available")).then(String::new);
     let _haproxy = Server::start_within(&shell, &line, START, is_down)?;
     wait_for(&proxy[0], "/health", 503)?;

@@ -1,5 +1,5 @@
-//! Clients that speak HTTP/1.0: `ab -k`, and requests in the form in which MicroPython writes them. A server with default
-//! options must answer each of them with 200.
+//! Clients that use HTTP/1.0: `ab -k`, and requests as MicroPython writes them. A server with default options must
+//! answer each request with 200.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -33,7 +33,8 @@ fn count<'s>(said: &'s str, name: &str) -> Option<&'s str> {
     said.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, count)| count.trim()))
 }
 
-/// Requests of MicroPython's example `http_client.py`, and of its module `requests` before this spoke HTTP/1.1.
+/// Requests of MicroPython's example `http_client.py`, and of old versions of its module `requests`, which used
+/// HTTP/1.0.
 const MICROPYTHON: &[&str] = &[
     "GET / HTTP/1.0\r\n\r\n",
     "GET /hello HTTP/1.0\r\nHost: 192.0.2.1\r\nConnection: close\r\n\r\n",

@@ -1,8 +1,9 @@
 //! `cargo xtask interop`: tests Degu with other programs.
 //!
-//! Degu's clients perform exchanges with other servers, and other clients perform them with Degu's server. Each outcome is a
-//! cell of a matrix. A failed exchange makes the run fail. A peer that is not installed on this machine is left out, and the
-//! matrix shows this. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract sockets.
+//! Degu's clients perform exchanges with other servers, and other clients perform exchanges with Degu's server. Each
+//! outcome is a cell of a matrix. A failed exchange makes the run fail. If a peer is not installed on this machine, it
+//! is left out, and the matrix shows this. Everything happens on loopback, on Unix sockets in a temporary folder, and
+//! on abstract sockets.
 //!
 //! | file | content |
 //! | --- | --- |
@@ -56,11 +57,11 @@ struct Options {
     /// Lists the peers with their versions.
     #[arg(long)]
     list: bool,
-    /// Writes the matrix and a short version of it into docs/interop.md, if every peer was there and every exchange
+    /// Writes the matrix and a short version of it into docs/interop.md, if no peer is missing and every exchange
     /// succeeded.
     #[arg(long)]
     write: bool,
-    /// Only serves, on the listening socket that is its standard input.
+    /// Only serves requests. The listening socket is the standard input.
     #[arg(long, hide = true)]
     activated: bool,
 }
@@ -77,18 +78,18 @@ fn main() -> ExitCode {
     )
 }
 
-/// A peer.
+/// A peer and its test.
 struct Peer {
     name: &'static str,
     find: Find,
     run: Run,
 }
 
-/// The way in which a peer is searched. The result is its version, or the reason why it is left out.
+/// The way in which a peer is found. The result is its version, or the reason why it is left out.
 enum Find {
-    /// A program, and its option that prints the version.
+    /// A program, and the option with which it prints its version.
     Program(&'static str, &'static str),
-    /// A Python, and code that imports a package under the name `found`.
+    /// A Python interpreter, and code that imports a package as `found`.
     Python(&'static str, &'static str),
     /// A package of npm.
     Npm(&'static str),
@@ -204,7 +205,7 @@ fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Writes the condensed matrix and the matrix into the page about interoperability.
+/// Writes the matrix and its short version into the page about interoperability.
 fn write(shell: &Shell, matrix: &Matrix) -> Result {
     const PAGE: &str = "docs/interop.md";
     let text = format!("{}\n{matrix}", matrix.condensed());

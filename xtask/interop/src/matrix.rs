@@ -27,7 +27,7 @@ struct Row {
 }
 
 impl Row {
-    /// Returns the end that is not ours, and its role.
+    /// Returns the name and the role of the side that is not ours.
     fn peer(&self) -> (&str, &'static str) {
         if self.client.starts_with("Degu, ") { (&self.server, "server") } else { (&self.client, "client") }
     }
@@ -41,14 +41,15 @@ impl Row {
 #[derive(Debug, Default)]
 pub(crate) struct Matrix {
     rows: Vec<Row>,
-    /// Results that are not exchanges, and peers that are missing or do not work.
+    /// Results of tests that have no exchanges, and the reasons for peers that were left out or failed.
     notes: Vec<String>,
     broken_off: usize,
     left_out: usize,
 }
 
 impl Matrix {
-    /// Adds a row, and prints its result on stderr, because a run takes minutes. Rows with the same columns are one table.
+    /// Adds a row, and prints its result on stderr, because a run takes minutes. Rows with the same columns become one
+    /// table.
     pub(crate) fn add_row(
         &mut self,
         columns: Vec<&'static str>,
@@ -63,19 +64,19 @@ impl Matrix {
         self.rows.push(row);
     }
 
-    /// Notes a result that is not an exchange.
+    /// Adds the result of a test that has no exchanges.
     pub(crate) fn note(&mut self, what: &str) {
         eprintln!("{what}");
         self.notes.push(what.into());
     }
 
-    /// Notes that a peer is missing.
+    /// Adds a note that a peer is left out.
     pub(crate) fn leave_out(&mut self, peer: &str, why: &str) {
         self.left_out += 1;
         self.notes.push(format!("{peer} is left out: {why} (cargo xtask interop --install)"));
     }
 
-    /// Notes that the test of a peer ended with an error.
+    /// Adds a note that the test of a peer ended with an error.
     pub(crate) fn break_off(&mut self, peer: &str, error: &dyn fmt::Display) {
         self.broken_off += 1;
         self.notes.push(format!("{peer} FAILED: {error}"));
@@ -92,8 +93,8 @@ impl Matrix {
         self.failed() == 0 && self.left_out == 0
     }
 
-    /// Returns a table with a line for each peer: the kinds of address over which its exchanges succeed, and the number of
-    /// exchanges that it supports.
+    /// Returns a table with a line for each peer. It has the kinds of address over which the exchanges succeed, and the
+    /// number of exchanges that the peer supports.
     pub(crate) fn condensed(&self) -> String {
         const KINDS: [&str; 4] = ["IPv4", "IPv6", "Unix", "abstract"];
         let head = ["peer", "as"].into_iter().chain(KINDS).chain(["exchanges"]).map(str::to_owned).collect();
@@ -124,7 +125,8 @@ impl Matrix {
         table(head, lines)
     }
 
-    /// Returns the notes of the run, after the failures and the reasons for skipped exchanges, each once.
+    /// Returns the notes of the run. The failures and the reasons for skipped exchanges come first. Each note appears
+    /// once.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for row in &self.rows {
@@ -156,8 +158,8 @@ fn table(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
     format!("{table}\n")
 }
 
-/// Reads the outcomes that a program printed for these columns, a line each: `NAME ok`, `NAME failed WHAT` or
-/// `NAME skipped WHY`.
+/// Parses the outcomes that a program printed for these columns. Each is a line: `NAME ok`, `NAME failed WHAT` or `NAME
+/// skipped WHY`.
 pub(crate) fn outcomes(columns: &[&'static str], printed: &str) -> Vec<Outcome> {
     let outcome = |exchange: &&str| {
         let line = printed.lines().find_map(|line| line.strip_prefix(*exchange)?.strip_prefix(' '));
@@ -172,7 +174,7 @@ pub(crate) fn outcomes(columns: &[&'static str], printed: &str) -> Vec<Outcome> 
     columns.iter().map(outcome).collect()
 }
 
-/// Returns the kind of an address.
+/// Returns the kind of an address: `abstract`, `Unix`, `IPv6` or `IPv4`.
 fn kind_of(address: &str) -> &'static str {
     match address {
         _ if address.starts_with("unix:@") => "abstract",

@@ -1,8 +1,8 @@
-//! nginx as a server of files, and as a proxy in front of our server.
+//! nginx as a file server, and as a proxy in front of our server.
 //!
-//! The files are requested directly and through our proxy. nginx reaches our server over a Unix socket in two ways: with the
-//! configuration of the page about deployment, which keeps connections; and with `proxy_pass` alone, which speaks HTTP/1.0
-//! and keeps none.
+//! The files are requested directly and through our proxy. nginx reaches our server over a Unix socket in two ways.
+//! With the configuration of the page about deployment, it keeps connections. With `proxy_pass` alone, it uses HTTP/1.0
+//! and keeps no connections.
 
 use crate::child::{START, Server};
 use crate::exchanges::Traits;
@@ -10,10 +10,11 @@ use crate::matrix::Matrix;
 use crate::peer::{Bench, Where, documented, free_port, put, tied};
 use crate::{Result, server, tunnel, websocket};
 
-/// Debian installs it in a folder that is not in every user's PATH.
+/// Debian installs nginx in a folder that is not in every user's PATH.
 pub(crate) const PROGRAM: &str = "/usr/sbin/nginx";
 
-/// The configuration around the sites of the page, with two sites of its own: files, and the shortest proxy.
+/// The configuration into which the sites of the page are put. It also has two other sites: files, and the shortest
+/// possible proxy.
 const CONFIG: &str = include_str!("../nginx.conf");
 
 const HALF_CLOSE: &str =
@@ -48,7 +49,7 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     let file = folder.join("nginx.conf");
     bench.shell.write_file(&file, config)?;
     let (shell, line) = tied(&format!("{PROGRAM} -e stderr -p {} -c {}", folder.display(), file.display()));
-    // nginx already listens when it prints its method of waiting for events.
+    // When nginx prints its method of waiting for events, it already listens.
     let _nginx = Server::start_within(&shell, &line, START, |line| line.contains("event method").then(String::new))?;
 
     let traits = Traits { files: true, unsupported: &[("extensions", "nginx sends none")], ..Traits::default() };

@@ -1,4 +1,4 @@
-//! Both of our clients with one interface, so each exchange is written once.
+//! Degu's async and blocking clients with one interface, so each exchange is written only once.
 
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, Up
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
-/// The longest body of a response, and the most bytes that are read from a tunnel.
+/// The longest body of a response, and the largest number of bytes that are read from a tunnel.
 const LIMIT: usize = 4 << 20;
 
 /// Our clients: the name in the matrix, and whether it is the blocking client.
@@ -52,7 +52,7 @@ pub(crate) enum Ours {
     Async(Rc<Runtime>, Client, Option<Connection>),
 }
 
-/// Returns the open connection, or a new one.
+/// Evaluates to the open connection, or to a new one.
 macro_rules! open {
     ($client:expr, $connection:expr, [$($wait:tt)*]) => {
         match $connection.take() {
@@ -62,7 +62,7 @@ macro_rules! open {
     };
 }
 
-/// Reads a response to its end, with either client: `$wait` is `.await` or nothing.
+/// Reads a response to its end with either client. `$wait` is `.await` or nothing.
 macro_rules! read {
     ($response:expr, [$($wait:tt)*]) => {{
         let mut response = $response;
@@ -103,7 +103,7 @@ impl Ours {
         })
     }
 
-    /// Performs an exchange on the open connection, or on a new one.
+    /// Performs an exchange on the open connection. If there is none, it opens one.
     pub(crate) fn perform(
         &mut self,
         method: Method<'_>,
@@ -158,7 +158,7 @@ impl Ours {
         }
     }
 
-    /// Reads the lines of a response's body while they arrive, until `is_last` returns true. It uses a new connection.
+    /// Reads the lines of a response's body as they arrive, until `is_last` returns true. It uses a new connection.
     pub(crate) fn lines(&mut self, target: &str, mut is_last: impl FnMut(&str) -> bool) -> Result<(), BoxError> {
         const ENDED: &str = "the body ended";
         self.disconnect();
@@ -191,7 +191,7 @@ impl Ours {
         match self {
             Self::Blocking(_, connection) => *connection = None,
             Self::Async(runtime, _, connection) => {
-                // tokio closes a socket only inside of its runtime.
+                // A tokio socket must be closed within its runtime.
                 let _entered = runtime.enter();
                 *connection = None;
             }
@@ -199,15 +199,15 @@ impl Ours {
     }
 }
 
-/// A tunnel of either client. Reads and writes block.
+/// A tunnel of either client. Reading and writing block the thread.
 pub(crate) enum Tunnel {
     Blocking(blocking::Tunnel),
     Async(Rc<Runtime>, degu_client::Tunnel),
 }
 
 impl Tunnel {
-    /// Sends the input, and reads the output meanwhile. With `wanted`, reads this number of bytes and closes the tunnel.
-    /// Without it, half-closes the tunnel after the input, and reads to the end.
+    /// Sends the input, and reads the output at the same time. With `wanted`, reads this number of bytes, and then
+    /// closes the tunnel. Otherwise half-closes the tunnel after the input, and reads until EOF.
     pub(crate) fn exchange(self, input: &[u8], wanted: Option<usize>) -> Result<Vec<u8>, BoxError> {
         let limit = wanted.unwrap_or(LIMIT) as u64;
         let mut output = Vec::new();

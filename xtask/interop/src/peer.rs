@@ -1,4 +1,4 @@
-//! Parts that the tests of several peers share: addresses, configurations, versions, and the start of programs.
+//! Parts that the tests of several peers share: addresses, configurations, versions, and starting programs.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::exchanges::{self, Traits, large};
 use crate::matrix::{Matrix, Outcome, outcomes};
 use crate::{Result, child, root, server, steps, target};
 
-/// The longest time for one exchange of our clients, and for all exchanges of another client.
+/// The longest time for one exchange of our clients, and the longest time for all exchanges of another client.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A kind of address to listen on.
@@ -29,7 +29,7 @@ impl Where {
     pub(crate) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 }
 
-/// The shell and the folder of a run.
+/// The shell and the temporary folder of a run.
 #[derive(Debug)]
 pub(crate) struct Bench<'s> {
     pub(crate) shell: &'s Shell,
@@ -38,7 +38,7 @@ pub(crate) struct Bench<'s> {
 }
 
 impl<'s> Bench<'s> {
-    /// Writes the files that file servers of the peers serve.
+    /// Writes the files that the file servers serve.
     pub(crate) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
         shell.write_file(folder.join("files/hello"), "hello, world")?;
         shell.write_file(folder.join("files/large"), large())?;
@@ -68,7 +68,7 @@ impl<'s> Bench<'s> {
         server::start(address, Limits::DEFAULT)
     }
 
-    /// Performs the exchanges of HTTP with a server and both of our clients.
+    /// Performs the exchanges of HTTP with a server, with both of our clients.
     pub(crate) fn perform(&self, server: &str, address: &str, traits: &Traits, matrix: &mut Matrix) -> Result {
         let traits = *traits;
         steps::perform(exchanges::ALL, traits.unsupported, server, address, matrix, move |_, _| Ok(traits))
@@ -83,8 +83,8 @@ impl<'s> Bench<'s> {
     }
 }
 
-/// Returns a configuration from the page about deployment: the code block with this number, counted from 0, of the blocks in
-/// this language.
+/// Returns a configuration from the page about deployment. It is the code block with this number among the blocks in
+/// this language, counted from 0.
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ fn block(page: &str, language: &str, number: usize) -> Option<String> {
 ///
 /// # Errors
 ///
-/// The configuration does not contain the text. A test without the replacement would test something else.
+/// The configuration does not contain the text. Without the replacement, the test would run with a wrong configuration.
 pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     if !config.contains(place) {
         return Err(format!("{place:?} is not in the configuration").into());
@@ -114,24 +114,24 @@ pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     Ok(config.replace(place, text))
 }
 
-/// Returns an IPv4 loopback address with a free port, for servers that cannot report the port that the kernel chose. If another
-/// process takes the port first, the server does not start, and the run fails.
+/// Returns an IPv4 loopback address with a free port. It is for servers that cannot report the port that the kernel
+/// chose. If another process takes the port first, the server does not start, and the run fails.
 pub(crate) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// Sends a GET repeatedly, until the server answers with this status.
+/// Sends GET requests until the server answers with this status.
 ///
 /// # Errors
 ///
-/// The server did not answer so within [`LIMIT`].
+/// The server did not answer with this status within [`LIMIT`].
 pub(crate) fn wait_for(address: &str, target: &str, status: u16) -> Result {
     let begun = Instant::now();
     loop {
         match ask(address, target) {
             Ok(answered) if answered == status => return Ok(()),
             answered if begun.elapsed() > LIMIT => {
-                return Err(format!("{address}{target} does not answer with {status}: {answered:?}").into());
+                return Err(format!("{address}{target} did not answer with {status}, but with {answered:?}").into());
             }
             _ => thread::sleep(Duration::from_millis(50)),
         }
@@ -149,14 +149,14 @@ fn ask(address: &str, target: &str) -> Result<u16> {
     Ok(status.parse()?)
 }
 
-/// Returns the path of a program that `--install` has installed. It is in the target folder, because it is not part of the
-/// tree.
+/// Returns the path of a program that `--install` has installed. The program is in the target folder, because it is not
+/// part of the repository.
 pub(crate) fn installed(name: &str) -> PathBuf {
     target().join("interop").join(name)
 }
 
-/// Returns a program that runs a shell command. The kernel kills the command when this process ends. That is for servers that
-/// do not end at EOF on stdin. Their stderr is joined with stdout.
+/// Returns a program that runs a shell command, with stderr joined to stdout. The kernel kills the command when this
+/// process ends. It is for servers that do not end at EOF on stdin.
 pub(crate) fn tied(line: &str) -> (PathBuf, Vec<String>) {
     ("/bin/sh".into(), vec!["-c".into(), format!("exec setpriv --pdeathsig KILL {line} 2>&1")])
 }
@@ -171,21 +171,21 @@ pub(crate) fn script(name: &str) -> String {
     root().join("xtask/interop/peers").join(name).display().to_string()
 }
 
-/// Returns the last line of an error. With Python, the lines before it are a traceback.
+/// Returns the last line of an error message. With Python, the lines before the last one are a traceback.
 fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().into()
 }
 
-/// Returns the version of a program, without Debian's suffix. It is the first word with a digit at its beginning in the
-/// output of the program with this option.
+/// Returns the version of a program, without Debian's suffix. The program is called with this option. The version is
+/// the first word of its output that begins with a digit.
 ///
 /// # Errors
 ///
-/// The program is not installed. The error is a message.
+/// The program is not installed. The error is a message for the matrix.
 pub(crate) fn version(shell: &Shell, program: &str, option: &str) -> std::result::Result<String, String> {
-    let missing = |_| format!("there is no {program} here");
+    let missing = |_| format!("{program} is not installed");
     let output = cmd!(shell, "{program} {option}").quiet().ignore_status().output().map_err(missing)?;
-    // nginx and some Pythons write it to stderr.
+    // nginx and some versions of Python write the version to stderr.
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let digits = said.split([' ', '/', '\n', 'v']).find(|word| word.starts_with(|c: char| c.is_ascii_digit()));

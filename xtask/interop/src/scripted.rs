@@ -9,12 +9,12 @@ use crate::peer::{Bench, Where, installed, interpreter, script};
 use crate::steps::{Unsupported, columns};
 use crate::{Result, server};
 
-/// A peer in one of its roles.
+/// A peer in one of its roles, as client or server.
 pub(crate) struct Part {
     /// The name in the matrix, without the version.
     name: &'static str,
-    /// The interpreter, a script of `xtask/interop/peers`, and its arguments. The address is the last argument. `FILES` and
-    /// `INSTALLED` stand for folders.
+    /// The interpreter, a script of `xtask/interop/peers`, and its arguments. The address is added as the last
+    /// argument. `FILES` and `INSTALLED` are replaced by paths of folders.
     words: &'static [&'static str],
     kinds: &'static [Where],
     role: Role,
@@ -24,16 +24,17 @@ enum Role {
     Server(Traits),
     /// A client that performs the exchanges with our server.
     Client {
-        /// The client may leave out Host.
+        /// The client may omit Host.
         without_host: bool,
     },
 }
 
-/// The Python with the packages of PyPI, in the folder of installed programs.
+/// The Python interpreter with the packages from PyPI, in the folder of installed programs.
 pub(crate) const VENV: &str = "python/bin/python3";
 pub(crate) const VENV_018: &str = "degu-0.18/bin/python3";
 
-/// Node pads the names of abstract sockets with zeros to their full length, so it is tested without them.
+/// The kinds of address for Node. Node pads the names of abstract sockets with zeros to the full length, so it is
+/// tested without abstract sockets.
 pub(crate) const NODE_KINDS: &[Where] = &[Where::Ipv4, Where::Ipv6, Where::Unix];
 
 const fn server(
@@ -50,7 +51,7 @@ const fn client(name: &'static str, words: &'static [&'static str], kinds: &'sta
     Part { name, words, kinds, role: Role::Client { without_host: false } }
 }
 
-/// The exchanges that a file server with HTTP/1.0 does not support.
+/// The exchanges that a file server over HTTP/1.0 does not support.
 const HTTP10: Unsupported = &[
     ("keep-alive", "HTTP/1.0 closes"),
     ("chunks", "HTTP/1.0 has no chunks"),
@@ -87,12 +88,12 @@ pub(crate) const NODE: &[Part] = &[
 pub(crate) const UNDICI: &[Part] = &[client("undici", &["node", "undici_client.mjs", "INSTALLED"], NODE_KINDS)];
 pub(crate) const DEGU_018: &[Part] = &[
     server("Degu", &[VENV_018, "degu_server.py"], Where::ALL, &[]),
-    // It sends no Host over a Unix socket.
+    // Over a Unix socket, Degu 0.18 sends no Host.
     Part { role: Role::Client { without_host: true }, ..client("Degu", &[VENV_018, "degu_client.py"], Where::ALL) },
 ];
 pub(crate) const CURL: &[Part] = &[client("curl", &["bash", "curl_client.sh", "FILES"], Where::ALL)];
 
-/// Performs the exchanges with each part of a peer, over each kind of address.
+/// Performs the exchanges with a peer in each of its roles, over each kind of address.
 pub(crate) fn run(bench: &Bench<'_>, parts: &[Part], version: &str, matrix: &mut Matrix) -> Result {
     for (number, part) in parts.iter().enumerate() {
         let name = match part.name.split_once(", ") {

@@ -1,4 +1,4 @@
-//! Our server. The servers of the peers serve the same targets.
+//! Our server. The servers of the other peers serve the same targets.
 //!
 //! | target | response |
 //! | --- | --- |
@@ -21,9 +21,9 @@ use degu_server::{Body, BoxError, Chunk, Handle, Limits, Listener, Method, Reque
 use crate::Result;
 use crate::exchanges::large;
 
-/// The number of bytes of a request's body that `/echo` reads before it responds. It is more than any body of the exchanges, because
-/// many clients read nothing until they have sent everything. If response and request filled the buffers of the sockets, such a
-/// client would wait forever.
+/// The number of bytes of a request's body that `/echo` reads before it responds. No body of the exchanges is longer.
+/// Many clients read nothing before they have sent everything. If the server responded earlier, the buffers of both
+/// directions could fill, and such a client would wait forever.
 const READ_FIRST: usize = 4 << 20;
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BoxError> {
@@ -49,20 +49,21 @@ fn chunks() -> Body {
     })
 }
 
-/// Starts our server with these limits and otherwise default options. It runs until the handle is dropped.
+/// Starts our server with these limits, and with the default for all other options. It runs until the handle is
+/// dropped.
 pub(crate) fn start(address: &str, limits: Limits) -> Result<Handle> {
     let address: degu_server::Address = address.parse()?;
     Ok(Server::options().limits(limits).bind(address, app)?.spawn()?)
 }
 
-/// Starts our proxy. It forwards all requests to the server at `behind`.
+/// Starts our proxy, which forwards all requests to the server at `behind`.
 pub(crate) fn start_proxy(address: &str, behind: &str) -> Result<Handle> {
     let behind: degu_client::Address = behind.parse()?;
     let address: degu_server::Address = address.parse()?;
     Ok(Server::bind(address, ProxyApp::new(Client::new(behind)))?.spawn()?)
 }
 
-/// Serves on the listening socket that is the standard input, until the process is killed.
+/// Serves requests until the process is killed. The listening socket is the standard input.
 pub(crate) fn serve_stdin() -> Result {
     let socket = Listener::try_from(io::stdin().as_fd().try_clone_to_owned()?)?;
     Ok(Server::options().listen([socket], app)?.serve_forever()?)

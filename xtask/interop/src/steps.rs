@@ -1,4 +1,4 @@
-//! Performs exchanges, each with a bound on its time: a tunnel, for example, has no deadline and could wait forever.
+//! Performs exchanges with time limits. A tunnel, for example, has no deadline, and could wait forever.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -10,10 +10,11 @@ use crate::matrix::{Matrix, Outcome};
 use crate::ours::{CLIENTS, Ours};
 use crate::peer::LIMIT;
 
-/// An exchange with its name, which is a column of the matrix. `S` is what the steps share besides our client.
+/// The name of an exchange, which is a column of the matrix, and its function. All steps of a run share a state of type
+/// `S`.
 pub(crate) type Step<S> = (&'static str, fn(&mut Ours, &mut S) -> Result<(), BoxError>);
 
-/// Exchanges that a peer is known not to support: the name of each, and the reason.
+/// The names of the exchanges that a peer is known not to support, each with the reason.
 pub(crate) type Unsupported = &'static [(&'static str, &'static str)];
 
 /// Returns the names of the steps.
@@ -21,8 +22,9 @@ pub(crate) fn columns<S>(steps: &[Step<S>]) -> Vec<&'static str> {
     steps.iter().map(|(name, _)| *name).collect()
 }
 
-/// Performs the steps with a server and both of our clients, and adds a row for each client. `begin` makes the state that the
-/// steps share. Unsupported steps are tried, too: if one succeeds, the list is out of date, and the step counts as failed.
+/// Performs the steps with a server and both of our clients, and adds a row for each client. `begin` makes the state
+/// that the steps share. Unsupported steps are performed, too. If such a step succeeds, the list is out of date, and
+/// the step counts as failed.
 pub(crate) fn perform<S: 'static>(
     steps: &'static [Step<S>],
     unsupported: Unsupported,
@@ -49,8 +51,8 @@ pub(crate) fn perform<S: 'static>(
     Ok(())
 }
 
-/// Performs the steps one after another on a thread, each on a connection of its own. If a step takes longer than [`LIMIT`],
-/// this step and all later steps fail.
+/// Performs the steps one after another on a thread. Each step begins with a new connection. If a step takes longer
+/// than [`LIMIT`], this step and all later steps fail.
 fn perform_one<S: 'static>(
     steps: &'static [Step<S>],
     begin: impl FnOnce() -> Result<(Ours, S), BoxError> + Send + 'static,
@@ -73,7 +75,7 @@ fn perform_one<S: 'static>(
     let outcome = |_: &Step<S>| {
         receiver.recv_timeout(LIMIT).unwrap_or_else(|error| match error {
             RecvTimeoutError::Timeout => Outcome::Failed(format!("took longer than {} s", LIMIT.as_secs())),
-            RecvTimeoutError::Disconnected => Outcome::Failed("not tried after a failure".into()),
+            RecvTimeoutError::Disconnected => Outcome::Failed("not performed after a failure".into()),
         })
     };
     steps.iter().map(outcome).collect()
@@ -140,6 +142,6 @@ mod tests {
     #[test]
     fn steps_without_a_state_fail() {
         let failed = perform_one(STEPS, || Err("no state".into()));
-        assert_eq!(failed, ["no state", "not tried after a failure"].map(|why| Outcome::Failed(why.into())));
+        assert_eq!(failed, ["no state", "not performed after a failure"].map(|why| Outcome::Failed(why.into())));
     }
 }

@@ -1,4 +1,4 @@
-//! systemd: it checks the units of the page about deployment, and passes a listening socket to our server.
+//! systemd checks the units from the page about deployment, and passes a listening socket to our server.
 
 use std::env;
 
@@ -16,12 +16,12 @@ pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Resu
     let exposure = read_units(bench)?;
     matrix.note(&format!("systemd {systemd}: `systemd-analyze verify` accepts app.socket and app.service; exposure level {exposure} of 10"));
 
-    // This program is the server, too.
+    // This program is also the server.
     let program = env::current_exe()?.display().to_string();
     for kind in [Where::Ipv4, Where::Unix] {
         let address = if matches!(kind, Where::Ipv4) { free_port()? } else { bench.address(kind, "of-systemd") };
         let socket = address.strip_prefix("unix:").unwrap_or(&address);
-        // The socket becomes the standard input, as with `StandardInput=socket`.
+        // The socket becomes the standard input, as it does with `StandardInput=socket`.
         let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {program} --activated"));
         let _ours =
             Server::start_within(&shell, &line, START, |line| line.starts_with("Listening on").then(String::new))?;
@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Resu
     Ok(())
 }
 
-/// Checks that systemd accepts the units. Returns its exposure level of the service, from 0 to 10.
+/// Checks that systemd accepts the units. Returns the exposure level that systemd gives to the service, from 0 to 10.
 fn read_units(bench: &Bench<'_>) -> Result<String> {
     let shell = bench.shell;
     let folder = bench.folder.join("units");
@@ -40,7 +40,7 @@ fn read_units(bench: &Bench<'_>) -> Result<String> {
     let program = env::current_exe()?.display().to_string();
     shell.write_file(&service, put(&documented(shell, "ini", 1)?, "/usr/local/bin/app", &program)?)?;
     let said = cmd!(shell, "systemd-analyze verify --man=no {socket} {service}").quiet().read_stderr()?;
-    // systemd also complains about other units of the machine. They are not part of this test.
+    // systemd also reports problems in other units of the machine, which do not concern this test.
     if let Some(line) = said.lines().find(|line| line.contains("app.s")) {
         return Err(line.to_owned().into());
     }

@@ -1,4 +1,4 @@
-//! The exchanges of a tunnel with the example `terminal`, directly or through a proxy.
+//! The exchanges through a tunnel with the example `terminal`, directly or through a proxy.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(crate) fn perform(server: &str, address: &str, unsupported: Unsupported, mat
     perform_steps(STEPS, unsupported, server, address, matrix, |_, _| Ok(()))
 }
 
-/// Offers `tcp` to `/attach`, and exchanges bytes through the tunnel.
+/// Offers to switch to `tcp` at `/attach`, and exchanges bytes through the tunnel.
 fn attach(ours: &mut Ours, input: &[u8], wanted: Option<usize>) -> std::result::Result<Vec<u8>, BoxError> {
     let switch = ours.upgrade(Method::Post, "/attach", "tcp", Headers::new(), Some(Vec::new()))?;
     let tunnel = switch.tunnel.ok_or_else(|| format!("status {}", switch.status))?;
@@ -41,7 +41,7 @@ fn bytes(ours: &mut Ours, (): &mut ()) -> std::result::Result<(), BoxError> {
     same("output", &attach(ours, &large, Some(large.len()))?, &large)
 }
 
-/// Checks that the server sends on after the end of its input.
+/// Checks that the server continues to send after the client has half-closed the tunnel.
 fn half_close(ours: &mut Ours, (): &mut ()) -> std::result::Result<(), BoxError> {
     same("output", &attach(ours, b"some text", None)?, b"some textbye")
 }

@@ -1,5 +1,5 @@
-//! WebSocket through a tunnel: the clients of others with the example `terminal`, and both of our clients with the servers of
-//! others. Our clients only open the tunnel, and the crate tungstenite speaks WebSocket through it.
+//! WebSocket through a tunnel. Other clients are tested with the example `terminal`, and both of our clients with other
+//! servers. Our clients only open the tunnel. The crate tungstenite speaks WebSocket through it.
 
 use degu_client::{BoxError, Headers, Method};
 use tungstenite::handshake::{client::generate_key, derive_accept_key};
@@ -79,7 +79,7 @@ fn text(ours: &mut Ours, (): &mut ()) -> Done {
     Ok(())
 }
 
-/// Sends 1 MiB. The peer may send it back in fragments.
+/// Sends a message of 1 MiB. The server may send it back in fragments.
 fn binary(ours: &mut Ours, (): &mut ()) -> Done {
     let mut socket = connect(ours, "/socket")?;
     socket.send(Message::binary(large()))?;
@@ -95,7 +95,7 @@ fn ping(ours: &mut Ours, (): &mut ()) -> Done {
     wanted(answer == Message::Pong("some text".into()), || format!("{answer:?}"))
 }
 
-/// Performs the closing handshake. The server must then end the connection.
+/// Performs the closing handshake. After it, the server must close the connection.
 fn closing(ours: &mut Ours, (): &mut ()) -> Done {
     let mut socket = connect(ours, "/socket")?;
     socket.send(Message::Close(None))?;
