@@ -26,15 +26,15 @@ use crate::content::{Sum, chunks, random};
 /// The counters of the app of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Requests that reached the app.
+    /// The number of requests that reached the app.
     pub(crate) requests: AtomicU64,
-    /// Bytes of the bodies that `/sum` received whole.
+    /// The number of bytes in the bodies that `/sum` has received in full.
     pub(crate) bytes: AtomicU64,
-    /// Handlers, sessions and endless bodies that have not been dropped.
+    /// The number of handlers, sessions and endless bodies that have not been dropped.
     pub(crate) alive: Arc<AtomicI64>,
 }
 
-/// A guard that counts as alive until it is dropped.
+/// A guard that adds 1 to [`Counters::alive`] until it is dropped.
 struct Alive(Arc<AtomicI64>);
 
 impl Alive {
@@ -50,7 +50,7 @@ impl Drop for Alive {
     }
 }
 
-/// The payload of the panic of `/panic`. The panic hook prints nothing for it.
+/// The payload with which `/panic` panics. The panic hook prints nothing for it.
 #[derive(Debug)]
 pub(crate) struct Planned;
 

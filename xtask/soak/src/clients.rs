@@ -1,5 +1,5 @@
-//! Both clients with one interface. The futures of the blocking client never wait, so the code of a worker is the same for
-//! both.
+//! The async and the blocking client with one interface, so the code of a worker is the same for both. The futures of
+//! the blocking client are always ready at the first poll.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -24,7 +24,7 @@ pub(crate) trait Connection: Sized {
     async fn pause(time: Duration);
 }
 
-/// Performs an exchange with either client: `$wait` is `.await` or nothing, and `$sleep` is the function that pauses.
+/// Performs an exchange with either client. `$wait` is `.await` or nothing, and `$sleep` is the function that pauses.
 macro_rules! exchange {
     ($connection:expr, $exchange:expr, $body:expr, $sleep:path, [$($wait:tt)*]) => {{
         let response = $connection.request($exchange.method, &$exchange.target, (), $body)$($wait)*?;
@@ -89,7 +89,7 @@ impl Connection for degu_client::Connection {
 
 type NextPart = Poll<Option<Result<Part, BoxError>>>;
 
-/// Returns a source of parts with a pause before each.
+/// Returns a source of these parts. It pauses before each part.
 fn source(parts: Vec<Part>, pause: Duration) -> Pin<Box<impl FnMut(&mut Context<'_>) -> NextPart + Send>> {
     let mut parts = parts.into_iter();
     let mut timer: Option<Pin<Box<Sleep>>> = None;
@@ -128,14 +128,14 @@ impl Connection for blocking::Connection {
     }
 }
 
-/// Runs a future of the blocking client.
+/// Runs a future of the blocking client, which must be ready at the first poll.
 ///
 /// # Panics
 ///
-/// The future waits.
+/// The future is not ready.
 pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("a future of the blocking client waits"),
+        Poll::Pending => panic!("a future of the blocking client is not ready"),
     }
 }

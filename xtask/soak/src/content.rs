@@ -6,10 +6,10 @@ use bytes::Bytes;
 use degu_client::{Chunk, ChunkExtensions, Part, Trailers};
 use fastrand::Rng;
 
-/// A checksum over the bytes of a body. For a chunked body it covers the boundaries and extensions of the chunks, and the
-/// trailers, too.
+/// A checksum over the bytes of a body. For a chunked body, it also covers the trailers, and the boundaries and
+/// extensions of the chunks.
 ///
-/// The algorithm is FNV-1a. The checksum does not depend on the pieces in which bytes are added.
+/// The algorithm is FNV-1a. The checksum is the same for any pieces in which the bytes are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 

@@ -1,8 +1,8 @@
 //! The program of `cargo xtask soak` and `cargo xtask netns`.
 //!
-//! A soak is a mixed load under many faults at once. Servers, clients and the relays between them are one process. Every body
-//! is compared byte by byte, the counts of the servers are compared with those of the clients, and at the end the process
-//! must hold no more resources than after the warm-up.
+//! A soak is a mixed load under many faults at the same time. Servers, clients and the relays between them run in one
+//! process. Every body is compared byte by byte. The counts of the servers are compared with the counts of the clients.
+//! At the end, the process must not hold more resources than after the warm-up.
 //!
 //! | file | content |
 //! | --- | --- |
@@ -34,14 +34,14 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
-/// The allocator counts the bytes that are allocated. Without open connections their number is exact, while the resident memory
-/// of the process shows only large leaks.
+/// The allocator that counts the allocated bytes. Their number is exact if no connection is open. The resident memory
+/// of the process would show only large leaks.
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The default duration in seconds. Each kind of fault happens several times in it.
+/// The default duration in seconds. It is long enough for each kind of fault to happen several times.
 const SECONDS: u64 = 60;
 
 fn main() -> ExitCode {
@@ -62,7 +62,7 @@ fn run_command(words: &[&str]) -> Result {
         ["exchanges", address] => netns::perform_exchanges(address.parse()?),
         ["stall", way, client, address] => netns::stall(way, client, address.parse()?),
         _ => {
-            // A small number as the default seed can be typed again.
+            // The default seed is a small number, so that a developer can type it again.
             let (mut seconds, mut seed, mut arguments) =
                 (SECONDS, fastrand::u64(..1_000_000), Parser::from_args(words));
             while let Some(argument) = arguments.next()? {

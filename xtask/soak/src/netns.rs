@@ -28,7 +28,7 @@ use crate::exchange::{Content, Exchange, Outcome};
 /// The longest time that client and server wait for bytes of a body. `hosts.sh` has the same limit.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The length of the large body. It needs many packets, so some of them are lost or reordered.
+/// The length of the large body in bytes. It needs many packets, so some of them are lost or reordered.
 const LARGE: usize = 256 * 1024;
 
 pub(crate) fn serve(address: Address) -> Result {
@@ -40,7 +40,7 @@ pub(crate) fn serve(address: Address) -> Result {
     let options = Server::options().workers(1).progress(1024, Some(LIMIT)).shutdown_grace(LIMIT).on_response(report);
     let server = options.bind(address, app(Arc::default()))?.spawn()?;
     say(&format!("listening on {}", server.address()))?;
-    // The parent closes stdin when it needs the server no more.
+    // The parent closes stdin when it no longer needs the server.
     io::stdin().lock().read_to_end(&mut Vec::new())?;
     server.shutdown_blocking();
     Ok(())
@@ -69,7 +69,7 @@ async fn perform_with<C: Connection>(client: &Client) -> Result {
     Ok(())
 }
 
-/// Performs an endless exchange with either client: `$wait` is `.await` or nothing.
+/// Performs an endless exchange with either client. `$wait` is `.await` or nothing.
 macro_rules! endless {
     ($connection:expr, $way:expr, $upload:expr, [$($wait:tt)*]) => {{
         if $way == "upload" {
@@ -106,7 +106,7 @@ pub(crate) fn stall(way: &str, client: &str, address: Address) -> Result {
     }
 }
 
-/// Returns the parts of an endless body, and prints `begun` when the second part is wanted.
+/// Returns the parts of an endless body. Prints `begun` when the second part is requested.
 fn endless_parts() -> impl Iterator<Item = Part> {
     (0_u64..).map(|number| {
         if number == 1 {

@@ -1,4 +1,5 @@
-//! Faults of the process, one after another during the whole run: certificates are renewed, and descriptors run out.
+//! Faults of the process, which are injected one after another during the whole run: certificates are renewed, and no
+//! free descriptors are left.
 
 use std::thread;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) fn inject(run: &Run, tls: &ServerTls, pki: &TempPki, number: u64) {
         };
         match injected {
             Ok(()) => run.tally.add(FAULTS, fault, 1),
-            // The next attempt would fail, too.
+            // The next fault would fail, too.
             Err(error) => return run.tally.mistake(format!("{fault}: {error}")),
         }
         thread::sleep(Duration::from_millis(rng.u64(20..200)));
@@ -37,6 +38,6 @@ fn starve(spare: u64, time: Duration) -> Result {
     let most = descriptors()? + spare;
     setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..before })?;
     thread::sleep(time);
-    // Any process may raise its soft limit up to the hard limit, which has not changed.
+    // Any process may raise its soft limit to the hard limit, which has not changed.
     Ok(setrlimit(Resource::Nofile, before)?)
 }

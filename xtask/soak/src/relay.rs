@@ -1,8 +1,8 @@
-//! Faults between client and server: a relay that forwards bytes until its plan says otherwise.
+//! Faults between client and server. A relay forwards bytes until its plan has a fault.
 //!
-//! Client and server have real sockets, so they see the same as on a bad network or with a peer that dies. The seed of the
-//! run and the number of a connection determine the faults of the connection. Each connection has two threads, one for each
-//! direction.
+//! Client and server have real sockets. So they see the same events as on a bad network, or with a peer that dies. The
+//! seed of the run and the number of a connection determine the faults of the connection. Each connection has two
+//! threads, one for each direction.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -24,8 +24,8 @@ use crate::target::{Target, addresses};
 /// The length of a stall. It is longer than the timeouts of a faulty server and its clients.
 const STALL: Duration = Duration::from_secs(4);
 
-/// The number of bytes that a connection with short writes forwards in short writes. It then continues with long writes,
-/// because otherwise a large body would take too long.
+/// The number of bytes that a connection forwards in short writes, if its plan has short writes. After them, it
+/// forwards long writes, because a large body would take too long.
 const SHORT: u64 = 4096;
 
 /// A fault in the middle of a connection.
@@ -35,7 +35,7 @@ enum Fault {
     Reset,
     /// Both sockets are closed.
     Close,
-    /// One direction ends, and the other continues.
+    /// One direction ends, and the other direction continues.
     HalfClose,
     /// One direction forwards nothing for [`STALL`].
     Stall,
@@ -44,15 +44,16 @@ enum Fault {
 /// The faults of one direction of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
-    /// A fault, and the number of bytes that are forwarded before it.
+    /// The fault, and the number of bytes that are forwarded before it.
     fault: Option<(u64, Fault)>,
-    /// The most bytes of a write, for the first [`SHORT`] bytes.
+    /// The largest number of bytes in a write, for the first [`SHORT`] bytes.
     short: Option<usize>,
     /// The pause before every write.
     delay: Option<Duration>,
 }
 
-/// Starts a relay for each address of a server, on an address of the same kind. Returns the addresses of the relays.
+/// Starts a relay for each address of a server. The relay listens on an address of the same kind. Returns the addresses
+/// of the relays.
 pub(crate) fn start(
     run: &Arc<Run>,
     folder: &Path,
@@ -66,7 +67,7 @@ pub(crate) fn start(
         listener.listen(1024)?;
         let address = listener.local_addr()?.as_socket().map_or(wanted, Address::from);
         let (run, server) = (run.clone(), server.clone());
-        // The numbers of the connections of all relays of a run differ.
+        // Each connection gets a number that no other connection of any relay has in this run.
         let first = u64::from(target.is_secure) << 40 | (kind as u64 + 1) << 36;
         thread::spawn(move || relay(&run, &listener, target, &server, first));
         Ok(address)
@@ -74,16 +75,16 @@ pub(crate) fn start(
     relays.collect()
 }
 
-/// Accepts connections and forwards them to the server, forever.
+/// Accepts connections forever, and forwards them to the server.
 fn relay(run: &Arc<Run>, listener: &Socket, target: &Target, server: &Address, first: u64) {
     for number in first.. {
         let Ok((client, _)) = listener.accept() else {
-            // The process has no free descriptor. Clients wait in the backlog.
+            // The process has no free descriptor. New clients wait in the backlog.
             thread::sleep(Duration::from_millis(20));
             continue;
         };
         let connect = || socket(server).and_then(|(socket, address)| socket.connect(&address).map(|()| socket));
-        // If the server cannot be reached, the client's connection is closed.
+        // If the relay cannot connect to the server, it closes the client's connection.
         let Ok(server) = connect() else { continue };
         run.tally.add(target.name, "connections", 1);
         run.relayed.fetch_add(1, Relaxed);
@@ -135,13 +136,13 @@ impl Plan {
             34..36 => Fault::Stall,
             _ => return plan,
         };
-        // The fault is in the first head, in the first bodies, or anywhere.
+        // The fault happens in the first head, in the first bodies, or anywhere.
         let most = [100, 5_000, 500_000][rng.usize(..3)];
         plan.fault = Some((rng.u64(..most), fault));
         plan
     }
 
-    /// Returns how many of the `bytes` that are waiting are forwarded in one write, after `passed` bytes were forwarded.
+    /// Returns the number of bytes to forward in one write. `bytes` are available, and `passed` were forwarded before.
     fn piece(&self, passed: u64, bytes: usize) -> usize {
         let short = self.short.filter(|_| passed < SHORT).unwrap_or(bytes).min(bytes);
         match self.fault {
@@ -151,23 +152,23 @@ impl Plan {
     }
 }
 
-/// Forwards one direction to its end. If the connection has to end, makes the other direction end, too: it reads EOF, and its
-/// writes fail.
+/// Forwards one direction until it ends. If the whole connection has to end, also makes the other direction end: its
+/// reads return EOF, and its writes fail.
 fn carry(run: &Run, sockets: [&Socket; 2], plan: Plan, is_broken: &AtomicBool) {
     if forward(run, sockets, plan, is_broken).is_none() {
         is_broken.store(true, Relaxed);
         for socket in sockets {
-            // This sends nothing to the peers. They see only the end of the sockets.
+            // These calls send nothing to the peers. The peers see only that the sockets are closed.
             let _ = socket.shutdown(Shutdown::Read);
             let _ = socket.set_write_timeout(Some(Duration::from_millis(1)));
         }
     }
 }
 
-/// Forwards one direction to its end. Returns `None` if both directions have to end.
+/// Forwards one direction until it ends. Returns `None` if both directions have to end.
 fn forward(run: &Run, [mut from, mut to]: [&Socket; 2], mut plan: Plan, is_broken: &AtomicBool) -> Option<()> {
     let (mut buffer, mut passed) = (vec![0; 16 * 1024], 0);
-    // If the receiver reads nothing for this time, its peer has given up, too.
+    // If the receiver reads nothing for this time, the sender has given up, too.
     to.set_write_timeout(Some(STALL)).ok()?;
     loop {
         let bytes = from.read(&mut buffer).ok()?;
@@ -186,7 +187,7 @@ fn forward(run: &Run, [mut from, mut to]: [&Socket; 2], mut plan: Plan, is_broke
                     Fault::HalfClose => return to.shutdown(Shutdown::Write).ok(),
                     Fault::Close => return None,
                     Fault::Reset => {
-                        // On a Unix socket this has no effect.
+                        // This has no effect on a Unix socket.
                         let _ = (from.set_linger(Some(Duration::ZERO)), to.set_linger(Some(Duration::ZERO)));
                         return None;
                     }

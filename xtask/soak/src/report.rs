@@ -1,4 +1,4 @@
-//! The end of a run: compares the counts of servers and clients, searches leaks, and prints the report.
+//! The end of a run: it compares the counts of servers and clients, looks for leaks, and prints the report.
 
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,22 +9,23 @@ use crate::serve::Served;
 use crate::tally::{FAULTS, NO_DESCRIPTORS, STALE};
 use crate::{HEAP, Result};
 
-/// The growth of the heap that is not a leak: caches of TLS sessions grow to their bound. In a run of minutes, a leak of one
-/// byte in each connection or of one word in a hundred requests is more.
+/// The growth of the heap, in bytes, that does not count as a leak: caches of TLS sessions grow to their bound. In a
+/// run of minutes, a leak of one byte in each connection, or of one word in a hundred requests, is larger.
 const HEAP_GROWTH: u64 = 1 << 20;
 
-/// The most idle connections that a server closes while the process has no free descriptor: one in 50 ms, for at most 800 ms.
+/// The largest number of idle connections that a server closes while the process has no free descriptor: one in 50 ms,
+/// for at most 800 ms.
 const MOST_STALE: u64 = 16;
 
-/// The resources that the process must not leak, with the growth that is allowed for each. The tasks of the servers'
-/// runtimes and of the async clients' runtime are counted.
+/// The resources that the process must not leak, and the growth that is allowed for each. The counted tasks are those
+/// of the servers' runtimes and of the async clients' runtime.
 const RESOURCES: [(&str, u64); 4] =
     [("bytes allocated", HEAP_GROWTH), ("descriptors", 0), ("threads", 0), ("tasks", 0)];
 
-/// An amount of each of the [`RESOURCES`].
+/// The amount of each of the [`RESOURCES`].
 pub(crate) type Held = [u64; 4];
 
-/// Measures the resources that the process holds now. The caller has counted the tasks.
+/// Measures the resources that the process holds now. `tasks` is the number of tasks, which the caller has counted.
 pub(crate) fn measure(tasks: u64) -> Result<Held> {
     let threads = fs::read_dir("/proc/self/task")?.count() as u64;
     Ok([HEAP.current_usage() as u64, descriptors()?, threads, tasks])
@@ -34,7 +35,7 @@ pub(crate) fn descriptors() -> Result<u64> {
     Ok(fs::read_dir("/proc/self/fd")?.count() as u64)
 }
 
-/// Prints the report. `warm` was measured after the warm-up, and `end` at the end.
+/// Compares the counts and prints the report. `warm` was measured after the warm-up, and `end` at the end of the run.
 ///
 /// # Errors
 ///
@@ -55,7 +56,7 @@ pub(crate) fn conclude(run: &Run, servers: &[Served], warm: Held, end: Held, tim
     }
 }
 
-/// Checks that a server counted what its clients counted.
+/// Checks that a server and its clients have counted the same.
 fn compare(run: &Run, served: &Served) {
     let (tally, target, stats) = (&run.tally, served.target, served.handle.stats());
     let count = |name: &'static str| tally.get(target.name, name);
@@ -65,14 +66,15 @@ fn compare(run: &Run, served: &Served) {
         ("refused", stats.refused, 0),
         // A negative count is as wrong as a positive one.
         ("alive", served.counters.alive.load(Relaxed).unsigned_abs(), 0),
-        // The app and the server count the requests separately.
+        // The app and the server count requests separately.
         ("requests of the app", requests, stats.requests),
     ];
     if count(STALE) > tally.get(FAULTS, NO_DESCRIPTORS) * MOST_STALE {
         tally.mistake(format!("{}: {} connections closed while idle", target.name, count(STALE)));
     }
     if target.is_faulty {
-        // The server has seen each request with a right response, and no more requests than the clients have begun.
+        // The server has counted every request that got a right response, and not more requests than the clients have
+        // begun.
         let (right, attempts) = (count("right"), count("attempts"));
         if !(right..=attempts).contains(&stats.requests) {
             let what = format!("{right} answered, {} seen by the server, {attempts} begun", stats.requests);

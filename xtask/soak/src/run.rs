@@ -1,4 +1,4 @@
-//! The order of a run: start, warm up, measure the resources without open connections, load, measure again, compare.
+//! The phases of a run: start, warm up, measure the resources without open connections, load, measure again, compare.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::target::Target;
 use crate::worker::{Clients, Role, work};
 use crate::{Result, process_faults, relay};
 
-/// The longest time until every connection is closed.
+/// The longest time until all connections are closed after a load.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// The numbers of async and of blocking workers for each role.
+/// The numbers of async and of blocking workers in each role.
 const WORKERS: [(Role, usize, usize); 3] = [(Role::Direct, 8, 4), (Role::Relayed, 9, 5), (Role::Abandoning, 3, 1)];
 
 /// The state that workers, relays and faults share.
@@ -37,7 +37,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Returns a random sequence that the seed and a number determine.
+    /// Returns a random sequence. The seed of the run and `number` determine it.
     pub(crate) fn rng(&self, number: u64) -> Rng {
         Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
@@ -54,7 +54,7 @@ pub(crate) fn soak(time: Duration, seed: u64) -> Result {
     let servers = serve::start(pki.folder(), &tls)?;
     let soak = Soak::new(&pki, &tls, &servers, seed)?;
     let begin = Instant::now();
-    // The warm-up is long enough to make everything that is made once and kept.
+    // The warm-up is long enough for all allocations that are made once and kept.
     soak.load(0, (time / 6).clamp(Duration::from_secs(1), Duration::from_secs(60)), begin);
     let warm = soak.settle_and_measure()?;
     soak.load(1, time.saturating_sub(begin.elapsed()), begin);
@@ -64,7 +64,7 @@ pub(crate) fn soak(time: Duration, seed: u64) -> Result {
     Ok(())
 }
 
-/// The parts of a run that are made once.
+/// The parts of a run that exist once.
 struct Soak<'r> {
     pki: &'r TempPki,
     tls: &'r ServerTls,
@@ -95,7 +95,7 @@ impl<'r> Soak<'r> {
         Ok(Self { pki, tls, servers, run, clients: Arc::new(clients), runtime })
     }
 
-    /// Runs all workers, and injects faults into the process, for this time or until the first mistake.
+    /// Runs all workers and injects faults into the process. Ends after this time, or at the first mistake.
     fn load(&self, phase: u64, time: Duration, begin: Instant) {
         let (run, end) = (&self.run, Instant::now() + time);
         run.stopping.store(false, Relaxed);
@@ -124,7 +124,7 @@ impl<'r> Soak<'r> {
             run.stopping.store(true, Relaxed);
         });
         for task in tasks {
-            // The error is a panic of the worker.
+            // An error means that the worker has panicked.
             if let Err(error) = self.runtime.block_on(task) {
                 run.tally.mistake(format!("a worker: {error}"));
             }
@@ -149,7 +149,7 @@ impl<'r> Soak<'r> {
                 return;
             }
             if begin.elapsed() > SETTLE {
-                let what = format!("{open} connections of the servers and {relayed} of the relays do not end");
+                let what = format!("{open} connections of the servers and {relayed} of the relays are still open");
                 return self.run.tally.mistake(what);
             }
             thread::sleep(Duration::from_millis(20));
@@ -161,7 +161,7 @@ impl<'r> Soak<'r> {
         let (mut tasks, client_tls, tally) = (0, self.pki.client_tls(), &self.run.tally);
         for Served { target, handle, .. } in self.servers {
             let connect = |address| blocking::Client::from(options(target, &client_tls).client(address)).connect();
-            // Two connections that are open at the same time are on different workers.
+            // Two connections that are open at the same time belong to different workers.
             let connections: std::result::Result<Vec<_>, _> =
                 handle.addresses().iter().take(serve::WORKERS).map(connect).collect();
             for mut connection in connections? {
@@ -176,8 +176,8 @@ impl<'r> Soak<'r> {
     }
 }
 
-/// Returns the options of the clients of a server. The clients of a faulty server have short timeouts, so many faults happen
-/// in a run.
+/// Returns the options for the clients of a server. The clients of a faulty server have short timeouts, so many faults
+/// happen in a run.
 fn options(target: &Target, tls: &ClientTls) -> Options {
     let mut options = Client::options().spin(target.spin);
     if target.is_faulty {

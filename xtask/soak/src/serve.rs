@@ -12,7 +12,7 @@ use crate::Result;
 use crate::app::{Counters, Planned, app};
 use crate::target::{TARGETS, Target, addresses};
 
-/// The number of workers of each server: more than one, so its connections are on different workers.
+/// The number of workers of each server. There are several, so the connections of a server are on different workers.
 pub(crate) const WORKERS: usize = 2;
 
 /// A running server with the counters of its app.
@@ -23,8 +23,8 @@ pub(crate) struct Served {
     pub(crate) counters: Arc<Counters>,
 }
 
-/// Starts the servers, each on every kind of address. The folder contains the files of a temporary PKI, and gets the
-/// sockets.
+/// Starts the servers, each on every kind of address. The folder contains the files of a temporary PKI. The sockets are
+/// created in it.
 pub(crate) fn start(folder: &Path, tls: &ServerTls) -> Result<Vec<Served>> {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -40,7 +40,7 @@ pub(crate) fn start(folder: &Path, tls: &ServerTls) -> Result<Vec<Served>> {
     TARGETS.iter().map(serve).collect()
 }
 
-/// Returns the options of a server. A faulty one has short timeouts, so many faults happen in a run.
+/// Returns the options of a server. A faulty server has short timeouts, so many faults happen in a run.
 fn options(target: &Target, tls: &ServerTls) -> Options {
     let second = Duration::from_secs(1);
     let mut options = Server::options().workers(WORKERS).spin(target.spin).shutdown_grace(second);

@@ -1,4 +1,4 @@
-//! What the clients and the fault injection count, and the mistakes that were found.
+//! The counts of the clients and of the injected faults, and the mistakes that were found.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::exchange::Outcome;
 use crate::target::Target;
 
-/// The most mistakes that are printed.
+/// The largest number of mistakes that are printed.
 const MOST_MISTAKES: usize = 20;
 
-/// The subject of the faults that were injected.
+/// The subject under which injected faults are counted.
 pub(crate) const FAULTS: &str = "faults";
 
 /// The fault that leaves the process without free descriptors.
@@ -22,7 +22,7 @@ pub(crate) const STALE: &str = "closed while idle";
 
 type Counts = BTreeMap<(&'static str, Cow<'static, str>), u64>;
 
-/// The counts of a run. Each has a subject, which is a server or a group such as [`FAULTS`], and a name.
+/// The counts of a run. Each count has a name and a subject. The subject is a server, or a group such as [`FAULTS`].
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     counts: Mutex<Counts>,
@@ -48,7 +48,7 @@ impl Tally {
         self.counts().iter().filter(|((_, name), _)| is_outcome(name)).map(|(_, count)| count).sum()
     }
 
-    /// Returns all counts, as a line each.
+    /// Returns all counts, each as a line.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.counts().iter().map(|((subject, name), count)| format!("{subject:12}{count:10} {name}")).collect()
     }
@@ -58,7 +58,7 @@ impl Tally {
         let (name, error) = match outcome {
             Outcome::Right => ("right", None),
             Outcome::Abandoned => ("abandoned", None),
-            Outcome::Starved => ("not connected for want of a descriptor", None),
+            Outcome::Starved => ("not connected, because no descriptor was free", None),
             Outcome::Stale => (STALE, None),
             Outcome::Refused(status) => ("refused", Some(format!("status {status}"))),
             Outcome::Failed(error) => ("failed", Some(error)),
@@ -72,7 +72,7 @@ impl Tally {
         }
     }
 
-    /// Counts a mistake of Degu, and prints it at once, because a run may be long and may not come to its end.
+    /// Counts a mistake of Degu. Prints it at once, because a run may be long, and may not reach its end.
     pub(crate) fn mistake(&self, what: String) {
         if self.mistakes.fetch_add(1, Relaxed) < MOST_MISTAKES {
             eprintln!("\rWRONG: {what}");

@@ -11,12 +11,13 @@ use crate::Result;
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    /// Server and clients use mutual TLS.
+    /// True if server and clients use mutual TLS.
     pub(crate) is_secure: bool,
-    /// Exchanges with the server may fail, because clients reach it through relays that inject faults, or abandon exchanges. They must
-    /// never succeed with a wrong result. With the other servers every exchange succeeds, and both sides count the same.
+    /// True if exchanges may fail, because clients reach the server through relays that inject faults, or abandon
+    /// exchanges. Even then, an exchange must never succeed with a wrong result. With other servers, every exchange
+    /// succeeds, and both sides count the same.
     pub(crate) is_faulty: bool,
-    /// The waiting mode of server and clients. Each mode is tested, with faults and without.
+    /// The way in which server and clients wait. Each way is tested with faults and without faults.
     pub(crate) spin: Spin,
 }
 
@@ -29,8 +30,8 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "faulty-tls", is_secure: true, is_faulty: true, spin: Spin::Adaptive },
 ];
 
-/// Returns an address of each kind to listen on. The folder's name makes them different in each run, and `name` for each
-/// server and relay of a run.
+/// Returns an address of each kind to listen on. The addresses differ between runs, because `folder` differs. `name`
+/// must differ for each server and relay of a run.
 pub(crate) fn addresses(folder: &Path, name: &str) -> Result<[Address; 4]> {
     let run = folder.file_name().unwrap_or_default().to_string_lossy();
     Ok([

@@ -1,4 +1,5 @@
-//! A worker: it connects and performs exchanges in a loop. The seed of the run and the worker's number decide all of them.
+//! A worker, which connects and performs exchanges in a loop. The seed of the run and the number of the worker
+//! determine the exchanges.
 
 use std::time::Duration;
 
@@ -11,24 +12,24 @@ use crate::run::Run;
 use crate::tally::FAULTS;
 use crate::target::Target;
 
-/// The pause of a worker after it could not connect.
+/// The pause of a worker after a failed attempt to connect.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The job of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Performs exchanges without a fault.
+    /// Performs exchanges directly with the server, without faults.
     Direct,
-    /// Performs exchanges through relays, which inject faults.
+    /// Performs exchanges through relays that inject faults.
     Relayed,
-    /// Abandons its exchanges.
+    /// Performs exchanges and abandons them.
     Abandoning,
 }
 
-/// Clients, with the server that each of them reaches.
+/// The clients, each with the server that it connects to.
 pub(crate) type Clients = Vec<(&'static Target, Client)>;
 
-/// Connects and performs exchanges until the workers stop.
+/// Connects and performs exchanges until the workers are stopped.
 pub(crate) async fn work<C: Connection>(run: &Run, clients: &Clients, role: Role, number: u64) {
     let mut rng = run.rng(number);
     while !run.is_stopping() {
@@ -36,7 +37,7 @@ pub(crate) async fn work<C: Connection>(run: &Run, clients: &Clients, role: Role
         match C::connect(client).await {
             Ok(mut connection) => {
                 if role != Role::Relayed {
-                    // A relay counts its connections itself.
+                    // A relay counts its connections to the server itself.
                     run.tally.add(target.name, "connections", 1);
                 }
                 let most = rng.u32(1..40);
@@ -69,7 +70,7 @@ async fn perform<C: Connection>(
     let tally = &run.tally;
     let result = connection.perform(exchange).await;
     if is_reused && !target.is_faulty && result.as_ref().is_err_and(is_stale) {
-        // The server has not received the request, so this is not an attempt.
+        // The server has not received the request, so this is not counted as an attempt.
         return tally.note(target, Outcome::Stale, &what);
     }
     tally.add(target.name, "attempts", 1);
