@@ -225,7 +225,7 @@ impl Peer {
         };
         let number = head.target().strip_prefix('/').and_then(|number| number.parse::<usize>().ok());
         let number =
-            number.filter(|number| *number < self.plan.exchanges.len()).ok_or("a target that nobody asked for")?;
+            number.filter(|number| *number < self.plan.exchanges.len()).ok_or("the target is not in the plan")?;
         if self.asked.last().is_some_and(|(last, _)| *last >= number) {
             return Err(format!("request {number} came after {:?}", self.asked.last().map(|(last, _)| last)));
         }

@@ -41,12 +41,12 @@ pub(super) struct Exchange {
     pub(super) until_close: bool,
     pub(super) interim: usize,
     pub(super) serving: Serving,
-    /// The fault of the server instead of sending the response.
+    /// The server's fault while it sends the response.
     pub(super) trouble: Option<Trouble>,
     /// The server's action after the exchange.
     pub(super) afterwards: Afterwards,
     pub(super) reading: Reading,
-    /// The number of polls after which the request's future is dropped, if it is.
+    /// The number of polls after which the request's future is dropped. `None` if it is not dropped.
     pub(super) gives_up: Option<usize>,
     pub(super) gives_up_reading: bool,
     /// True if the caller asks before and after the exchange whether the connection is closed.

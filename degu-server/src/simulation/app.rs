@@ -1,4 +1,4 @@
-//! The app. It treats each request as the plan says, and reports requests that no peer has sent.
+//! The app of a run. It treats each request as the plan says. It reports requests that no peer has sent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::{App, Error, Incoming, Request, Response, Session};
 pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) gates: Gates,
-    /// The token of handlers, bodies and tasks.
+    /// The token that handlers, bodies and tasks clone, so their number is known.
     pub(super) alive: Alive,
     pub(super) requests: AtomicU64,
     complaint: Mutex<Option<String>>,
@@ -30,7 +30,7 @@ impl Shared {
         Self { plan, gates, alive, requests: AtomicU64::new(0), complaint: Mutex::new(None) }
     }
 
-    /// Notes a mistake of the driver. The run fails with the first one.
+    /// Records a mistake of the driver. The run fails with the first mistake.
     pub(super) fn complain(&self, complaint: impl Into<String>) {
         let mut found = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         found.get_or_insert(complaint.into());
@@ -41,7 +41,7 @@ impl Shared {
         found.take().map_or(Ok(()), Err)
     }
 
-    /// Parses the target of a planned request, `/CONNECTION/EXCHANGE`.
+    /// Parses `/CONNECTION/EXCHANGE`, the target of a planned request.
     fn exchange(&self, target: &str) -> Option<(usize, usize)> {
         let (caller, number) = target.strip_prefix('/')?.split_once('/')?;
         Some((caller.parse().ok()?, number.parse().ok()?))
@@ -61,10 +61,10 @@ impl App for Simulated {
         let _alive = shared.alive.clone();
         shared.requests.fetch_add(1, Relaxed);
         let Some((caller, number)) = shared.exchange(request.target()) else {
-            // The request is garbage with a valid head, so the fault is in its body.
+            // The head of this request is valid, although the request is garbage. So the fault is in its body.
             return match request.body.read_all(1 << 20).await {
                 Ok(_) => {
-                    shared.complain(format!("{} is garbage, and was accepted", request.target()));
+                    shared.complain(format!("{} is garbage, but was accepted", request.target()));
                     Response::from_error("garbage")
                 }
                 Err(error) => Response::from_error(error),
@@ -76,7 +76,7 @@ impl App for Simulated {
         }
         if exchange.until_closing {
             let mut dice = Dice::new(exchange.seed ^ 2);
-            // A dropped future of `closing` does not affect the next one.
+            // Dropping a future of `closing` does not affect the next one.
             let _ = patiently(dice.below(3), dice.one_in(2), session.closing()).await;
             session.closing().await;
         }
@@ -115,7 +115,7 @@ async fn answer(
         Answer::Breaks(message, left) => (200, message, SlowEnd::Fails(*left)),
         Answer::Waits(message) if message.kind == Kind::Chunked => (200, message, SlowEnd::Waits),
         Answer::Echo(ahead) => {
-            let Some(mut body) = body else { return Err("the body to echo was read".into()) };
+            let Some(mut body) = body else { return Err("the body to echo has already been read".into()) };
             body.read_ahead(*ahead).await?;
             return Ok((200, LocalBody::from(body)).into());
         }
@@ -172,7 +172,7 @@ async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Resul
     Ok(None)
 }
 
-/// Reads a body piece by piece. The dice say which futures are dropped and when.
+/// Reads a body piece by piece. The dice choose which futures are dropped, and when.
 async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, dice: &mut Dice) -> Result<(), Error> {
     let mut seen = Seen::default();
     let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };
@@ -207,7 +207,7 @@ async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, 
                 check(shared, seen.is_beginning_of(&exchange.request, whole_chunks));
                 return Err(error);
             }
-            // The future was dropped. The handler may wait for something else before it tries again.
+            // The future was dropped. The next attempt follows at once, or after a pause.
             None if dice.one_in(2) => shared.gates.pause().await,
             None => {}
         }
@@ -222,6 +222,6 @@ async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, 
 
 fn check(shared: &Shared, found: Result<(), String>) {
     if let Err(difference) = found {
-        shared.complain(format!("the body of a request: {difference}"));
+        shared.complain(format!("the body of a request is wrong: {difference}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Which responses and which ends of a connection a plan allows.
+//! Checks whether the plan allows a response, or the end of a connection.
 
 use std::task::Poll;
 
@@ -8,7 +8,7 @@ use super::peer::{Conditions, Peer};
 use super::plan::{Answer, Exchange};
 use super::tunnel::TunnelEnd;
 
-/// Returns an error with this text unless the outcome is allowed.
+/// Returns an error with this text if the outcome is not allowed.
 pub(super) fn allow(is_allowed: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if is_allowed { Ok(()) } else { Err(otherwise()) }
 }
@@ -18,16 +18,16 @@ impl Peer<'_> {
         self.caller.exchanges.get(number)
     }
 
-    /// Checks that a response may have `connection: close`.
+    /// Checks that the plan allows `connection: close` in a response.
     pub(super) fn judge_close(&self, number: usize, is_refusal: bool, conditions: Conditions) -> Result<(), String> {
         let planned = self
             .exchange(number)
             .is_some_and(|exchange| exchange.client_closes || exchange.server_closes || exchange.leaves_body());
         let excused = is_refusal || conditions.draining || conditions.late || self.caller.has_trouble(number, |_| true);
-        allow(planned || excused, || format!("response {number} has connection: close for no reason"))
+        allow(planned || excused, || format!("response {number} has connection: close, which the plan does not allow"))
     }
 
-    /// Checks that the server may respond with this status itself, instead of the app.
+    /// Checks that the plan allows a response with this status from the server itself, instead of from the app.
     pub(super) fn judge_refusal(&self, number: usize, status: u16, conditions: Conditions) -> Result<(), String> {
         let Some(exchange) = self.exchange(number) else { return Err(format!("response {number} has no request")) };
         let failed = matches!(exchange.answer, Answer::Error | Answer::Panic) && status == 500;
@@ -39,18 +39,18 @@ impl Peer<'_> {
             _ => false,
         };
         allow(failed || excused, || {
-            format!("response {number} is the server's own, with {status}, although the plan is {:?}", exchange.answer)
+            format!("the server itself sent {status} as response {number}, but the plan is {:?}", exchange.answer)
         })
     }
 
-    /// Checks that the connection may end here.
+    /// Checks that the plan allows the connection to end now.
     pub(super) fn judge_end(&mut self, end: End, conditions: Conditions) -> Result<(), String> {
         let number = self.answered;
-        // A shutdown does not wait until the peer has read the last response, so a peer that still sends may lose it.
+        // A shutdown does not wait until the peer has read the last response. A peer that still sends may lose it.
         if conditions.aborting || conditions.draining && end == End::Reset {
             return Ok(());
         }
-        // A handler of a tunnel that fails resets the connection. Responses before the tunnel may be lost.
+        // If the handler of a tunnel fails, it resets the connection. Responses before the tunnel may be lost.
         let is_lost = |tunnel: &&TunnelEnd<'_>| tunnel.is_open || tunnel.breaks() && end == End::Reset;
         if let Some(tunnel) = self.tunnel.as_ref().filter(is_lost) {
             return self.judge_tunnel(tunnel, end, conditions);
@@ -61,7 +61,9 @@ impl Peer<'_> {
             loop {
                 match open.machine.poll_part() {
                     Ok(Poll::Ready(Some(part))) => open.seen.part(&part),
-                    Ok(Poll::Ready(None)) => return Err(format!("response {number} was cut, but parses as complete")),
+                    Ok(Poll::Ready(None)) => {
+                        return Err(format!("response {number} is incomplete, but parses as complete"));
+                    }
                     Ok(Poll::Pending) => return Err(format!("response {number} waits for more bytes after EOF")),
                     Err(_) => break,
                 }
@@ -72,7 +74,7 @@ impl Peer<'_> {
             {
                 open.seen.is_beginning_of(message, true)?;
             }
-            return allow(breaks || excused, || format!("response {number} was cut: {end:?}"));
+            return allow(breaks || excused, || format!("response {number} is incomplete: {end:?}"));
         }
         let refused_before = number > 0
             && self.exchange(number - 1).is_some_and(|exchange| {
@@ -88,6 +90,6 @@ impl Peer<'_> {
                 Fault::Garbage(_) => conditions.silent,
                 _ => true,
             });
-        allow(excused, || format!("the connection ends after {number} responses: {end:?}"))
+        allow(excused, || format!("the connection ended after {number} responses: {end:?}"))
     }
 }

@@ -1,9 +1,9 @@
-//! A simulation of the driver: a whole worker over connections in memory. A seed determines the run.
+//! A simulation of the driver. A whole worker serves connections in memory, and a seed determines the run.
 //!
-//! The worker and its connections are those of a server. Only the sockets are [simulated](degu_simulation). The [plan](plan)
-//! of a run says what each peer sends, what the app answers, and which faults happen. The [app](app) and the [peers](peer)
-//! follow the plan, and [judge](judge) what they receive. In each step, one thing happens. Then the tasks that were woken run
-//! until all of them wait.
+//! The worker and its connections are the real ones. Only the sockets are [simulated](degu_simulation). The
+//! [plan](plan) of a run has the requests of each peer, the answers of the app, and the faults. The [app](app) and the
+//! [peers](peer) follow the plan, and [check](judge) everything that they receive. One thing happens in each step. Then
+//! the tasks that were woken run until all of them wait.
 
 mod app;
 mod judge;
@@ -40,10 +40,10 @@ use app::{Shared, Simulated};
 use peer::{Conditions, Peer};
 use plan::{Plan, Stop};
 
-/// A connection on its way to the worker.
+/// A connection that the worker has not taken yet.
 pub(crate) struct Queued {
     pipe: Pipe,
-    /// Counts the connections that the worker has taken.
+    /// The number of connections that the worker has taken.
     registered: Arc<AtomicUsize>,
 }
 
@@ -116,9 +116,9 @@ impl Transport for Pipe {
 /// The longest duration of a run on the simulated clock. All deadlines together are shorter.
 const LATEST: Duration = Duration::from_secs(120);
 
-/// The number of turns without a step after which all tasks are known to wait. A driver that busy-polls needs more than one turn.
+/// If no step was possible in this number of turns, all tasks wait. A driver that busy-polls needs more than one turn.
 const IDLE_TURNS: usize = 20;
-/// The most steps of a run. A run with more steps is in an endless loop.
+/// The largest number of steps of a run. A run with more steps is in an endless loop.
 const MOST_STEPS: usize = 3_000_000;
 
 #[test]
@@ -136,7 +136,7 @@ fn simulation_of_deadlines() {
 #[test]
 fn a_seed_is_a_run() {
     for seed in 0..50 {
-        // The time of a busy-poll depends on other processes, and not on the seed.
+        // The duration of a busy-poll depends on other processes, and not on the seed.
         let plan = |dice: &mut Dice| Plan { spins: false, ..Plan::without_clock(dice) };
         let [first, second] = [(); 2].map(|()| simulate(seed, plan));
         assert_eq!(first, second, "seed {seed}");
@@ -160,7 +160,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     let reply = if shared.plan.silent { ErrorReply::Silent } else { ErrorReply::Minimal };
     let options = Server::options().workers(1).error_reply(reply).head_timeout(seconds(2)).idle_timeout(seconds(3));
-    // With this window, a wait spins only until the driver reads the clock for the second time.
+    // With such a short window, a wait spins only until the driver reads the clock for the second time.
     let spin = if shared.plan.spins { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
     let options = options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin);
     let options = Arc::new(options.tunnel_idle_timeout(seconds(2)));
@@ -168,7 +168,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
 
     let (sender, queue) = unbounded_channel();
     let jobs = Rc::new(RefCell::new(Some(sender)));
-    // Replaces the acceptor: it drops the sender of connections when the server stops.
+    // This future takes the place of the acceptor. It drops the sender of connections when the server stops.
     let (stopping, held) = (state.reached(Phase::Draining), jobs.clone());
     let beside = async move {
         stopping.await;
@@ -197,7 +197,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     Ok(world.dice.digest())
 }
 
-/// The run, except for the worker.
+/// The parts of a run other than the worker.
 struct World<'w> {
     shared: &'w Shared,
     state: &'w ServerState,
@@ -226,7 +226,7 @@ impl World<'_> {
             }
             let stop = self.shared.plan.stop.filter(|_| self.handle.is_some());
             if let Some((_, stop)) = stop.filter(|(after, _)| *after < self.steps || idle > IDLE_TURNS) {
-                // This is a step, too.
+                // Stopping the server is a step, too.
                 moved = true;
                 self.stop(stop);
             }
@@ -249,8 +249,8 @@ impl World<'_> {
         all && self.peers.iter().all(Peer::is_done)
     }
 
-    /// Stops the server, if it has not been stopped. Drops the sender of connections first, because the order in which a phase
-    /// wakes the tasks is not defined.
+    /// Stops the server, if it has not been stopped. Drops the sender of connections before that, because the order in
+    /// which a phase wakes the tasks is not defined.
     fn stop(&mut self, stop: Stop) {
         if self.handle.is_some() {
             drop(self.jobs.take());
@@ -258,7 +258,7 @@ impl World<'_> {
         match (self.handle.take(), stop) {
             (None, _) => {}
             (Some(handle), Stop::Abort) => handle.abort(),
-            // The shutdown continues if its future is dropped, even before the first poll.
+            // The shutdown continues after its future is dropped, even if the future was never polled.
             (Some(handle), Stop::Drain) if self.dice.one_in(2) => {
                 let (polls, late) = (self.dice.below(3), self.dice.one_in(2));
                 self.stopped.push(tokio::task::spawn_local(async move {
@@ -269,7 +269,7 @@ impl World<'_> {
         }
     }
 
-    /// Advances the clock, because no step is possible.
+    /// Advances the clock. It is called when no step is possible.
     ///
     /// # Errors
     ///
@@ -286,7 +286,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Takes one step. Returns `false` if none is possible.
+    /// Takes one step. Returns `false` if no step is possible.
     fn step(&mut self) -> Result<bool, String> {
         let choices = 2 * self.peers.len() + 2;
         let first = self.dice.below(choices);
@@ -337,7 +337,7 @@ impl World<'_> {
         let moved = self.peers.iter().map(|peer| peer.far.moved());
         let (received, sent) = moved.fold((0, 0), |(up, down), moved| (up + moved.0, down + moved.1));
         let requests = self.shared.requests.load(Relaxed);
-        // The other connections were in the queue when it was dropped.
+        // The worker has not taken the other connections. They were dropped with the queue.
         let unserved = self.peers.len() - self.registered.load(Relaxed);
         let (counted, seen) =
             ((stats.open, stats.requests, stats.received, stats.sent), (unserved, requests, received, sent));

@@ -1,4 +1,4 @@
-//! A peer. It sends the requests of its plan, commits the planned fault, and judges the responses.
+//! A peer, which sends the requests of its plan, commits the planned fault, and checks the responses.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use degu_wire::{Headers, Limits, Method, Part};
 use super::plan::{Answer, Caller, Leave};
 use super::tunnel::TunnelEnd;
 
-/// A request that was begun, and whose response has not arrived in full.
+/// A request that has been begun. Its response has not arrived in full.
 pub(super) struct Open {
     /// Each request has a machine of its own, because a machine cannot pipeline requests.
     pub(super) machine: Connection<Client>,
@@ -21,12 +21,12 @@ pub(super) struct Open {
 
 pub(super) struct Head {
     pub(super) status: u16,
-    /// The response is from the server and not from the app.
+    /// True if the response is from the server itself, and not from the app.
     pub(super) is_refusal: bool,
 }
 
 impl Open {
-    /// Gives the next part of the body to the machine, or its end.
+    /// Gives the machine the next part of the body, or the end of the body.
     pub(super) fn send_part(&mut self) -> Result<(), String> {
         let sent = match self.parts.pop_front() {
             Some(part) => self.machine.send_part(part),
@@ -48,40 +48,41 @@ pub(super) struct Peer<'p> {
     pub(super) far: Far,
     pub(super) number: usize,
     pub(super) caller: &'p Caller,
-    /// The number of requests that were begun.
+    /// The number of requests that have been begun.
     pub(super) begun: usize,
     /// The number of responses that have arrived in full.
     pub(super) answered: usize,
     pub(super) open: VecDeque<Open>,
-    /// The tunnel that was offered.
+    /// The tunnel that the peer has offered.
     pub(super) tunnel: Option<TunnelEnd<'p>>,
-    /// Bytes to send that no machine has made.
+    /// Bytes to send that do not come from a machine.
     pub(super) raw: VecDeque<u8>,
-    /// The peer has not ended its direction.
+    /// True until the peer ends its direction of the connection.
     pub(super) writes: bool,
-    /// The peer has not stopped reading.
+    /// True until the peer stops reading.
     pub(super) reads: bool,
-    /// The peer does nothing more.
+    /// True when the peer does nothing more.
     pub(super) over: bool,
-    /// The planned fault has happened.
+    /// True after the planned fault has happened.
     pub(super) had_trouble: bool,
-    /// The number of bytes of the current response that were read.
+    /// The number of bytes of the current response that have been read.
     pub(super) read: usize,
-    /// A response had `connection: close`, or the peer has abandoned a request.
+    /// True if a response had `connection: close`, or the peer has abandoned a request.
     pub(super) said_close: bool,
-    /// The peer does not send the rest of a request, because the server has responded early and closes.
+    /// True if the peer does not send the rest of a request, because the server has responded early and closes the
+    /// connection.
     pub(super) abandons: bool,
     limits: std::sync::Arc<Limits>,
 }
 
-/// Conditions of the run under which more outcomes are allowed.
+/// Conditions of the run that make more outcomes acceptable.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Conditions {
-    /// The server stops.
+    /// The server is stopping.
     pub(super) draining: bool,
-    /// The server stops without waiting for exchanges.
+    /// The server is stopping, and does not wait for exchanges.
     pub(super) aborting: bool,
-    /// The server does not respond to faults.
+    /// The server sends no response to faults.
     pub(super) silent: bool,
     /// Time has passed, so deadlines may have expired.
     pub(super) late: bool,
@@ -109,12 +110,12 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Returns whether peer and driver have both ended the connection.
+    /// Returns whether both the peer and the driver have ended the connection.
     pub(super) fn is_done(&self) -> bool {
         self.over && self.far.is_dropped()
     }
 
-    /// Takes one step. Returns `false` if none is possible.
+    /// Takes one step. Returns `false` if no step is possible.
     pub(super) fn step(&mut self, dice: &mut Dice, conditions: Conditions) -> Result<bool, String> {
         if self.over {
             return Ok(false);
@@ -129,7 +130,7 @@ impl<'p> Peer<'p> {
         Ok(self.leave())
     }
 
-    /// Ends the connection as planned, after all responses have arrived. Returns whether it did.
+    /// Ends the connection as planned, if all responses have arrived. Returns whether it did.
     fn leave(&mut self) -> bool {
         let all = self.begun == self.caller.exchanges.len() && self.open.is_empty() && self.raw.is_empty();
         if !self.writes || !all {
@@ -168,8 +169,8 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Returns whether the peer does not read now, because it sends its whole request first. It reads if the app does not read
-    /// the request, because both would wait until a deadline otherwise.
+    /// Returns whether the peer reads nothing now, because it first sends its whole request. If the app does not read
+    /// the request, the peer reads, because otherwise both would wait until a deadline.
     pub(super) fn must_write_first(&self) -> bool {
         let exchange = &self.caller.exchanges.get(self.answered);
         let is_read = exchange.is_some_and(|exchange| !exchange.leaves_body() && exchange.expected().is_some());
@@ -178,7 +179,7 @@ impl<'p> Peer<'p> {
         self.caller.writes_first && self.writes && is_read && self.open.iter().any(sends) && !self.far.is_dropped()
     }
 
-    /// Begins the next request, if there is one and its turn has come. Returns whether it did.
+    /// Begins the next request, if the plan has one and allows it now. Returns whether it did.
     fn begin(&mut self) -> Result<bool, String> {
         let Some(exchange) = self.caller.exchanges.get(self.begun) else { return Ok(false) };
         let done = self.open.iter().all(|open| open.head.is_none() || self.caller.depth > 1);
@@ -234,7 +235,7 @@ impl<'p> Peer<'p> {
         let sent = self.far.send(&pending[..dice.portion(most)]);
         open.machine.transmitted(sent);
         open.sent += sent;
-        // After a request with an offer, the bytes of the tunnel follow.
+        // In an exchange with an offer, the bytes of the tunnel follow the request.
         let is_offer = matches!(self.caller.exchanges[number].answer, Answer::Switch(_));
         let at_end = !is_offer && !open.machine.is_sending() && open.machine.is_flushed();
         match trouble {
@@ -246,8 +247,8 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Returns the planned fault, if it is in this exchange, and has not happened yet. `is_reading` says whether the peer is about
-    /// to read or to send.
+    /// Returns the planned fault, if it belongs to this exchange and has not happened yet. `is_reading` is true if the
+    /// peer is about to read, and false if it is about to send.
     pub(super) fn next_trouble(&self, number: usize, is_reading: bool) -> Option<Trouble> {
         let is_next = |trouble: &Trouble| trouble.at == number && trouble.is_reading == is_reading;
         self.caller.trouble.filter(is_next).filter(|_| !self.had_trouble)

@@ -1,4 +1,4 @@
-//! The plan of a run: which peers connect, what they request, how the app answers, and which faults happen.
+//! The plan of a run: the peers that connect, their requests, the answers of the app, and the faults.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -7,21 +7,23 @@ use degu_wire::Method;
 
 use super::tunnel::Bytestream;
 
-/// The connections of a run, and how it ends.
+/// The connections of a run, and the end of the run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) callers: Vec<Caller>,
     /// The number of steps after which the server stops, and the kind of the stop.
     pub(super) stop: Option<(usize, Stop)>,
-    /// The server does not respond to faults.
+    /// True if the server sends no response to faults.
     pub(super) silent: bool,
-    /// `on_connect` waits.
+    /// True if `on_connect` waits.
     pub(super) hesitates: bool,
-    /// The driver busy-polls for requests.
+    /// True if the driver busy-polls for requests.
     pub(super) spins: bool,
-    /// Tasks are sometimes woken for nothing. Not in all runs, because this could hide a lost wake-up.
+    /// True if tasks are sometimes woken without a reason. Not in every run, because such a wake-up could hide a lost
+    /// one.
     pub(super) nudges: bool,
-    /// The clock advances when no step is possible, so a deadline expires, or the worker notices that a peer is gone.
+    /// True if the clock advances when no step is possible. Then a deadline expires, or the worker notices that a peer
+    /// is gone.
     pub(super) waits: bool,
 }
 
@@ -38,12 +40,12 @@ pub(super) enum Stop {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) transport: Transport,
-    /// The most bytes of a piece of a body.
+    /// The largest number of bytes in a piece of a body.
     pub(super) most: usize,
     pub(super) exchanges: Vec<Exchange>,
-    /// The most requests that are open at the same time (pipelining).
+    /// The largest number of requests that are open at the same time (pipelining).
     pub(super) depth: usize,
-    /// The peer reads nothing until its request is sent, as many clients do.
+    /// True if the peer reads nothing before its request has been sent, as many clients do.
     pub(super) writes_first: bool,
     pub(super) leaves: Leave,
     pub(super) trouble: Option<Trouble>,
@@ -66,14 +68,14 @@ pub(super) struct Exchange {
     pub(super) expects: bool,
     pub(super) client_closes: bool,
     pub(super) reading: Reading,
-    /// The app waits for something else: before it reads, and before it answers.
+    /// Whether the app waits for something else before it reads, and before it answers.
     pub(super) pauses: (bool, bool),
-    /// The app waits until the server stops.
+    /// True if the app waits until the server stops.
     pub(super) until_closing: bool,
     pub(super) answer: Answer,
     pub(super) server_closes: bool,
     pub(super) seed: u64,
-    /// The app has seen the request.
+    /// True after the app has received the request.
     pub(super) handled: AtomicBool,
 }
 
@@ -84,13 +86,13 @@ pub(super) enum Reading {
     Data,
     Chunks,
     Parts,
-    /// Random methods.
+    /// Reads data, chunks and parts in random order.
     Mixed,
-    /// In a task of its own. The handler waits for the task.
+    /// Reads in a task of its own. The handler waits for the task.
     Task,
-    /// In a task of its own. The handler does not wait for the task.
+    /// Reads in a task of its own. The handler does not wait for the task.
     Beside,
-    /// Some parts.
+    /// Reads some parts, and leaves the rest.
     Some,
     Never,
 }
@@ -98,19 +100,20 @@ pub(super) enum Reading {
 #[derive(Debug)]
 pub(super) enum Answer {
     Message(u16, Message),
-    /// The request's body, after this number of bytes of it was read ahead.
+    /// The request's body. The app reads this number of bytes before it answers.
     Echo(usize),
-    /// A body that fails when this number of parts is left.
+    /// A body that fails when this number of parts are left.
     Breaks(Message, usize),
     Error,
     Panic,
-    /// A tunnel: the app accepts the offer of another protocol.
+    /// A tunnel. The app accepts the offer to switch to another protocol.
     Switch(Bytestream),
-    /// The app waits until it is dropped: after it has sent these chunks, or before its response if the body is not chunked.
+    /// The app waits until it is dropped. If the body is chunked, it first sends these chunks. Otherwise it does not
+    /// respond.
     Waits(Message),
 }
 
-/// Bytes that are not a request.
+/// Bytes that are not a valid request.
 const GARBAGE: &[&[u8]] = &[
     b"\x00\x01\x02\r\n\r\n",
     b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -172,7 +175,8 @@ impl Caller {
             };
             let mut planned = Trouble::sending(dice.below(count), fault, dice);
             planned.is_reading = matches!(fault, Fault::Close | Fault::Reset | Fault::Stall) && dice.one_in(3);
-            // Without time, the driver does not notice a FIN over TCP, which could be a half-close, nor an end after unread input.
+            // If the clock stands still, the driver does not notice two things: a FIN over TCP, because it could be a
+            // half-close, and an end after unread input.
             let is_noticed = match fault {
                 Fault::Reset => waits || !planned.is_reading,
                 Fault::Close => waits || transport == Transport::Unix && !planned.is_reading,
@@ -180,7 +184,7 @@ impl Caller {
                 Fault::Stall | Fault::Garbage(_) => false,
             };
             if is_noticed && dice.one_in(2) {
-                // The app waits forever. The driver must drop it.
+                // The app waits forever, so the driver must drop it.
                 let is_fit = |message: &Message| message.kind == Kind::Chunked || !planned.is_reading;
                 let message = std::iter::repeat_with(|| Message::random(dice, most)).find(is_fit);
                 let exchange = &mut exchanges[planned.at];
@@ -204,7 +208,7 @@ impl Caller {
         Self { transport, most, exchanges, depth, writes_first, leaves, trouble }
     }
 
-    /// Returns whether the peer commits a fault of this kind in this exchange or an earlier one.
+    /// Returns whether the peer commits a fault of this kind in this exchange or in an earlier one.
     pub(super) fn has_trouble(&self, exchange: usize, fault: impl Fn(Fault) -> bool) -> bool {
         self.trouble.is_some_and(|trouble| trouble.at <= exchange && fault(trouble.fault))
     }
@@ -266,18 +270,19 @@ impl Exchange {
         partly && !matches!(self.answer, Answer::Echo(_)) && self.request.kind != Kind::None
     }
 
-    /// Returns whether the unread rest of the body may end the connection without `connection: close` in the response. If the body
-    /// has a length, the server knows the length of the rest when it responds.
+    /// Returns whether the connection may end because of the unread rest of the body, although the response has no
+    /// `connection: close`. If the body has a length, the server knows the length of the rest when it responds, and can
+    /// announce the end.
     pub(super) fn may_end_it(&self) -> bool {
         self.leaves_body() && (self.request.kind == Kind::Chunked || self.reading == Reading::Beside)
     }
 
-    /// Returns the status and the body of the response, if it must arrive in full.
+    /// Returns the status and the body of the response. Returns `None` if the response need not arrive in full.
     pub(super) fn expected(&self) -> Option<(u16, &Message)> {
         match &self.answer {
             Answer::Message(status, message) => Some((*status, message)),
             Answer::Echo(_) => Some((200, &self.request)),
-            // A response to HEAD has no body that could break.
+            // A response to HEAD has no body, so its body cannot fail.
             Answer::Breaks(message, _) if self.method == Method::Head => Some((200, message)),
             _ => None,
         }

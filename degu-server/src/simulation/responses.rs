@@ -1,4 +1,4 @@
-//! A peer reads the responses, and compares them with the plan.
+//! The responses that a peer receives: their parsing, and the comparison with the plan.
 
 use std::task::Poll;
 
@@ -11,7 +11,7 @@ use super::plan::{Answer, Leave};
 impl Peer<'_> {
     pub(super) fn read(&mut self, dice: &mut Dice, conditions: Conditions) -> Result<bool, String> {
         if !self.reads {
-            // A peer that does not read still learns that the driver has dropped the connection.
+            // A peer that has stopped reading still notices that the driver has dropped the connection.
             self.over |= self.far.is_dropped();
             return Ok(false);
         }
@@ -66,7 +66,7 @@ impl Peer<'_> {
         }
     }
 
-    /// Parses and checks the head of the response. Returns whether it has arrived.
+    /// Parses and checks the head of the response. Returns whether the head has arrived.
     fn understand_head(&mut self, conditions: Conditions, dice: &mut Dice) -> Result<bool, String> {
         let number = self.answered;
         let open = &mut self.open[0];
@@ -77,7 +77,7 @@ impl Peer<'_> {
         let Poll::Ready(head) = polled else { return Ok(false) };
         tell(|| format!("{}: response {number} is {}", self.number, head.status()));
         let is_refusal = head.headers().get("x-number") != Some(&number.to_string());
-        // If the peer stopped sending a body that the app echoes, both would wait forever.
+        // If the peer stopped sending a body that the app sends back, both would wait forever.
         let is_echo = matches!(self.caller.exchanges[number].answer, Answer::Echo(_));
         if open.machine.stops_sending(&head) && (is_refusal || !is_echo && dice.one_in(2)) {
             open.machine.abandon_request_body();
@@ -101,7 +101,7 @@ impl Peer<'_> {
         Ok(true)
     }
 
-    /// Parses the body of the response. Returns whether all of it has arrived.
+    /// Parses the body of the response. Returns whether the whole body has arrived.
     fn understand_body(&mut self) -> Result<bool, String> {
         let open = &mut self.open[0];
         loop {
@@ -114,13 +114,13 @@ impl Peer<'_> {
         }
     }
 
-    /// Checks that the response, which has arrived in full, is the planned one.
+    /// Checks that the response, which has arrived in full, is the planned response.
     fn finish_response(&mut self) -> Result<(), String> {
         let number = self.answered;
         let Some(mut open) = self.open.pop_front() else { return Ok(()) };
         let rest = open.machine.buffered().to_vec();
         if self.writes && (open.machine.is_sending() || !open.machine.is_flushed()) {
-            // The response arrived before its request was sent in full. The rest of the request is sent now.
+            // The response has arrived before the whole request was sent. The rest of the request is sent now.
             let mut rest = open.take_pending();
             open.machine.send_body_anyway();
             while open.machine.is_sending() {
@@ -128,7 +128,8 @@ impl Peer<'_> {
                 rest.extend(open.take_pending());
             }
             match self.next_trouble(number, false) {
-                // The planned fault would happen in this rest. The peer half-closes instead.
+                // The planned fault would happen in the rest of the request. The peer half-closes the connection
+                // instead.
                 Some(trouble) => self.make(Trouble { fault: Fault::Finish, ..trouble }),
                 None => self.raw.extend(rest),
             }

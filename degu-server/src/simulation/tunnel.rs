@@ -1,4 +1,4 @@
-//! Tunnels after a switch to another protocol: their plan, their handler, and the peer's side.
+//! Tunnels after a switch to another protocol: their plan, their handler, and the peer's side of them.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ pub(super) struct Bytestream {
     up: Bytes,
     /// The bytes from the handler to the peer.
     down: Bytes,
-    /// The number of bytes that the peer sends before the response to its offer.
+    /// The number of bytes that the peer sends before it has the response to its offer.
     ahead: usize,
     how: Ending,
 }
 
-/// The end of a tunnel.
+/// The way in which a tunnel ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// The peer half-closes first. The handler half-closes when it has read the end.
@@ -40,8 +40,8 @@ enum Ending {
 }
 
 impl Bytestream {
-    /// Plans a tunnel. `expects` says that the body of the request waits for `100 Continue`. Then no byte of the tunnel can be sent
-    /// before the response.
+    /// Plans a tunnel. If `expects` is true, the body of the request waits for `100 Continue`, so no byte of the tunnel
+    /// can be sent before the response.
     pub(super) fn random(dice: &mut Dice, most: usize, expects: bool) -> Self {
         let (up, down) = (dice.length(most), dice.length(most));
         let how = match dice.below(8) {
@@ -50,7 +50,7 @@ impl Bytestream {
             2..5 => Ending::PeerFirst,
             _ => Ending::HandlerFirst,
         };
-        // Bytes that arrive before the response may be in one buffer with the request.
+        // Bytes that arrive before the response may be in the same buffer as the request.
         let ahead = if !expects && dice.one_in(2) { dice.below(up + 1).min(1_000) } else { 0 };
         Self { up: dice.bytes(up), down: dice.bytes(down), ahead, how }
     }
@@ -63,7 +63,7 @@ pub(super) fn accept(shared: &Arc<Shared>, at: (usize, usize), offer: Offer) -> 
         let _alive = shared.alive.clone();
         let caller = &shared.plan.callers[at.0];
         let exchange = &caller.exchanges[at.1];
-        let Answer::Switch(plan) = &exchange.answer else { return Err("there is no tunnel in the plan".into()) };
+        let Answer::Switch(plan) = &exchange.answer else { return Err("the plan has no tunnel here".into()) };
         let mut dice = Dice::new(exchange.seed ^ 3);
         let (mut writes, mut reads) = (dice.fork(), dice.fork());
         let (mut from, mut to) = split(tunnel);
@@ -112,26 +112,26 @@ pub(super) fn accept(shared: &Arc<Shared>, at: (usize, usize), offer: Offer) -> 
     })
 }
 
-/// The peer's side of a tunnel. It exists from the offer on.
+/// The peer's side of a tunnel. It exists as soon as the peer sends the offer.
 #[derive(Debug)]
 pub(super) struct TunnelEnd<'p> {
     plan: &'p Bytestream,
     sent: usize,
     received: usize,
-    /// The offer has been accepted.
+    /// True after the server has accepted the offer.
     pub(super) is_open: bool,
-    /// The handler has ended its side.
+    /// True after the handler has ended its side.
     has_ended: bool,
 }
 
 impl<'p> TunnelEnd<'p> {
-    /// Returns the peer's side for this exchange, if its plan has a tunnel.
+    /// Returns the peer's side of this exchange's tunnel. Returns `None` if the plan has no tunnel for it.
     pub(super) fn of(caller: &'p Caller, number: usize) -> Option<Self> {
         let Answer::Switch(plan) = &caller.exchanges.get(number)?.answer else { return None };
         Some(Self { plan, sent: 0, received: 0, is_open: false, has_ended: false })
     }
 
-    /// Returns whether the handler ends with an error. The peer may then lose bytes.
+    /// Returns whether the handler fails or panics. The peer may then lose bytes.
     pub(super) fn breaks(&self) -> bool {
         matches!(self.plan.how, Ending::Fails | Ending::Panics)
     }
@@ -174,7 +174,7 @@ impl Peer<'_> {
         Ok(())
     }
 
-    /// Returns whether the peer continues to send after the handler has half-closed the tunnel.
+    /// Returns whether the peer continues to send, because the handler has only half-closed the tunnel.
     pub(super) fn goes_on(&mut self, end: End) -> bool {
         let Some(tunnel) = self.tunnel.as_mut().filter(|tunnel| tunnel.is_open && end == End::Finished) else {
             return false;
@@ -185,7 +185,7 @@ impl Peer<'_> {
         goes_on
     }
 
-    /// Checks that the tunnel may end here.
+    /// Checks that the plan allows the tunnel to end now.
     pub(super) fn judge_tunnel(&self, tunnel: &TunnelEnd<'_>, end: End, conditions: Conditions) -> Result<(), String> {
         let is_whole = tunnel.received == tunnel.plan.down.len() && end == End::Finished;
         let excused = tunnel.breaks() || conditions.late || self.caller.has_trouble(self.answered, |_| true);
