@@ -13,7 +13,7 @@ use crate::head::{Search, has_begun};
 use crate::sink::SliceSink;
 use crate::{Fault, Limits, LocalError, RemoteError};
 
-/// A connection that is borrowed for one exchange.
+/// The parts of a connection, which one exchange borrows.
 pub(super) struct Link<'l, S, C> {
     pub(super) io: &'l mut S,
     pub(super) clock: &'l C,
@@ -24,7 +24,7 @@ pub(super) struct Link<'l, S, C> {
 /// The state of a connection that outlives an exchange.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The number of bytes at the front of the output that wait to be written.
+    /// The number of queued bytes at the front of the output buffer.
     pub(super) queued: usize,
     /// True if bytes were written after the last flush of the transport.
     pub(super) unflushed: bool,
@@ -71,7 +71,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Writes all queued bytes, then waits for at least one byte. Returns `false` at EOF.
+    /// Sends all queued bytes, and then reads into the window. Waits for at least one byte. Returns `false` at EOF.
     pub(super) async fn fill(&mut self, window: &mut Window<'_>) -> Result<bool, Error<S::Error>> {
         if self.state.eof {
             return Ok(false);
@@ -89,7 +89,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(read > 0)
     }
 
-    /// Sends bytes. If the bytes fit into the output buffer, they wait there for the next write.
+    /// Sends bytes. Bytes that fit into the output buffer are queued there, and sent later.
     pub(super) async fn put(&mut self, bytes: &[u8]) -> Result<(), Error<S::Error>> {
         if self.output.len() - self.state.queued.min(self.output.len()) < bytes.len() {
             self.write_queued().await?;
@@ -117,7 +117,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(encoded)
     }
 
-    /// Sends all queued bytes, and waits until the transport has accepted them.
+    /// Sends all queued bytes, and flushes the transport.
     pub(super) async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         self.write_queued().await?;
         if self.state.unflushed {

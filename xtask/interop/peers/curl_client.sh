@@ -35,7 +35,7 @@ try_chunked() {
 
 try_large() {
   ask /large | cmp - "$files/large" &&
-    # curl sends `expect: 100-continue` with large bodies. This body is at its bound, so the field is set here.
+    # curl sends `expect: 100-continue` with larger bodies. This body is just too small, so the field is set here.
     ask /echo --header 'expect: 100-continue' --data-binary "@$files/large" | cmp - "$files/large" &&
     ask /echo --header 'transfer-encoding: chunked' --data-binary "@$files/large" | cmp - "$files/large"
 }
@@ -52,7 +52,7 @@ try_chunks() {
 
 for exchange in get head post chunked large keep-alive close 404 chunks; do
   if [[ $exchange == keep-alive && $address == unix:@* ]]; then
-    # curl does not reuse such a connection, because it takes its name for one that is still being resolved.
+    # curl does not reuse such a connection, because curl believes that the name is still being resolved.
     echo 'keep-alive skipped curl keeps no connection to an abstract socket'
   elif said=$("try_$exchange" 2>&1); then
     echo "$exchange ok"

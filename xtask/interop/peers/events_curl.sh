@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# curl: `events_curl.sh URL` reads the events, and prints a line for each. It requests the events after the last one until there
-# are no more.
+# curl: `events_curl.sh URL` reads the events, and prints a line for each. It repeats the request, for the events after the
+# last received event, until there are no more.
 url=$1 status='' id='' data=''
 until [ "$status" = 204 ]; do
-  # The server cuts each response but the last. curl then fails, which is expected.
+  # The server ends each response early, except the last one. So curl fails, which is expected.
   response=$(curl --disable --silent --no-buffer --noproxy '*' --max-time 30 --header "last-event-id: $id" \
     --write-out '\n%{http_code}\n' "$url/events")
   status=${response##*$'\n'}

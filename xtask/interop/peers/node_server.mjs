@@ -1,4 +1,4 @@
-// Node's http: `node_server.mjs ADDRESS` serves what our server does.
+// Node's http: `node_server.mjs ADDRESS` serves the same targets as our server.
 
 import http from 'node:http';
 

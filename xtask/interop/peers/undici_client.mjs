@@ -1,4 +1,4 @@
-// undici: `undici_client.mjs FOLDER ADDRESS` performs the exchanges with our server, by the undici in a folder.
+// undici: `undici_client.mjs FOLDER ADDRESS` performs the exchanges with our server, with the undici in FOLDER.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -9,7 +9,7 @@ const { Client } = createRequire(`${process.argv[2]}/`)('undici');
 const { host, port, path: socketPath } = parse(process.argv[3]);
 const origin = socketPath ? 'http://localhost' : `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-// Runs an exchange with a client of its own, which has one connection.
+// Performs an exchange with a new client, which has one connection.
 async function alone(exchange) {
   const client = new Client(origin, { socketPath, headersTimeout: 20_000, bodyTimeout: 20_000 });
   client.connections = 0;
@@ -40,7 +40,7 @@ async function echo(client, body, bytes) {
   return answer;
 }
 
-// What is iterated over asynchronously goes out in chunks.
+// undici sends an asynchronous iterator in chunks.
 async function* pieces(bytes) {
   yield* bytes;
 }

@@ -1,4 +1,4 @@
-// ws's client: `websocket_client.mjs FOLDER ADDRESS` performs the exchanges with `terminal`, by the ws in a folder.
+// ws's client: `websocket_client.mjs FOLDER ADDRESS` performs the exchanges with `terminal`, with the ws in FOLDER.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

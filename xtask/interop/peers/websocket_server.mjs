@@ -1,4 +1,4 @@
-// ws's server: `websocket_server.mjs FOLDER ADDRESS` echoes messages at /socket, by the ws in a folder.
+// ws's server: `websocket_server.mjs FOLDER ADDRESS` echoes messages at /socket, with the ws in FOLDER.
 
 import { createRequire } from 'node:module';
 import http from 'node:http';

@@ -33,13 +33,13 @@ cable() {
   on "$1" ip address add "$3/64" dev veth0 nodad
 }
 
-# Both cables at the switch: `up`, `down`, `master br0` or `nomaster`.
+# Sets a property of both cables at the switch: `up`, `down`, `master br0` or `nomaster`.
 ports() {
   on switch ip link set port1 $1
   on switch ip link set port2 $1
 }
 
-# Checks the time at which an exchange ended: WHAT TIME MOST. Both ends wait for 2 s (LIMIT in netns.rs), so the time must be
+# Checks the time at which an exchange ended: WHAT TIME MOST. Client and server wait for 2 s (LIMIT in netns.rs), so it must be
 # between 1000 and MOST milliseconds after the cables were pulled.
 within() {
   local took=$(($2 - pulled))
@@ -64,7 +64,7 @@ for zone in "$(on client ip -oneline link show veth0 | cut -d: -f1)" veth0; do
   echo "exchanges with $address: as they should be"
 done
 
-# 2 % of the packets are lost. Three quarters of the others are delayed, so the rest overtakes them.
+# 2 % of the packets are lost. Three quarters of the others are delayed, so the packets that are not delayed overtake them.
 bad='root netem loss 2% delay 5ms 2ms reorder 25% 50%' what=netem cable=''
 if ! { on client tc qdisc add dev veth0 $bad && on server tc qdisc add dev veth0 $bad; } 2>/dev/null; then
   if command -v python3 >/dev/null; then
@@ -97,7 +97,7 @@ for way in upload download; do
     until grep -q begun "/run/$way-$client"; do sleep 0.05; done
   done
 done
-# The exchanges are at full speed by then.
+# After this pause, the exchanges run at full speed.
 sleep 0.3
 pulled=$(date +%s%3N)
 ports down
