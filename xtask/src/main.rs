@@ -2,7 +2,7 @@
 //!
 //! A longer command has a file of its own, with a function `run` that takes the rest of the command line. Continuous
 //! integration is in `.ci/run`, which calls these commands. The programs of `bench`, `firmware`, `interop`, `soak` and
-//! `netns` are workspaces of their own. A command builds them when it is called.
+//! `netns` are in separate workspaces. A command builds them when it is called.
 
 mod firmware;
 mod fuzz;

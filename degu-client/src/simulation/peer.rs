@@ -92,7 +92,7 @@ impl Peer {
         !bytes.is_empty()
     }
 
-    /// Notes the end of the request if the machine has received the whole request.
+    /// Records the end of the request if the machine has received the whole request.
     fn note_end(&mut self) {
         if !self.machine.is_receiving() {
             self.see(|seen| seen.end(None, None));

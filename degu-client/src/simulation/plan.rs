@@ -1,4 +1,4 @@
-//! The plan of a run: what is requested, how the server answers, how the answer is read, and which faults happen.
+//! The plan of a run: the requests, the server's responses, the way in which the client reads them, and the faults.
 
 use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
 use degu_wire::Method;
@@ -14,8 +14,8 @@ pub(super) struct Plan {
     pub(super) most: usize,
     /// True if the client can check its stream without reading, as it can check a socket.
     pub(super) looks: bool,
-    /// True if the future is sometimes polled without a wake-up. Not in every run, because such a poll hides a missing
-    /// wake-up.
+    /// True if the future is sometimes polled without a wake-up. This is not done in every run, because such a poll
+    /// hides a missing wake-up.
     pub(super) nudges: bool,
     /// True if the run has a deadline. Then the clock may advance.
     pub(super) waits: bool,

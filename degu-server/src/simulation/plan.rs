@@ -19,8 +19,8 @@ pub(super) struct Plan {
     pub(super) hesitates: bool,
     /// True if the driver busy-polls for requests.
     pub(super) spins: bool,
-    /// True if tasks are sometimes woken without a reason. Not in every run, because such a wake-up could hide a lost
-    /// one.
+    /// True if tasks are sometimes woken without a reason. This is not done in every run, because such a wake-up could
+    /// hide a lost wake-up.
     pub(super) nudges: bool,
     /// True if the clock advances when no step is possible. Then a deadline expires, or the worker notices that a peer
     /// is gone.
@@ -68,7 +68,7 @@ pub(super) struct Exchange {
     pub(super) expects: bool,
     pub(super) client_closes: bool,
     pub(super) reading: Reading,
-    /// Whether the app waits for something else before it reads, and before it answers.
+    /// Two flags: the app waits for something else before it reads, and before it answers.
     pub(super) pauses: (bool, bool),
     /// True if the app waits until the server stops.
     pub(super) until_closing: bool,

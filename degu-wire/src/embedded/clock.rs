@@ -24,7 +24,7 @@ use crate::Limits;
 /// ```
 pub trait Clock {
     /// Runs `future` for at most `left`, and subtracts the time that passed from `left`. If `future` has not completed
-    /// by then, it is dropped, and the result is `None`.
+    /// when this time is over, it is dropped, and the result is `None`.
     fn limit<F: Future>(&self, left: &mut Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }
 

@@ -15,7 +15,7 @@
 //!                       └────────────────────────────────────────────┘
 //! ```
 //!
-//! # Who owns what
+//! # Memory
 //!
 //! The buffers belong to the caller. [`Memory`] has buffers of fixed sizes. The driver uses no other memory. While the
 //! handler runs, the head of a request stays at the front of `input`, because paths and fields are views into it. The
@@ -30,7 +30,7 @@
 //! time runs out within a request, the server answers with 408. If the time runs out between two requests, the server
 //! ends the connection.
 //!
-//! # What ends a connection
+//! # The end of a connection
 //!
 //! [`Server::serve`] returns when the connection is over. If it returns [`End`], the caller closes the connection. If
 //! it returns an [`Error`], the caller aborts the connection. The traits have no half-close. After a refusal, the

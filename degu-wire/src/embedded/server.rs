@@ -241,7 +241,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         self.link.state.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
     }
 
-    /// Ends the exchange. Returns `None` if the connection goes on with the next request.
+    /// Ends the exchange. Returns `None` if the connection can carry the next request.
     async fn end(
         &mut self,
         handled: Result<(), Error<S::Error>>,

@@ -46,7 +46,7 @@ impl Drop for Server {
     }
 }
 
-#[allow(dead_code, reason = "the benchmark shares this file, and uses what the commands here do not")]
+#[allow(dead_code, reason = "the benchmark shares this file, and uses other parts of it")]
 impl Server {
     /// Starts `program` and waits for its first line, `listening on ADDRESS`.
     ///

@@ -150,7 +150,7 @@ fn same_chunks(are: &[Chunk], should: &[Chunk]) -> Result<(), BoxError> {
     wanted(show(are) == show(should), || format!("chunks are {:?} instead of {:?}", show(are), show(should)))
 }
 
-/// Returns an error with this text unless the condition holds.
+/// Returns an error with this text if the condition does not hold.
 pub(crate) fn wanted(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), BoxError> {
     if holds { Ok(()) } else { Err(otherwise().into()) }
 }

@@ -16,8 +16,8 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is input or the end. Sometimes it returns without either, as a socket does whose readiness is
-    /// outdated.
+    /// Waits until there is input or the end. Sometimes it returns without either, like a socket with outdated
+    /// readiness.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if state.yields(cx) {

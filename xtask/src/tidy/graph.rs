@@ -31,7 +31,7 @@ const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
     (&["degu-tls", "degu-client", "degu-server"], ALL, &["rcgen"], "only degu-misc may use rcgen"),
 ];
 
-/// The crates on which degu-wire may depend, unless a feature adds more. A device must be able to build them.
+/// The crates on which degu-wire may depend without other features. A device must be able to build them.
 const WIRE: &[&str] = &["degu-wire", "bytes", "form_urlencoded", "percent-encoding"];
 
 /// The further crates on which degu-wire may depend with all features. The last line is in the tree only because serde

@@ -55,7 +55,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
         Ok(vec![requests / took.as_secs_f64(), cpu.as_nanos() as f64 / requests])
     });
-    report.notes.extend((!nginx).then(|| "without nginx, which is not installed".into()));
+    report.notes.extend((!nginx).then(|| "nginx not measured, because it is not installed".into()));
     report.about = "GET requests over ::1, answered with their target; the benchmark itself generates the load".into();
     Ok(report)
 }
