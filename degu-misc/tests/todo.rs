@@ -206,7 +206,7 @@ fn todoctl_says_what_is_wrong_with_an_answer() {
         (json(14, "[{\"tekst\": \"\"}]"), 999, Duration::ZERO, 6, "at line 1, column 14: missing field `text`"),
         (json(9, "[{\"text\"x"), 999, Duration::ZERO, 6, "not valid JSON at line 1, column 9"),
         (json(3, "[0]"), 999, Duration::ZERO, 6, "expected fields and types at line 1, column 2"),
-        (json(99, "[]"), 999, Duration::ZERO, 6, "closed"),
+        (json(99, "[]"), 999, Duration::ZERO, 6, "incomplete body"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]".into(), 999, Duration::ZERO, 6, "content-type"),
         ("nonsense\r\n\r\n".into(), 999, Duration::ZERO, 6, "the server sent"),
     ] {
