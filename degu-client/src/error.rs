@@ -66,8 +66,8 @@ pub enum ErrorKind {
     /// The response has this status of 400 or more, and [`success`](crate::ResponseOf::success) was called.
     Status(u16),
     /// The body of the response cannot be returned in the form that the caller asked for. It is not UTF-8, not valid
-    /// JSON, or does not fit the type. Or it was not read, because the response has no body, or its content-type is not
-    /// JSON.
+    /// JSON, or does not fit the type. Or there is nothing to parse: the response has no body, its content-type is not
+    /// JSON, or the body is empty or was read before.
     Content(BoxError),
     /// A timeout passed.
     Timeout(Timeout),
@@ -305,7 +305,7 @@ impl fmt::Display for Timeout {
             Self::Body(limit) => write!(f, "the body made no progress for {limit:?}"),
             Self::Exchange(limit) => write!(f, "the exchange did not finish within {limit:?}"),
             Self::Pool(limit) => write!(f, "no connection of the pool became free within {limit:?}"),
-            Self::Stream => f.write_str("a timeout of the caller's own stream passed"),
+            Self::Stream => f.write_str("the caller's own stream timed out"),
         }
     }
 }

@@ -383,7 +383,7 @@ impl Exchange {
         }
     }
 
-    /// Returns whether the last exchange has ended without an error.
+    /// Returns whether the last exchange has ended: it is complete, or was abandoned.
     pub(crate) fn has_ended(&self) -> bool {
         self.stage == Stage::Ended
     }
@@ -529,8 +529,9 @@ fn unsent(kind: impl Into<ErrorKind>) -> Error {
     Error::new(kind, Phase::Requesting).retryable(true)
 }
 
-/// Returns whether the part that the server sends is the part that the caller asked for, or the beginning of that part
-/// (RFC 9110 §15.3.7).
+/// Returns whether the `Content-Range` of a 206 agrees with the range that the caller asked for (RFC 9110 §15.3.7). The
+/// server may send only the beginning of that range. If the caller asked for the last bytes, and the server does not
+/// give the total length, only the length of the range is checked. Returns `true` if there is no `Content-Range`.
 pub(crate) fn is_part_of(asked: ByteRange, given: Option<ContentRange>) -> bool {
     // In a multipart response each part has its own Content-Range.
     let Some(given) = given else { return true };

@@ -211,7 +211,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         self.last.as_deref().or_else(|| self.ended.then_some(&NOTHING))
     }
 
-    /// Polls the link for the next part, and notes the end, the rest of the chunk, and the trailers.
+    /// Polls the link for the next part. Records how many bytes of the chunk are still to come, the last extensions and
+    /// trailers, and the end of the body.
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));

@@ -1,9 +1,9 @@
 //! A server with an access log and metrics: `metrics ADDRESS`.
 //!
 //! A line on stderr says how each exchange ended, and `/metrics` shows what was counted, in Prometheus' text format:
-//! exchanges by their status and by whether the response was cut, and the counters of the server. A handler that was
-//! cancelled, because its client went away, has no status. `/late` waits long enough to show this. `/cut` fails in the
-//! middle of its body.
+//! exchanges by their status and by whether the response is incomplete, and the counters of the server. If a handler is
+//! cancelled because its client went away, the exchange has no status. `/late` waits long enough to show this. `/cut`
+//! fails in the middle of its body.
 //!
 //! Everyone who can reach the app can read the metrics. To separate them, serve the app on one address and the metrics on another;
 //! [`Handle::stats`](degu_server::Handle::stats) returns the counters, too. The first line of output is `listening on ADDRESS`.
@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use degu_server::{Address, Body, BoxError, Chunk, Exchange, Method, Request, Response, Server, Session, Stats};
 
-/// The status of an exchange, and whether its response was cut.
+/// The status of an exchange (`None` if there was no response), and whether the response is incomplete: it was cut
+/// short, or did not begin.
 type Outcome = (Option<u16>, bool);
 
 /// The number of exchanges that have ended, and their total duration in seconds, by outcome.
@@ -60,7 +61,7 @@ fn exposition(ended: &Ended, stats: &Stats) -> Result<String, fmt::Error> {
     for (fault, count) in stats.faults() {
         writeln!(text, "degu_faults_total{{kind=\"{fault:?}\"}} {count}")?;
     }
-    text += "# HELP degu_exchange_seconds Exchanges that have ended, by status and by whether the response was cut short.\n";
+    text += "# HELP degu_exchange_seconds Ended exchanges, by status and by whether the response is incomplete.\n";
     text += "# TYPE degu_exchange_seconds summary\n";
     for ((status, is_cut), (count, seconds)) in ended.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let status = status.map_or("none".to_owned(), |status| status.to_string());

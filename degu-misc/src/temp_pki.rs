@@ -11,11 +11,13 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A temporary folder of PEM files for tests: a CA for servers, a CA for clients, a third CA that no policy trusts, and
-/// the certificates and revocation lists of these CAs. Degu and any other program can use the files.
+/// A temporary folder of PEM files for tests: a CA that issues the certificates of servers, a CA that issues the
+/// certificates of clients, a third CA that no policy trusts, and the certificates and revocation lists of these CAs.
+/// Degu and any other program can use the files.
 ///
 /// The CAs have the labels `server-ca`, `client-ca` and `other-ca`, like their files. The certificates of servers are
-/// for `localhost`, `127.0.0.1` and `::1`; those of clients are for `client.example`. All keys are ECDSA on P-256.
+/// for `localhost`, `127.0.0.1` and `::1`. The certificates of clients are for `client.example`. All keys are ECDSA on
+/// P-256.
 ///
 /// ```
 /// use degu_misc::{Leaf, TempPki};
@@ -138,37 +140,37 @@ impl TempPki {
         if leaf.is_expired() { identity.allow_invalid_time() } else { identity }
     }
 
-    /// Returns the path of the file of the CA for servers.
+    /// Returns the path of the certificate of the CA that issues the certificates of servers.
     pub fn server_ca(&self) -> PathBuf {
         self.file("server-ca", "pem")
     }
 
-    /// Returns the path of the file of the CA for clients.
+    /// Returns the path of the certificate of the CA that issues the certificates of clients.
     pub fn client_ca(&self) -> PathBuf {
         self.file("client-ca", "pem")
     }
 
-    /// Returns the path of the file of the CA that no policy trusts.
+    /// Returns the path of the certificate of the CA that no policy trusts.
     pub fn other_ca(&self) -> PathBuf {
         self.file("other-ca", "pem")
     }
 
-    /// Returns the path of the revocation list of the CA for servers.
+    /// Returns the path of the revocation list for the certificates of servers.
     pub fn server_crl(&self) -> PathBuf {
         self.file("server-ca", "crl")
     }
 
-    /// Returns the path of the revocation list of the CA for clients.
+    /// Returns the path of the revocation list for the certificates of clients.
     pub fn client_crl(&self) -> PathBuf {
         self.file("client-ca", "crl")
     }
 
-    /// Returns the CA for servers, with its revocation list.
+    /// Returns the CA that issues the certificates of servers, with its revocation list. A client trusts it.
     pub fn servers(&self) -> CaSet {
         self.ca_set("server-ca")
     }
 
-    /// Returns the CA for clients, with its revocation list.
+    /// Returns the CA that issues the certificates of clients, with its revocation list. A server trusts it.
     pub fn clients(&self) -> CaSet {
         self.ca_set("client-ca")
     }

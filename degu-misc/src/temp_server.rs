@@ -18,7 +18,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound, because the test cannot go on.
+    /// If the server cannot be started, for example because the address is in use. The test cannot go on then.
     pub fn new(address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(Server::options().workers(1), address, app)
     }
@@ -27,7 +27,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound.
+    /// If the server cannot be started, for example because the address is in use.
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let address = address.into();
         let started = options.bind(address.clone(), app).and_then(Server::spawn);

@@ -35,16 +35,17 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound, because the test cannot go on.
+    /// If the server cannot be started, for example because the address is in use. The test cannot go on then.
     pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(pki, Server::options().workers(1), address, app)
     }
 
-    /// Starts a server as [`new`](Self::new) does, with these options.
+    /// Starts a server as [`new`](Self::new) does, with these options. A TLS policy in `options` is replaced by the
+    /// policy of the PKI.
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound.
+    /// If the server cannot be started, for example because the address is in use.
     pub fn with_options(pki: &TempPki, options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let tls = pki.server_tls();
         let server = TempServer::with_options(options.tls(tls.clone()), address, app);

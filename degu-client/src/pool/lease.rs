@@ -247,9 +247,10 @@ impl<D: Driver> Drop for Turn<'_, D> {
     }
 }
 
-/// Returns the idle timeout for a server's `Keep-Alive` field: one second less than the timeout in the field, or half
-/// of it if that is longer. The client has to close the connection first, because a request that is on its way when the
-/// server closes it would fail.
+/// Returns the idle timeout for a server's `Keep-Alive` field; `None` if the field has no valid timeout. If the field
+/// says N seconds, the idle timeout is N - 1 seconds, or N / 2 seconds if that is longer. It is shorter than N, so the
+/// client closes the connection before the server does. A request that is on its way when the server closes the
+/// connection would fail.
 fn keep_alive_timeout(field: &[u8]) -> Option<Duration> {
     let field = std::str::from_utf8(field).ok()?;
     let mut parameters = field.split(',').filter_map(|parameter| parameter.split_once('='));
