@@ -1,4 +1,5 @@
-//! The part of connecting that only the async client has.
+//! Connecting in the async client: it tries the addresses of a DNS name in parallel, and never blocks the thread.
+//! thread.
 
 use std::{ffi::OsStr, io, net::SocketAddr, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{admit, interleave, target, unix_socket};
 
-/// The time that one address of a name may take before the next one is tried in parallel (RFC 8305 §5).
+/// The time after which the next address of a DNS name is tried too, while the earlier attempts go on (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
@@ -59,8 +60,8 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects to the first of these addresses that accepts. An attempt begins [`ATTEMPT_DELAY`] after the last one, or
-/// when an attempt fails.
+/// Tries these addresses in order, and returns the first connection that is made. The next attempt begins
+/// [`ATTEMPT_DELAY`] after the last one, or as soon as an attempt fails.
 async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let mut addresses = addresses.into_iter();
     let mut attempts = JoinSet::new();
@@ -86,7 +87,7 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
 }
 
 /// Connects to a Unix socket. While the server's backlog is full, connecting fails at once, and the kernel does not
-/// report when there is room. So this function tries again after pauses.
+/// report when there is room. Therefore this function tries again after pauses of 1 ms to 100 ms.
 async fn unix(name: &OsStr) -> Result<Socket, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     socket.set_nonblocking(true)?;
@@ -109,7 +110,7 @@ mod tests {
     async fn the_first_address_that_answers_is_taken() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
-        // Bound and not listening: connections are refused.
+        // This socket is bound, but does not listen. Connections to its address are therefore refused.
         let bound = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
         bound.bind(&SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0)).into()).unwrap();
         let closed = bound.local_addr().unwrap().as_socket().unwrap();

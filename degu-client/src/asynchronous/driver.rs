@@ -19,7 +19,7 @@ use crate::link::{Driver, Line};
 #[derive(Debug, Default)]
 pub struct Async {
     timer: Timer,
-    /// True while a wait for the head of a response spins.
+    /// True while the driver busy-polls for the head of a response.
     spins: bool,
 }
 
@@ -52,14 +52,15 @@ impl Driver for Async {
     }
 
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // The runtime runs other tasks meanwhile.
+        // While this task waits, the runtime runs other tasks. The turn of the spinner is therefore over.
         line.exchange.spinner.end_turn();
         line.poll_deadline(cx)
     }
 }
 
 impl Line<'_, Async> {
-    /// Spins for the head of a response. Pending while other tasks have their turn; `None` at the end of the spin.
+    /// Busy-polls for the head of a response. Pending while other tasks have their turn; `None` if the spin ends
+    /// without input.
     fn poll_spin(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<io::Result<usize>>, Error>> {
         match self.spin() {
             Ok(read) => {
@@ -67,7 +68,7 @@ impl Line<'_, Async> {
                 Poll::Ready(Ok(Some(read)))
             }
             Err(Step::RunOthers) => {
-                // A spin may last longer than the deadline.
+                // The deadline may pass during the spin.
                 if let Poll::Ready(over) = self.poll_deadline(cx) {
                     return Poll::Ready(over.map(|()| None));
                 }
@@ -80,7 +81,7 @@ impl Line<'_, Async> {
         }
     }
 
-    /// Waits until the deadline of the exchange.
+    /// Waits until the deadline of the current wait. Then ends this wait, as `Exchange::end_wait` describes.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.exchange.deadline() else { return Poll::Pending };
         // A socket belongs to the runtime in which it was made. A stream of the caller may move to another runtime.

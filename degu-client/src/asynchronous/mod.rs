@@ -125,8 +125,8 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of an async connection that has switched to another protocol.
 ///
-/// Shutting it down half-closes the connection: the server reads EOF, and can still send. `tokio::io::split` splits it
-/// into two halves.
+/// Shutting down the tunnel half-closes the connection: the server reads EOF, and can still send. `tokio::io::split`
+/// splits the tunnel into two halves.
 pub type Tunnel = TunnelOf<Async>;
 
 /// The source of a request's body.

@@ -127,8 +127,8 @@ impl ConnectionOf<Async> {
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    /// Sends the rest of the request if the response has no body, because the caller would make no further call that
-    /// sends it.
+    /// If the response has no body, sends the rest of the request. Otherwise the rest would never be sent, because a
+    /// caller does not read a body that is empty.
     async fn send_rest(&mut self) -> Result<(), Error> {
         if self.remaining() == Some(0) {
             self.next_part().await?;
@@ -148,7 +148,8 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.hold
     }
 
-    /// Returns the length of the body, if it is known, and the source of its parts; `None` if there is no body.
+    /// Returns the number of bytes that are left of the body, if it is known, and a source that returns these bytes. If
+    /// no byte is left, returns `None`, and `give_back` gets the connection if the connection can be used again.
     fn pass<G: FnOnce(Connection)>(self, give_back: G) -> Option<(Option<u64>, Passing<S, G>)> {
         let length = self.remaining();
         if length == Some(0) {
@@ -190,10 +191,10 @@ impl OwnedIncoming<dyn Source> {
 
 /// A response's body as the source of another message's body.
 struct Passing<S: ?Sized, G> {
-    /// `None` after the end of the body.
+    /// The body, and the function that gets the connection after the end of the body. `None` after that call.
     passing: Option<(OwnedIncoming<S>, G)>,
-    /// True for a body without a length, until its first chunk. Data before any chunk means that the body has no
-    /// chunks. Each piece is then sent as a chunk.
+    /// True if the body has neither a length nor chunks, so each piece of data is sent as a chunk. Before the first
+    /// part has been received, it is true for every body without a length.
     lacks_chunks: bool,
 }
 
@@ -201,7 +202,7 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let mut part = ready!(incoming.poll_part(cx))?;
-        // A sender that has the last part does not poll for the end.
+        // After the last part the sender may not poll again, so the end of the body is taken now.
         let at_end = part.is_some() && incoming.hold.link().exchange.is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;
@@ -225,5 +226,5 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Source for Passing<S, G> {
     }
 }
 
-// No field is pinned in place, because the request's source has its own box.
+// Moving the value moves no pinned data, because the source of the request's body is pinned in its own box.
 impl<S: ?Sized, G> Unpin for Passing<S, G> {}

@@ -2,8 +2,8 @@
 //!
 //! An event that no task waits for wakes the thread for nothing. On a Unix socket the kernel reports room for writing
 //! whenever the peer reads a message. So a [`Socket`] is registered for input only. After a write has found no room,
-//! the socket is registered again, for both directions. A second descriptor for output would need less code, but a
-//! process may have none left.
+//! the socket is registered again, for both directions. A second descriptor for output would need less code, but the
+//! process may have no free descriptor.
 
 use std::{
     io::{self, IoSlice},
@@ -18,13 +18,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 
 use crate::stream::{Idle, Scratch, Stream, check, now, pending, read, some, write};
 
-/// A stream whose calls are pending if they would block.
+/// A stream of the async client. A call that would block is pending, and the task is woken later.
 pub(crate) trait AsyncStream: Stream {
     /// Appends the bytes that have been received; 0 bytes mean EOF.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
-    /// Writes some of these pieces. Under TLS, bytes count as written when they have been encrypted, even if no record
-    /// has been sent. The caller may then write other bytes, and has to call [`poll_flush`](Stream::poll_flush).
+    /// Writes some of these pieces, and returns the number of bytes. Under TLS, bytes count as written as soon as they
+    /// are encrypted, although the socket may have taken none of them. The caller may then write other bytes. It has to
+    /// call [`poll_flush`](Stream::poll_flush) to send the rest.
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write(cx, pieces)
     }
@@ -36,8 +37,8 @@ pub(crate) struct Socket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// True if the socket is registered for output, too.
     writes: bool,
-    /// The task that waits for input, which may differ from the task that writes. A new registration does not know this
-    /// task, so the task is woken then.
+    /// The task that waits for input. It may differ from the task that writes. When the socket is registered again, the
+    /// new registration does not know the waiting task. Therefore this task is woken, and reads again.
     reader: Option<Waker>,
     scratch: Scratch,
 }
@@ -57,7 +58,8 @@ impl Socket {
         received
     }
 
-    /// Stores the task of a read that is pending, until the socket is registered for output.
+    /// If the read is pending, stores its task in `reader`. After the socket has been registered for output it is never
+    /// registered again, so no task is stored.
     fn note_reader<T>(&mut self, cx: &Context<'_>, read: &Poll<T>) {
         if read.is_pending() && !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
@@ -69,8 +71,8 @@ fn registered(fd: &Option<AsyncFd<OwnedFd>>) -> io::Result<&AsyncFd<OwnedFd>> {
     fd.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
-// The replacement of `with_interest` is unsafe, because a type may implement `AsRawFd` for a descriptor that it does
-// not own. `OwnedFd` owns its descriptor.
+// tokio has replaced `with_interest` by an unsafe function, because a type may implement `AsRawFd` for a descriptor
+// that it does not own. `OwnedFd` owns its descriptor.
 #[expect(deprecated, reason = "correct for an owned descriptor, and its replacement is unsafe")]
 fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(socket, interest)
@@ -82,7 +84,7 @@ fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, bytes: &mut [u8]) 
         match ready.try_io(|socket| read(socket, bytes, false)) {
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(read) => {
-                // A read that left room has emptied the socket, so the next read would find no bytes.
+                // The read did not fill `bytes`, so the socket is empty now, and the next read has to wait.
                 if let Ok(bytes_read @ 1..) = read
                     && bytes_read < bytes.len()
                 {

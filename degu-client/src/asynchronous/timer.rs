@@ -1,4 +1,4 @@
-//! A timer that is rarely set again.
+//! The timer of an async connection. It is rarely set again, because setting a timer costs more than checking it.
 
 use std::{
     pin::Pin,
@@ -8,8 +8,8 @@ use std::{
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The timer of a connection. It stays set from one wait to the next, although the next wait has a later deadline. It
-/// is set again only if it fires too early, or would fire too late. A series of quick exchanges does not set it again.
+/// The timer of a connection. The timer stays set when a wait ends, so a series of quick exchanges does not set it
+/// again. It is set again if it fires before the deadline of the current wait, or would fire after that deadline.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -21,7 +21,8 @@ impl Timer {
     /// Waits until the deadline has passed. `moves` is true if the runtime may have changed since the last call.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant, moves: bool) -> Poll<()> {
         if moves {
-            // A timer of another runtime fires only while that runtime runs, and panics after its end.
+            // A timer of another runtime fires only while that runtime runs. After the end of that runtime, polling the
+            // timer panics.
             self.sleep = None;
         }
         let deadline = Instant::from_std(deadline);
@@ -33,7 +34,8 @@ impl Timer {
         {
             return Poll::Pending;
         }
-        // If the task's budget is used up, the poll does not register the task with the timer.
+        // If the task has used up its budget (tokio's cooperative scheduling), the poll below does not register the
+        // task with the timer. The task is then not stored.
         self.task = has_budget_remaining().then(|| cx.waker().clone());
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {
@@ -65,7 +67,8 @@ mod tests {
         (Instant::now() + limit).into_std()
     }
 
-    /// Waits for a deadline in this task.
+    /// Waits in this task until `timer` reports that a deadline has passed. Calls `before` before each poll of the
+    /// timer.
     async fn passes(mut timer: Timer, mut before: impl FnMut(&mut Context<'_>)) {
         let deadline = after(LIMIT);
         let passed = poll_fn(|cx| {

@@ -1,4 +1,5 @@
-//! The part of connecting that only the blocking client has.
+//! Connecting in the blocking client: it tries the addresses of a DNS name one after the other, and an interrupter can
+//! end it.
 
 use std::{
     ffi::OsStr,
@@ -19,8 +20,8 @@ use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{admit, interleave, target, unix_socket};
 
-/// The time between two checks of the interrupter while the backlog of a Unix socket is full. Shutting down the socket
-/// does not end this wait.
+/// The time between two checks of the interrupter while the backlog of a Unix socket is full. The checks are needed
+/// because shutting down the socket does not end a wait for the backlog.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Connects for a pool.
@@ -37,7 +38,7 @@ pub(super) fn dial(
     let until = base.settings.to_connect(until);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
-    // The interruption may have caused the error.
+    // An interruption shuts down the socket, so it may have caused the error.
     let made = made.map_err(|kind| if interrupter.is_interrupted() { ErrorKind::Interrupted } else { kind });
     admit(base, &address, until, made)
 }
@@ -58,7 +59,8 @@ fn establish(
             (socket, ip.into())
         }
     };
-    // Each blocking read ends after the shortest timeout.
+    // A blocking read ends after the shorter of these timeouts. If the current wait may last longer, the driver then
+    // waits for the rest of the time.
     let timeout = [base.settings.head, base.settings.body_timeout].into_iter().flatten().min();
     let socket = Socket::new(socket, interrupter.clone(), timeout)?;
     #[cfg(feature = "tls")]
@@ -78,7 +80,8 @@ fn tcp(
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
     let socket = interrupter.attach(socket)?;
-    // Without a deadline the timeout of the system applies. A plain `connect` would fail after a signal.
+    // Without a deadline only the timeout of the system applies. `connect_timeout` is used in this case too, because a
+    // plain `connect` would fail after a signal.
     let left = until.map(Deadline::left).transpose()?;
     let left = left.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
     match SockRef::from(&socket).connect_timeout(&address.into(), left) {

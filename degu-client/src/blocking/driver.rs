@@ -39,13 +39,14 @@ impl Driver for Blocking {
 }
 
 impl Line<'_, Blocking> {
-    /// Reads the bytes that have been received. The read blocks if the request is sent, the wait begins with this call,
-    /// and the exchange as a whole has no deadline. The socket's own timeout then ends the read without a further
-    /// system call, because it is the shortest timeout of a wait.
+    /// Reads the bytes that have been received. The read blocks if three things are true: the request has been sent,
+    /// the wait for the response begins with this call, and the exchange as a whole has no deadline. Such a read ends
+    /// by the socket's own timeout, which needs no further system call. The socket has the shortest timeout of any
+    /// wait, so no read lasts too long.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.is_socket;
         if !is_socket && self.exchange.awaits_continue() {
-            // A stream of the caller has no timeout for this wait, so the body is sent at once.
+            // A wait for `100 Continue` over a stream of the caller could last forever, so the body is sent at once.
             self.exchange.machine.send_body_anyway();
             return Poll::Pending;
         }
@@ -60,7 +61,7 @@ impl Line<'_, Blocking> {
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
                 Poll::Ready(Err(self.exchange.error(Timeout::Stream)))
             }
-            // No bytes came in time, a signal came, or a record is not complete.
+            // No bytes came in time, a signal interrupted the read, or a TLS record is not complete or has no data.
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Poll::Pending,
             _ => Poll::Ready(Ok(read)),
         }
@@ -79,7 +80,8 @@ impl Line<'_, Blocking> {
         }
     }
 
-    /// Waits for the stream until the deadline.
+    /// Waits until the stream is ready, and then allows the stuck steps again. If the deadline passes first, ends the
+    /// current wait.
     fn wait(&mut self) -> Result<(), Error> {
         let left = self.exchange.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let stuck = self.exchange.stuck;
@@ -115,7 +117,7 @@ mod tests {
     use crate::link::{Link, SourceOf};
     use crate::stream::Stream;
 
-    /// A socket that always has room for a mebibyte, and receives a response when it has been waited for.
+    /// A socket that takes up to 1 MiB in each write. The response can be read after the first wait for the socket.
     struct Roomy {
         is_answered: bool,
     }

@@ -61,12 +61,12 @@ impl Interrupter {
         self.0.interrupted.store(true, Ordering::Release);
         let socket = self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         if let Some(socket) = socket {
-            // It fails if the socket is no longer connected. Then no thread waits for it.
+            // The shutdown fails if the socket is no longer connected. Then no thread waits for the socket.
             let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
         }
     }
 
-    /// Attaches a socket, which need not be connected yet. An interruption shuts it down.
+    /// Attaches a socket, which need not be connected yet. An interruption shuts down the socket.
     ///
     /// # Errors
     ///

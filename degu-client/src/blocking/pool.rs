@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::pool::{Lease, Shared, Turn};
 
-/// A thread that can be woken.
+/// The waker of a thread. The thread calls [`wait`](Self::wait), and any other thread wakes it.
 #[derive(Debug, Default)]
 struct Signal {
     is_woken: Mutex<bool>,

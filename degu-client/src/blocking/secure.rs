@@ -30,7 +30,7 @@ impl BlockingStream for Tls<Socket> {
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
-        // TLS may have read bytes, an EOF or a fault from the socket already, so the socket has nothing to report.
+        // TLS may already have read bytes, an EOF or a fault from the socket. The socket would not report them again.
         if reads && self.secured.has_input() { Ok(true) } else { self.socket.wait(reads, writes, limit) }
     }
 }

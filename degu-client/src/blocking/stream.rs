@@ -15,7 +15,7 @@ use socket2::SockRef;
 use super::interrupter::Interrupter;
 use crate::stream::{Idle, Scratch, Stream, check, pending, read, some, uninterrupted, write};
 
-/// A stream whose reads may block.
+/// A stream of the blocking client. A read may block.
 pub(crate) trait BlockingStream: Stream {
     /// Waits until the stream has bytes to read (if `reads`) or room to write (if `writes`). Returns `false` if the
     /// limit passed first. For a stream that the caller brought, it returns `true` at once.
@@ -40,7 +40,7 @@ impl Socket {
     /// Returns the stream over a connected socket that is attached to the interrupter. A read that blocks ends after
     /// `timeout`.
     pub(crate) fn new(socket: Arc<OwnedFd>, interrupter: Interrupter, timeout: Option<Duration>) -> io::Result<Self> {
-        // Zero would mean forever.
+        // For the system, a timeout of zero means no timeout.
         let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
         SockRef::from(&socket).set_read_timeout(timeout)?;
         Ok(Self { socket, interrupter, scratch: Scratch::default() })
@@ -87,15 +87,15 @@ pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<D
     interest.set(PollFlags::POLLOUT, writes);
     let (limit, is_whole) = limit.map_or((PollTimeout::NONE, true), poll_timeout);
     match poll(&mut [PollFd::new(socket.as_fd(), interest)], limit) {
-        // After a part of the limit, the caller reads the clock and waits again.
+        // If this wait was only a part of the limit, returns `true`, so the caller reads the clock and waits again.
         Ok(ready) => Ok(ready > 0 || !is_whole),
         Err(nix::errno::Errno::EINTR) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Returns the timeout of a call of `poll(2)`, in milliseconds, rounded up, and whether it covers the whole limit. One
-/// call waits for at most 24.8 days.
+/// Returns the timeout for one call of `poll(2)`, rounded up to whole milliseconds, and whether it is the whole limit.
+/// One call can wait for at most 24.8 days.
 fn poll_timeout(limit: Duration) -> (PollTimeout, bool) {
     let limit = PollTimeout::try_from(limit.saturating_add(Duration::from_micros(999)));
     limit.map_or((PollTimeout::MAX, false), |limit| (limit, true))

@@ -63,11 +63,11 @@ impl TunnelOf<Blocking> {
     }
 }
 
-/// Reads the bytes that have been received. A stream that the caller brought blocks until there are some, or until its
-/// own timeout.
+/// Reads the bytes that have been received. A stream that the caller brought blocks until bytes arrive or its own
+/// timeout passes.
 fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<usize>> {
     received.reserve(MOST_READ);
-    // Under TLS only a part of a record may have been received.
+    // Under TLS a read may receive only a part of a record, and is then interrupted.
     match uninterrupted(|| stream.read(received, false)) {
         Ok(0) | Err(_) if stream.is_interrupted() => Poll::Ready(Err(interrupted())),
         Err(error) if !stream.is_socket() => Poll::Ready(Err(error)),
@@ -121,10 +121,10 @@ impl Write for TunnelOf<Blocking> {
     }
 }
 
-/// The state that the halves of a tunnel share. A half locks the stream for a step, and does not lock it while it
-/// waits.
+/// The state that the halves of a tunnel share. A half locks the stream while it takes a step, but not while it waits.
 struct Shared {
-    /// A second descriptor of the socket. A half waits for it without the lock.
+    /// A second descriptor of the socket. A half waits for this descriptor, so the stream is not locked during the
+    /// wait.
     socket: OwnedFd,
     stream: Mutex<Box<Stream>>,
 }
