@@ -25,7 +25,7 @@ use crate::{App, Error, Request, Response, Session};
 enum Last {
     Whole,
     Cut,
-    /// The peer has no response to lose, so the connection is closed at once.
+    /// The server closes the connection at once. It does not wait until the peer has read the last bytes.
     Nothing,
 }
 
@@ -43,8 +43,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Self { driver: Driver::new(endpoint), session, app, worker }
     }
 
-    /// Serves requests until none was received for a while, and then returns `None`. If a response switches to another protocol,
-    /// returns the handler of that protocol.
+    /// Serves requests until the connection is idle, and then returns `None`. `is_new` is true for the first call on a
+    /// connection, which also calls `on_connect`. If a response switches to another protocol, returns the handler of that
+    /// protocol.
     pub(super) async fn serve(&mut self, is_new: bool) -> Result<Option<Box<Switch>>, CloseReason> {
         if is_new {
             if !self.is_accepted().await? {
@@ -68,7 +69,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                     spins = true;
                     if spinner.message() {
-                        // Otherwise a peer that sends hundreds of requests at once would block other connections.
+                        // A peer that sends hundreds of requests at once must not block other connections.
                         self.driver.flush().await?;
                         yield_now().await;
                         self.driver.endpoint.check_alarm()?;
@@ -101,7 +102,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Returns the reason for which the connection gets no more requests.
+    /// Returns the reason for the end of a connection whose machine accepts no more requests.
     fn end(&self) -> CloseReason {
         match self.driver.machine.is_persistent() {
             _ if self.worker.is_stopping() => CloseReason::Shutdown,
@@ -190,7 +191,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 
     /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the connection must
-    /// linger, because the peer may not have read all bytes yet.
+    /// [linger](Endpoint::linger), because the peer may not have read all bytes yet.
     pub(super) async fn finish(&mut self, reason: CloseReason) -> bool {
         reason.count(self.worker.counters());
         reason.log(&self.worker.server, self.session.address(), self.session.requests);
@@ -204,7 +205,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 Err(reason) => report.cut(reason, unsent),
             }
         }
-        // Without a response the peer cannot lose a byte.
+        // In the other cases the peer has no response that it could lose.
         matches!(ended, Ok(Last::Whole | Last::Cut))
     }
 
@@ -218,7 +219,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         })
     }
 
-    /// Writes the pending bytes of earlier responses. If the reason has a status, also writes an error response.
+    /// Writes the pending bytes of earlier responses. If the reason has a status and no response has begun, also writes an
+    /// error response, unless the options forbid it.
     async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
         let Self { driver, worker, .. } = self;
         if driver.endpoint.is_unframed {

@@ -52,7 +52,8 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// Returns the status of the response for this reason. It is sent only if no response has begun.
+    /// Returns the status of the error response for this reason, or `None` if there is no such response. The error response is
+    /// sent only if no other response has begun.
     pub(crate) const fn status(&self) -> Option<u16> {
         match self {
             Self::Peer(error) => Some(error.status()),
@@ -68,8 +69,8 @@ impl CloseReason {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
 
-    /// Returns the text of the response with the [status](Self::status). It names the broken rule. It contains no byte that the
-    /// peer sent, and no details about a failure of the server.
+    /// Returns the text of the response with the [status](Self::status). The text names the rule that the peer has broken. It
+    /// contains no byte that the peer sent, and no details about a failure of the server.
     pub(crate) fn text(&self, status: u16) -> String {
         match self {
             Self::Peer(error) => refusal(status, error),
@@ -78,11 +79,12 @@ impl CloseReason {
         }
     }
 
-    /// Returns whether the peer was refused. The log has such a line at `INFO`, because the user of the peer may ask the operator
-    /// for the reason.
+    /// Returns whether the server refused a request or the handshake of the peer. The end of such a connection is logged at
+    /// `INFO`, because the user of the peer may ask the operator for the reason.
     fn is_refusal(&self) -> bool {
         match self {
-            // If the peer only tested whether the server listens, it was not refused.
+            // A peer that closes the connection during the handshake was not refused. It may only test whether the server
+            // listens.
             #[cfg(feature = "tls")]
             Self::Handshake(error) => {
                 !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)
@@ -182,7 +184,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Calls code of the app. A panic becomes an error. An app may also panic before it returns a future.
+/// Calls a function of the app, or polls a future of the app. Converts a panic into [`CloseReason::Panic`].
 pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }

@@ -1,34 +1,36 @@
 //! Deadlines without timers. A connection records the event that it waits for, and the second in which the wait began.
 //!
 //! A worker counts seconds, once for all its connections: see [`WorkerState`](crate::worker_state::WorkerState). A connection
-//! sets its alarm to the second in which a deadline may expire ([`due`](Deadline::due)). The worker wakes it in that second, and
-//! the connection checks its deadlines. A message therefore needs no timer, and the clock is not read for it. A second counts
-//! for a deadline only if it began while the connection waited, so a deadline may be late by up to a second.
+//! sets its alarm to the second in which a deadline may expire ([`due`](Deadline::due)). In that second the worker wakes the
+//! connection's task, and the task checks the deadlines. No timer is set and no clock is read for a message. The second in
+//! which a wait begins does not count, because a part of that second has already passed. A deadline may therefore expire up to
+//! a second late.
 
 use crate::options::{Deadlines, Progress};
 
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// The handler. The peer cannot be late.
+    /// The handler of a request, or no event because the connection's task works. The peer cannot be late.
     #[default]
     Handler,
     /// The TLS handshake.
     #[cfg(feature = "tls")]
     Handshake,
-    /// The first byte of a request, while the connection still has its buffers.
+    /// The first byte of the next request. The connection still has its buffers.
     Request,
-    /// The first byte of a request, without buffers.
+    /// The first byte of the next request. The connection has freed its buffers.
     Idle,
-    /// The rest of a head.
+    /// The rest of a request's head.
     Head,
-    /// More of a request's body. The handler waits for it.
+    /// More of a request's body. The reader of the body waits for these bytes.
     Body,
-    /// Room to write a response.
+    /// Room in the socket to write a response. The peer makes room by reading.
     Write,
-    /// The end of the peer's input, after the server has ended its side.
+    /// The end of the peer's input, after the server has sent its last byte and ended its side of the connection.
     Linger,
-    /// A byte in either direction, after the peer has ended its side. The peer may have closed its socket.
+    /// A byte in either direction, after the peer has ended its side of the connection. No connection sets this wait: only
+    /// `Deadline::expired` returns it.
     HalfClosed,
     /// A byte of another protocol, in either direction.
     Tunnel,
@@ -37,48 +39,52 @@ pub(crate) enum Wait {
 /// The most seconds for which input is read and dropped after the last response, even if the peer sends fast. nginx uses the same
 /// time (`lingering_time`).
 pub(crate) const LINGER_IN_ALL: u32 = 30;
-/// The number of bytes that the peer must send in each window of that time.
+/// The number of bytes that the peer must send in each window of `Deadlines::linger` seconds after the last response. If the
+/// peer sends fewer bytes, the connection is closed.
 const LINGER_BYTES: u32 = 5 * 1024;
 
-/// The deadline of the current wait of a connection. All times are seconds of the worker.
+/// The deadlines of a connection, and the event that it waits for. All times are in seconds since the start of the worker.
+/// Under `hyper::serve` they are in seconds since the start of the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
     /// The second in which the current wait began.
     since: u32,
-    /// The wait whose deadline applies. It differs from `wait` if two waits share a deadline: `Idle` counts as `Request`, and
-    /// `Body` as `Write` unless the reader has set a rate. `Handler` and `HalfClosed` leave this field as it is.
+    /// The kind of the last wait for the peer. Waits of the same kind share a deadline, which continues from one wait to the
+    /// next. `Idle` is of the kind `Request`. `Body` is of the kind `Write`, unless the reader of the body has set a rate. A
+    /// wait for the handler does not change this field.
     counted: Wait,
-    /// The seconds that earlier waits have used of the deadline of `counted`.
+    /// The seconds of the shared deadline that earlier waits of the kind `counted` have used up.
     charged: u32,
-    /// The bytes that were moved since this deadline began to count, at most `u32::MAX`.
+    /// The number of bytes that were received or sent in the current window of the minimum rate, at most `u32::MAX`.
     moved: u32,
-    /// The second in which the current handler began, if there is one.
+    /// The second in which the handler of the current request was called. `None` while no handler runs.
     pub(crate) handler: Option<u32>,
     /// The minimum rate of the request's body, if its reader has set one.
     pub(crate) body: Option<Progress>,
     /// True while nothing is read from the peer, because its input has ended or enough input is buffered. The connection then
     /// asks the kernel once a second whether the peer is gone.
     pub(crate) is_not_read: bool,
-    /// `None` until the end of the peer's input is detected, after which the peer may have closed its socket. Then the second in
-    /// which that happened, or in which the last byte moved.
+    /// `None` until the server detects that the peer has ended its side of the connection. After that, the second in which the
+    /// server detected this, or in which the last byte was received or sent, if that was later.
     half_closed: Option<u32>,
 }
 
 impl Deadline {
-    /// Resets all deadlines, except the deadline of the handler, at the beginning or the end of an exchange.
+    /// Resets all deadlines, except the deadline of the handler. Also removes the minimum rate of a request's body, and the
+    /// record that the peer has ended its side.
     pub(crate) const fn restart(&mut self) {
         (self.wait, self.counted, self.charged) = (Wait::Handler, Wait::Handler, 0);
         (self.half_closed, self.body) = (None, None);
     }
 
-    /// Records that the peer has ended its side. A TCP peer that closes its socket looks the same.
+    /// Records that the peer has ended its side of the connection. A TCP peer that closes its socket looks the same.
     pub(crate) fn half_close(&mut self, now: u32) {
         self.half_closed.get_or_insert(now);
     }
 
-    /// Records the event that the connection waits for from now on. Does not wait. If the new wait has the same deadline as the last
-    /// wait, the deadline goes on, even if the handler has worked in between.
+    /// Records the event that the connection waits for from now on. Does not wait. If the new wait shares its deadline with the
+    /// last wait for the peer, that deadline continues, even if the handler has worked in between.
     pub(crate) fn set_wait(&mut self, wait: Wait, now: u32) {
         if wait == self.wait {
             return;
@@ -105,23 +111,25 @@ impl Deadline {
         }
     }
 
-    /// Returns whether a connection with buffers has waited for a request for a whole second.
+    /// Returns whether the connection still has its buffers, and has waited for a request for at least a whole second.
     pub(crate) const fn is_idle(&self, now: u32) -> bool {
         matches!(self.wait, Wait::Request) && now.saturating_sub(self.since) >= 2
     }
 
-    /// Returns the wait whose deadline has expired, if there is one.
+    /// Returns the wait whose deadline has expired, if there is one. If a window of the minimum rate has ended and the peer was
+    /// fast enough, begins the next window.
     pub(crate) fn expired(&mut self, now: u32, deadlines: &Deadlines) -> Option<Wait> {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
         }
-        // If the peer has closed its socket, a write fails and does not wait. If a write waits, the minimum rate applies instead.
+        // A write to a peer that has closed its socket fails at once. If a write waits, the peer has only ended its side, and
+        // the minimum rate applies instead.
         let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
         if is_still && self.wait == Wait::Handler {
             return Some(Wait::HalfClosed);
         }
         let limit = self.limit(deadlines)?;
-        // The wait may have begun at the end of a second, so another second is allowed.
+        // The wait may have begun at the end of a second, so the peer gets another second.
         if self.charged(now) <= limit {
             return None;
         }
@@ -138,7 +146,8 @@ impl Deadline {
         Some(self.wait)
     }
 
-    /// Returns the first second in which the connection must be woken, because a deadline may have expired then.
+    /// Returns the next second in which the connection's task must be woken, because a deadline may have expired. Returns
+    /// `u32::MAX` if there is no such second.
     pub(crate) fn due(&self, deadlines: &Deadlines) -> u32 {
         let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
         let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));
@@ -147,7 +156,7 @@ impl Deadline {
             None if self.is_not_read => after(self.since, 0),
             None => u32::MAX,
         };
-        // In this second the connection frees its buffers.
+        // The task is also woken to free the buffers, after it has waited for a request for a whole second.
         let idle = if self.wait == Wait::Request { after(self.since, 1) } else { u32::MAX };
         wait.min(idle).min(handler)
     }

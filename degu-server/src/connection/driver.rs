@@ -19,10 +19,11 @@ use crate::stats::add;
 use crate::stream::{PeerState, Transport};
 use crate::worker_state::WorkerState;
 
-/// The most bytes of an unread request body that are read and dropped to keep the connection.
+/// The most bytes of a request's body that the server reads and drops after the handler has left them unread. If there are
+/// more, the connection is closed.
 pub(super) const DRAIN: usize = 64 * 1024;
-/// The most bytes that are read before the handler asks for them. Reading them detects the end of the peer's input while the
-/// handler works.
+/// The server reads input before the handler asks for it, as long as fewer bytes than this are buffered. These reads detect the
+/// end of the peer's input while the handler works.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// The endpoint of a busy connection, and its machine. An idle connection has no machine.
@@ -38,7 +39,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         Self { endpoint, machine }
     }
 
-    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received.
+    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received. Returns
+    /// `false` at once if the connection may not spin.
     pub(super) async fn spin(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         if self.machine.awaits() != Awaits::Request || !worker.may_spin() || !spinner.begin() {
             return Ok(false);
@@ -70,8 +72,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Writes the pending bytes, then reads more of a request. Returns `false` if no bytes were received, because the connection was
-    /// idle for a while or the server shuts down.
+    /// Writes the pending bytes, then reads more of a request. Returns `false` if no bytes were received. The reason is that no
+    /// request arrived for a second, that too many connections hold buffers, or that the server shuts down.
     pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         let mut is_woken = false;
@@ -96,7 +98,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Stops the machine if the server shuts down and no request has begun. Returns whether it did.
+    /// Stops the machine if the server shuts down and there is no input. Returns whether the connection can end, because no
+    /// request has begun.
     fn stop_if_too_late(&mut self) -> bool {
         if !self.endpoint.is_too_late() {
             return false;
@@ -120,9 +123,9 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Returns whether further input is read and dropped. This is necessary if the request was answered before its end, its body has
-    /// no reader, and the connection ends with the response, because the peer may send its whole request before it reads the
-    /// response. After a switch to another protocol, further input belongs to that protocol.
+    /// Returns whether further input must be read and dropped. This is the case if the connection ends with the current
+    /// response, and the body of the request has no reader. The peer may send its whole request before it reads the response.
+    /// After a switch to another protocol, further input belongs to that protocol and is not dropped.
     fn discards(&self, body: Option<&Supplier>) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()
@@ -142,7 +145,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         (Incoming::of_channel(receiver, head, max_chunk), Some(supplier))
     }
 
-    /// Polls a future of the app until it is done, and moves bytes while it waits. A panic of the future becomes an error.
+    /// Polls a future of the app until it is done. While the future is pending, reads input and writes pending bytes. A panic
+    /// of the future becomes an error.
     pub(super) async fn run<F: Future + ?Sized>(
         &mut self,
         body: Option<&Supplier>,
@@ -163,7 +167,9 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Sends the whole body of a response from its source.
+    /// Takes the body of a response from its source, part by part, and gives the parts to the machine. While the machine is
+    /// full or the source is pending, writes pending bytes. Returns when the machine has the whole body. The last bytes may
+    /// still have to be written.
     pub(super) async fn send(&mut self, body: Option<&Supplier>, mut source: Pin<Box<dyn Source>>) -> Moved {
         poll_fn(|cx| {
             loop {
@@ -195,7 +201,8 @@ impl<'c, T: Transport> Driver<'c, T> {
                 if !self.machine.is_sending() {
                     return Poll::Ready(Ok(()));
                 }
-                // Once for each wait: while there is no room to write, the source gets at most one part of the request's body.
+                // This line runs once for each wait. If the source reads the request's body, it gets at most one part while
+                // there is no room to write.
                 self.supply(cx, body);
                 ready!(self.poll_both(cx, body))?;
                 if must_yield {
@@ -206,8 +213,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Gives a part of the request's body, or a fault, to the reader. Returns `false` if no reader waits, or if the part was not
-    /// received yet.
+    /// Gives the reader of the request's body the next part or a fault. Returns `false` if the reader does not wait for a part,
+    /// or if the part was not received yet.
     fn supply(&mut self, cx: &Context<'_>, body: Option<&Supplier>) -> bool {
         let Some(body) = body.filter(|body| body.is_wanted(cx)) else { return false };
         match self.machine.poll_part() {
@@ -264,8 +271,10 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Moves bytes in both directions while the handler or the response's source waits. Writes the pending bytes. Reads more of the
-    /// request's body if its reader waits for a part. Otherwise reads only until [`READ_AHEAD`] bytes are buffered.
+    /// Moves bytes in both directions while the handler or the response's source waits. Writes the pending bytes. Reads more of
+    /// the request's body if its reader waits for a part. Otherwise reads only until [`READ_AHEAD`] bytes are buffered. After
+    /// the head of the response, reads and drops input without a limit if [`discards`](Self::discards) is true. Returns `Ready`
+    /// if input was read, or if the machine can take more of the response.
     fn poll_both(&mut self, cx: &mut Context<'_>, body: Option<&Supplier>) -> Poll<Moved> {
         self.endpoint.check_alarm()?;
         let had_room = self.machine.has_room();

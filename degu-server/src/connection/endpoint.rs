@@ -13,15 +13,16 @@ use crate::worker_state::Place;
 
 /// The part of a connection that exists even while the connection is idle.
 ///
-/// The fields are dropped in the order of their declaration, so the socket is closed before the place is free again.
+/// Rust drops the fields in the order of their declaration. The socket is therefore closed before dropping `place` allows the
+/// server to accept another connection.
 #[derive(Debug)]
 pub(super) struct Endpoint<T: Transport> {
     pub(super) stream: Stream<T>,
     pub(super) deadline: Deadline,
     pub(super) place: Place,
     pub(super) is_eof: bool,
-    /// True while the connection sends data that only its end completes: a response without a length, or another protocol. If the
-    /// connection is then dropped, it must be reset.
+    /// True while the peer knows that it has all data only when the connection ends. This applies to a response without a
+    /// length, and to another protocol. If the connection is dropped meanwhile, it must be reset.
     pub(super) is_unframed: bool,
     /// The report of the exchange in progress, if the server has an `on_response`.
     pub(super) report: Option<Box<Report>>,
@@ -34,7 +35,7 @@ pub(super) const fn gone(error: io::Error) -> CloseReason {
 }
 
 impl<T: Transport> Drop for Endpoint<T> {
-    /// Resets the connection if its data is incomplete, and only the end of the connection would complete the data.
+    /// Resets the connection if its data is incomplete, and a normal close would tell the peer that the data is complete.
     fn drop(&mut self) {
         if self.is_unframed {
             self.stream.reset_on_close();
@@ -54,7 +55,7 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Records that the connection works, and does not wait for the peer.
+    /// Records that the connection does not wait for the peer now. It is then not closed to make room for another connection.
     pub(super) fn work(&mut self) {
         self.deadline.set_wait(Wait::Handler, self.place.worker.seconds());
         self.place.alarm.set_busy();
@@ -78,7 +79,7 @@ impl<T: Transport> Endpoint<T> {
         add(&self.place.worker.counters().received, bytes as u64);
     }
 
-    /// Records that the peer has sent or received bytes, for the minimum rate.
+    /// Records that bytes were received from the peer or sent to it. They count for the minimum rate.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.deadline.moved(bytes, self.place.worker.seconds());
     }
@@ -117,7 +118,7 @@ impl<T: Transport> Endpoint<T> {
                 self.set_wait(Wait::Idle);
                 return Poll::Pending;
             }
-            // The bytes may be only a part of a TLS record, so the deadline of the wait does not start again.
+            // The bytes may be only a part of a TLS record, so the idle deadline continues.
             self.work();
             Poll::Ready(Ok(()))
         })
@@ -129,9 +130,9 @@ impl<T: Transport> Endpoint<T> {
         self.place.worker.is_stopping() && !self.stream.has_input()
     }
 
-    /// Half-closes the connection, then reads and drops further input until the peer closes its side. Closing a socket with unread
-    /// input would reset the connection, and the peer could lose the last response (RFC 9112 §9.6). A minimum rate and
-    /// [`LINGER_IN_ALL`] limit the time of this.
+    /// Half-closes the connection, then reads and drops further input until the peer closes its side. Closing a socket with
+    /// unread input would reset the connection, and the peer could lose the last response (RFC 9112 §9.6). Ends after
+    /// [`LINGER_IN_ALL`] seconds, or earlier if the peer sends too slowly.
     pub(super) async fn linger(&mut self) -> Moved {
         self.place.linger();
         let end = self.place.worker.seconds() + LINGER_IN_ALL;
@@ -152,14 +153,15 @@ impl<T: Transport> Endpoint<T> {
         .await
     }
 
-    /// Reads and drops input.
+    /// Reads and drops input. Returns the number of bytes, which is 0 at the end of the input.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
         let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch())).map_err(gone)?;
         self.received(read);
         Poll::Ready(Ok(read))
     }
 
-    /// Sends the bytes that a tunnel has written, but TLS has not sent yet. The minimum rate of a response applies.
+    /// Sends the bytes that the handler of another protocol has written, but TLS has not sent yet. The peer must receive them
+    /// at the minimum rate of a response.
     pub(super) async fn flush_tunnel(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check_alarm()?;

@@ -18,10 +18,10 @@
 //! puts it into the [channel](crate::body_channel), and polls the handler again. If a whole body with a Content-Length was
 //! received together with its head, the handler gets it without a channel.
 //!
-//! The state of an exchange is in two boxes. One contains the machine, and the other the futures, such as the handler's.
-//! An idle connection has no boxes. They are allocated when bytes arrive, and kept until no request has arrived for a second,
-//! so a busy connection does not allocate them again. If over 128 connections of a worker are busy at once, a connection drops
-//! its boxes as soon as it waits.
+//! The state of an exchange is in two boxes. One contains the machine, and the other the futures, such as the handler's. An
+//! idle connection has no boxes. The boxes are allocated when bytes arrive. They are freed when the connection has waited for a
+//! request for a second, so a busy connection keeps them. If over 128 connections of a worker are busy at once, a connection
+//! drops its boxes as soon as it waits.
 
 mod active;
 mod close;
@@ -104,7 +104,7 @@ impl<T: Transport, A: App> Connection<T, A> {
                     let lingers = Box::pin(active.finish(reason)).await;
                     drop(active);
                     if lingers {
-                        // The connection ends now, whatever the result.
+                        // The connection ends now, so an error has no effect.
                         let _ = Box::pin(endpoint.linger()).await;
                     }
                     return;
@@ -140,13 +140,13 @@ impl<T: Transport, A: App> Connection<T, A> {
         Ok(())
     }
 
-    /// Runs the handler of another protocol, without the buffers and the deadlines of HTTP. `first` contains the bytes that the
-    /// client sent after the request.
+    /// Runs the handler of the protocol to which the connection has switched, without the buffers and the deadlines of HTTP.
+    /// `first` contains the bytes that the client sent after the request.
     async fn tunnel(&mut self, switch: Box<Switch>, first: Bytes) -> Moved {
         let Self { endpoint, session, .. } = self;
         let Endpoint { stream, deadline, place, is_unframed, report, .. } = endpoint;
         let (worker, alarm) = (place.worker.clone(), &place.alarm);
-        // If the handler fails or is dropped, its data is incomplete, and the connection must be reset.
+        // If the handler fails or is dropped, the data that it has sent is incomplete. The connection must then be reset.
         *is_unframed = true;
         let _open = worker.counters().open_tunnel();
         let traffic = Traffic::default();
