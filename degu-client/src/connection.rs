@@ -26,7 +26,7 @@ use crate::options::Base;
 ///
 /// An async connection panics outside of a tokio runtime with I/O and time enabled.
 pub struct ConnectionOf<D: Driver> {
-    // Only methods on `&self` lock it.
+    // Methods on `&self` lock the link. Methods on `&mut self` need no lock.
     link: Mutex<Link<D>>,
     address: Address,
     #[cfg(feature = "tls")]
@@ -101,8 +101,8 @@ impl<D: Driver> fmt::Debug for ConnectionOf<D> {
     }
 }
 
-/// Defines the requests of a connection: with `async` and `.await` for the async client, without them for the blocking
-/// one. [`Connection`](crate::blocking::Connection) of each client has examples.
+/// Defines the methods that send a request over a connection: with `async` and `.await` for the async client, without
+/// them for the blocking client. [`Connection`](crate::blocking::Connection) of each client has examples.
 macro_rules! requests {
     ($driver:ty, $source:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::connection::ConnectionOf<$driver> {

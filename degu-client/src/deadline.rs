@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Timeout;
 
-/// The end of a timeout, and the timeout itself, for the error.
+/// The time at which a timeout passes, and the timeout itself, which an error names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline {
     pub(crate) end: Instant,
@@ -31,7 +31,7 @@ impl Deadline {
         }
     }
 
-    /// Returns the time that is left, or the timeout if no time is left.
+    /// Returns the time until the deadline. If the deadline has passed, the error is the timeout.
     pub(crate) fn left(self) -> Result<Duration, Timeout> {
         let left = self.end.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(self.timeout) } else { Ok(left) }

@@ -134,7 +134,8 @@ impl Error {
         error
     }
 
-    /// Returns the error with the phase in which the first attempt of the request failed.
+    /// Returns the error with this phase in place of its own. A pool sets the phase in which the first attempt of a
+    /// request failed.
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
@@ -262,7 +263,7 @@ impl ErrorKind {
         };
         match self {
             Self::Timeout(_) => true,
-            // Errors that the standard library makes by itself, for a name without addresses for example, are
+            // The standard library makes some errors itself, for example for a name without addresses. They are
             // permanent.
             Self::System(error) => {
                 error.raw_os_error().is_some()
@@ -457,7 +458,7 @@ impl From<Error> for io::Error {
             ErrorKind::Tls(_) => io::ErrorKind::ConnectionRefused,
             ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
             ErrorKind::Body(_) | ErrorKind::Status(_) => io::ErrorKind::Other,
-            // Not `io::ErrorKind::Interrupted`, because readers try again after that.
+            // `io::ErrorKind::Interrupted` would be wrong here, because many callers repeat a read after that kind.
             ErrorKind::Interrupted => io::ErrorKind::ConnectionAborted,
             ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
             ErrorKind::Closed => io::ErrorKind::NotConnected,
@@ -497,7 +498,7 @@ mod tests {
             (Errno::ENAMETOOLONG, &socket, false, "cannot connect to unix:/run/app.sock: SYSTEM"),
         ] {
             let error = io::Error::from(errno);
-            // The C library words the errors of the system.
+            // The C library determines the text of a system error.
             let text = text.replace("SYSTEM", &error.to_string());
             let error = Error::connecting(error, address);
             assert_eq!((error.to_string(), error.is_retryable()), (text, is_retryable));

@@ -63,7 +63,8 @@ pub(crate) struct Exchange {
     sent: bool,
     /// True if a byte of the response has been received.
     heard: bool,
-    /// True if bytes have been received since the last question that could not be answered.
+    /// True if the exchange can try to answer a question: bytes or EOF have been received since a question last lacked
+    /// bytes.
     unread: bool,
     /// True if writing failed. The response can still be read, but no other request can follow.
     broken: bool,
@@ -204,7 +205,8 @@ impl Exchange {
                 LocalError::State => self.unusable(),
                 FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
                 Protocol => Error::from(rule).of_field(Some("upgrade")),
-                // Only the protocol and Host have not been checked before. Host may come from the options.
+                // All other fields were checked before, so the fault is in the protocol or in Host, which may come from
+                // the options.
                 FieldValue => Error::from(rule).of_field(Some(protocol.map_or("host", |_| "upgrade"))),
                 _ => rule.into(),
             }
@@ -252,7 +254,7 @@ impl Exchange {
 
     /// Sends the next part of the request's body, or ends it.
     pub(crate) fn send_part(&mut self, part: Option<Part>) -> Result<(), Error> {
-        // The source may have blocked.
+        // The source may have taken a long time.
         self.began = None;
         let sent = match part {
             Some(part) => self.machine.send_part(part),
@@ -280,7 +282,7 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Notes that the stream has been flushed. The next wait for room has its whole time.
+    /// Notes that the stream has been flushed. The next wait for room has the whole timeout again.
     pub(crate) fn flushed(&mut self) {
         self.unflushed = false;
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
@@ -321,11 +323,12 @@ impl Exchange {
         Ok(())
     }
 
-    /// Answers a question from the bytes that were received. If it cannot be answered, the exchange wants more bytes.
+    /// Answers a question, such as [`poll_head`](Self::poll_head), from the bytes that were received. If the bytes are
+    /// not enough, the exchange wants more.
     pub(crate) fn answer<T>(&mut self, question: fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
         let answer = question(self)?;
         match answer {
-            // The caller may take its time before it asks for the body.
+            // The caller may pause before its next question. The pause belongs to no wait.
             Poll::Ready(_) => (self.wait, self.began) = (None, None),
             Poll::Pending => self.unread = false,
         }
@@ -409,7 +412,7 @@ impl Exchange {
     }
 
     /// Returns the event that the exchange waits for. `None` means that it waits for the caller's source of the
-    /// request's body. To this wait only the timeout of the exchange applies.
+    /// request's body. Only the timeout of the whole exchange applies to that wait.
     fn waits_for(&self) -> Option<Wait> {
         Some(match self.stage {
             Stage::Head if self.is_sent() => Wait::Head,
@@ -476,7 +479,8 @@ impl Exchange {
         end
     }
 
-    /// Returns the end of the current wait. A wait for another event than before begins now.
+    /// Returns the end of the current wait. If the exchange waits for another event than before, the wait begins with
+    /// this call.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
         let Some(wait) = self.waits_for() else { return self.until.map(|until| until.end) };
         match self.wait {

@@ -32,7 +32,7 @@ pub(crate) type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 pub(crate) trait Driver: Default + fmt::Debug + Sized {
     /// The stream under the connection.
     type Stream: Stream + ?Sized;
-    /// The runtime in which a stream can be used.
+    /// The runtime in which a stream can be used. The blocking client has none, so its type is `()`.
     type Home: Copy + fmt::Debug + PartialEq + Send;
     /// The source of a request's body.
     type Source: Source + ?Sized;
@@ -211,7 +211,7 @@ impl<D: Driver> Link<D> {
         let (headers, body) = prepare(&self.exchange.base, headers, body)?;
         let (content, source) = body.split();
         self.settle();
-        // If the stream is closed, the machine is closed, too, and refuses the request.
+        // Without a stream there is nothing to check. The machine is then closed as well, and refuses the request.
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
         let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
         let prepared = self.exchange.prepare(idle, until, None);
@@ -222,8 +222,8 @@ impl<D: Driver> Link<D> {
         }
     }
 
-    /// Closes the connection after this error, and returns the error for the caller. After an interruption it is
-    /// [`ErrorKind::Interrupted`], because the interruption may have caused the error.
+    /// Closes the connection after this error, and returns the error for the caller. After an interruption, the
+    /// returned error is [`ErrorKind::Interrupted`], because the interruption may have caused the given error.
     fn failed(&mut self, error: Error) -> Error {
         let is_interrupted = self.stream.as_deref().is_some_and(D::Stream::is_interrupted);
         self.close();
@@ -313,7 +313,7 @@ impl<D: Driver> Link<D> {
     }
 
     /// Takes the stream of a connection that has switched to another protocol, and the bytes that have been received
-    /// since. The connection is closed then.
+    /// since the switch. The connection is closed after this.
     pub(crate) fn take_switched(&mut self) -> Option<(Box<D::Stream>, Bytes)> {
         if !self.exchange.machine.has_switched() {
             return None;

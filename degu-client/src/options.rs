@@ -272,13 +272,14 @@ impl Base {
 }
 
 impl Settings {
-    /// Returns the deadline by `timeout` of an attempt to connect that begins now, outside of an exchange.
+    /// Returns the deadline that [`timeout`](OptionsOf::timeout) sets for an attempt to connect that begins now and
+    /// belongs to no exchange.
     pub(crate) fn to_exchange(&self) -> Option<Deadline> {
         Deadline::new(Timeout::Exchange, self.timeout, Instant::now)
     }
 
-    /// Returns the deadline of an attempt to connect that begins now: by `connect_timeout`, or `until` if that is
-    /// earlier.
+    /// Returns the deadline of an attempt to connect that begins now: the end of `connect_timeout`, or `until` if
+    /// `until` is earlier.
     pub(crate) fn to_connect(&self, until: Option<Deadline>) -> Option<Deadline> {
         Deadline::first(Deadline::new(Timeout::Connect, self.connect, Instant::now), until)
     }

@@ -12,11 +12,12 @@ use crate::options::Base;
 use crate::peer::Peer;
 use crate::stream::Stream;
 
-/// Returns the target to which a socket connects. This does not wait: a zone is looked up, and a DNS name is not
-/// resolved.
+/// Returns the target to which a socket connects. This function does not wait: it looks up the number of a zone, but
+/// does not resolve a DNS name.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
     match address.to_socket(|name| if_nametoindex(name).map_err(|errno| ErrorKind::System(errno.into())))? {
-        // `unix:@` is for servers: the kernel chooses the name when a server binds.
+        // `unix:@` has no name to connect to. It is for servers: the kernel chooses the name when a server binds the
+        // address.
         SocketName::Unix(name) if name.is_empty() => Err(AddressError::from(AddressFault::NotBound).into()),
         target => Ok(target),
     }
@@ -27,7 +28,8 @@ pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), 
     Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
 }
 
-/// Calls `on_connect` for a new connection to this address. If connecting failed, returns that error.
+/// Calls `on_connect` for a new connection. Returns the connection, or the error if connecting failed, `on_connect`
+/// refused the server, or the deadline has passed.
 pub(crate) fn admit<S: Stream + ?Sized>(
     base: &Base,
     address: &Address,

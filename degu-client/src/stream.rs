@@ -88,12 +88,12 @@ pub(crate) enum Idle {
 pub(crate) struct Scratch(Box<[u8]>);
 
 impl Scratch {
-    /// The least and the most bytes that one read may take.
+    /// The least number of bytes for which a read has space. `MOST` is the largest number.
     const LEAST: usize = 2 * 1024;
     const MOST: usize = 256 * 1024;
 
-    /// Appends the bytes of one read to `buffer`. The read takes at most as many bytes as `buffer` has space for,
-    /// within the bounds, because a longer read would move `buffer`.
+    /// Appends the bytes of one read to `buffer`. The read may take as many bytes as `buffer` has free space for, but
+    /// at least `LEAST` and at most `MOST`. A longer read would make `buffer` move to a larger allocation.
     pub(crate) fn fill(
         &mut self,
         buffer: &mut BytesMut,
@@ -111,14 +111,14 @@ impl Scratch {
 
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
-/// No flag, because these systems have none. Rust's runtime ignores SIGPIPE.
+/// Apple's systems have no flag that prevents SIGPIPE. Rust's runtime ignores this signal, so none is needed.
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 
 /// Reads the bytes that the socket has received. If there are none and `blocks` is true, it waits for some.
 ///
-/// A signal ends the wait with [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted), because another read would begin
-/// the socket's timeout again. The caller checks the clock first.
+/// If a signal ends the wait, the error is [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted). The read is not
+/// repeated here, because a new read would have the socket's whole timeout again. The caller checks the clock first.
 pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8], blocks: bool) -> io::Result<usize> {
     let flags = if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)

@@ -45,7 +45,7 @@ impl<S: Stream> Tls<S> {
         Self { socket, secured, writer: None }
     }
 
-    /// Stores the task that waits for room to write, if the write is pending.
+    /// Stores the task that waits for room to write, if the write is pending. Otherwise forgets the stored task.
     pub(crate) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written

@@ -1,5 +1,4 @@
 //! Connecting in the async client: it tries the addresses of a DNS name in parallel, and never blocks the thread.
-//! thread.
 
 use std::{ffi::OsStr, io, net::SocketAddr, time::Duration};
 

@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::incoming::{Hold, IncomingOf};
 use crate::reader::Reader;
 
-/// Returns the pieces that `next_data` returns. After an error it returns only errors, because a body that failed has
-/// no end.
+/// Returns the pieces that `next_data` returns. After an error the stream returns only errors, and never `None`,
+/// because `None` would mean that the body is complete.
 impl<H: Hold<Async> + Unpin, S: Source + ?Sized> Stream for IncomingOf<Async, H, S> {
     type Item = Result<Bytes, Error>;
 

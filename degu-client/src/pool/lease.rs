@@ -31,7 +31,8 @@ impl<D: Driver> Shared<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state under the lock. After that, closes connections without the lock.
+    /// Calls `change` while the state is locked. Then closes the connections that `change` removed from the pool,
+    /// without the lock.
     #[inline(always)]
     fn change<T>(&self, change: impl FnOnce(&mut State<D>) -> T) -> T {
         let mut state = self.state();
@@ -58,7 +59,8 @@ impl<D: Driver> Shared<D> {
         grant.map(|grant| self.lease(grant)).transpose()
     }
 
-    /// Returns the place for this permission. If it has a connection, checks the connection.
+    /// Returns the place in the pool that this permission gives, or the error. If the place has a connection, checks
+    /// the connection.
     #[inline(always)]
     fn lease(self: &Arc<Self>, grant: Grant<D>) -> Result<Lease<D>, Error> {
         let connection = match grant {
@@ -126,8 +128,8 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Returns the error of a request for which no connection could be made. `sent` is the phase in which the first
-    /// attempt failed, if there was one. If the pool has no other connection, the requests that wait fail, too. They do
-    /// not fail if the error is the timeout of this request alone.
+    /// attempt failed, if this was the second attempt. If the pool has no other connection, the requests that wait
+    /// fail, too. They do not fail if the error is the timeout of this request alone.
     pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
         if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
             let woken = self.shared.state().fail_waiting(&error);
@@ -146,8 +148,8 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Checks the connection. If the server has closed it or has sent unsolicited data, replaces it by the next idle
-    /// connection, or by the right to make a connection.
+    /// Checks the connection. If the server has closed it or has sent unsolicited data, replaces this connection by the
+    /// next idle connection, or by the right to make a connection.
     #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection
@@ -209,8 +211,8 @@ impl<'p, D: Driver> Turn<'p, D> {
         Self { shared, until, ticket: None }
     }
 
-    /// Polls for a place. If the deadline of the request has passed, returns an error. A permission that the request
-    /// has got goes to the next request.
+    /// Polls for a place. If the deadline of the request has passed, returns an error. If the request already had a
+    /// permission, the next request gets the permission.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
         let Self { shared, until, ticket } = self;
         let now = D::now();

@@ -104,7 +104,7 @@ pub struct PoolOf<D: Driver> {
     timeout: Option<Duration>,
 }
 
-/// The outcome of connecting.
+/// The result of connecting: the stream and the address to which it is connected, or the error.
 pub(crate) type Dialled<D> = Result<(Box<<D as Driver>::Stream>, Address), crate::Error>;
 
 /// The counters of a pool: its current state, and totals since it was made.
@@ -190,7 +190,8 @@ impl<D: Driver> fmt::Debug for PoolOf<D> {
     }
 }
 
-/// Defines the requests of a pool: with `async` and `.await` for the async client, without them for the blocking one.
+/// Defines the methods that send a request over a pool: with `async` and `.await` for the async client, without them
+/// for the blocking client.
 macro_rules! pooled_requests {
     ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, $answer:ty, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::pool::PoolOf<$driver> {

@@ -40,7 +40,8 @@ pub(super) struct State<D: Driver> {
     idle: Vec<Idle<D>>,
     /// The shortest idle timeout that a connection has had.
     shortest: Option<Duration>,
-    /// The earliest time at which an idle connection may have to be closed. The time may be too early.
+    /// The earliest time at which an idle connection may have to be closed. If this time is too early, no connection is
+    /// closed.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
     closed: Vec<Box<Pooled<D>>>,
@@ -125,7 +126,7 @@ impl<D: Driver> State<D> {
     fn close_expired(&mut self, now: Instant) {
         self.close_idle(|idle| idle.end().is_some_and(|end| end <= now));
         let ends = self.idle.iter().filter_map(Idle::end);
-        // A connection that is in use becomes idle later.
+        // A connection that is in use becomes idle later, so its idle time ends no earlier than this.
         let next_returned = self.shortest.and_then(|timeout| now.checked_add(timeout));
         self.next_end = ends.chain(next_returned).min();
     }
@@ -155,7 +156,8 @@ impl<D: Driver> State<D> {
         self.tickets
     }
 
-    /// Returns the permission of the request with this ticket. If the request still has to wait, notes the waker.
+    /// Returns the permission of the request with this ticket. If the request still has to wait, stores the waker,
+    /// which is called when the request gets a permission.
     pub(super) fn collect(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<D>> {
         if let Some((known, _)) = self.waiting.get_mut(&ticket) {
             known.clone_from(waker);
@@ -168,7 +170,7 @@ impl<D: Driver> State<D> {
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<D>> {
         self.waiting.remove(&ticket);
         let grant = self.granted.remove(&ticket);
-        // The connection was not used.
+        // The connection was counted when the request got the permission, but the request did not use it.
         self.totals.reused -= u64::from(matches!(grant, Some(Grant::Kept(_))));
         grant
     }
@@ -240,8 +242,8 @@ impl<D: Driver> State<D> {
         self.making += 1;
     }
 
-    /// Notes that a kept connection was found closed, and takes the next one. If there is none, returns `None`, and the
-    /// request has the right to make a connection.
+    /// Notes that a kept connection cannot be used, and takes the next idle connection. If there is none, returns
+    /// `None`, and the request has the right to make a connection.
     pub(super) fn replace(&mut self, home: D::Home) -> Option<Box<Pooled<D>>> {
         self.totals.stale += 1;
         self.totals.reused -= 1;
