@@ -44,7 +44,7 @@ pub(crate) const fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
-/// Reads `1*DIGIT` of at most 64 bits. The grammar allows leading zeros.
+/// Parses `1*DIGIT` of at most 64 bits, with or without leading zeros. Returns `None` for any other text.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let step = |value: u64, byte: &u8| match byte {
         b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte - b'0')),

@@ -57,7 +57,7 @@ impl fmt::Display for RemoteError {
     }
 }
 
-/// Writes the fault, and the offset if a single byte is at fault.
+/// Writes the text of the fault, and the offset unless it is 0.
 pub(crate) fn write_at(f: &mut fmt::Formatter<'_>, fault: &str, offset: u32) -> fmt::Result {
     if offset > 0 { write!(f, "{fault} (at byte {offset})") } else { f.write_str(fault) }
 }
@@ -116,7 +116,8 @@ explained! {
     pub enum Fault {
         /// The method has a byte that is not allowed in a token (RFC 9110 §9.1).
         Method "a method that is not a token",
-        /// A method that this server does not implement (RFC 9110 §9.1).
+        /// The method is not implemented (RFC 9110 §9.1): CONNECT, or a method so long that it fills
+        /// `Limits::max_head`. Degu's servers also refuse TRACE with this fault.
         MethodNotImplemented "a method that is not implemented",
         /// The request target is empty, relative, in authority-form, or has a byte that is not visible ASCII (RFC 9112
         /// §3.2).
@@ -129,7 +130,8 @@ explained! {
         TargetAuthority "a request target with a malformed authority (send `host` or `host:port`)",
         /// The start line has no well-formed version such as `HTTP/1.1` (RFC 9112 §2.3).
         Version "a malformed HTTP version",
-        /// Another major version, or HTTP/1.0 where it is not allowed (RFC 9110 §15.6.6).
+        /// The major version is not 1, or a request has HTTP/1.0 although `Limits::allow_http10` is off (RFC 9110
+        /// §15.6.6).
         VersionNotSupported "an HTTP version that is not supported",
         /// The status is not three digits from 100 to 999 (RFC 9112 §4).
         Status "a malformed status code",
@@ -155,15 +157,15 @@ explained! {
         Host "a malformed Host (send a name or an IP address, with an optional port; over a Unix socket `localhost` or an empty value)",
         /// Content-Length is not `1*DIGIT` of at most 64 bits (RFC 9112 §6.3).
         ContentLength "a malformed Content-Length",
-        /// Content-Length and Transfer-Encoding in one head (RFC 9112 §6.3).
+        /// A head has both Content-Length and Transfer-Encoding (RFC 9112 §6.3).
         LengthAndCoding "both Content-Length and Transfer-Encoding",
-        /// An unknown transfer coding before a final `chunked` (RFC 9112 §6.1).
+        /// Transfer-Encoding has another coding before its final `chunked` (RFC 9112 §6.1).
         TransferCoding "a transfer coding that is not implemented",
-        /// Transfer-Encoding is not a list of codings that ends in `chunked`, or has it twice (RFC 9112 §6.3).
+        /// Transfer-Encoding is not a list of codings that ends with `chunked`, or has `chunked` twice (RFC 9112 §6.3).
         FinalCoding "a Transfer-Encoding that is malformed, or does not end with exactly one `chunked`",
         /// Transfer-Encoding in a message of HTTP/1.0, or in a 1xx response (RFC 9112 §6.1).
         TransferEncoding "Transfer-Encoding in a message of HTTP/1.0 or in a 1xx response",
-        /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
+        /// The value of Expect is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an Expect field other than `100-continue`",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit, the
         /// fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
@@ -204,7 +206,7 @@ explained! {
         /// A 101 (Switching Protocols) for a protocol that the request did not offer, or before the whole request was
         /// sent (RFC 9110 §7.8).
         UnexpectedUpgrade "a 101 response without a matching offer in the request, or before the whole request was sent",
-        /// 206 Partial Content for a request without a range (RFC 9110 §15.3.7).
+        /// A response has status 206 (Partial Content), although the request asked for no range (RFC 9110 §15.3.7).
         UnexpectedPartial "a 206 response although the request had no range",
         /// The Content-Range of a 206 is missing or malformed, or does not match the length of the body (RFC 9110
         /// §14.4).
@@ -228,15 +230,15 @@ impl Fault {
 }
 
 explained! {
-    /// The error for a message or a part that the caller may not send. A connection has written nothing of it. An
-    /// encoder may have left an incomplete text in the caller's buffer.
+    /// The error for a message, or a part of a message, that the caller may not send. A connection writes nothing of
+    /// such a message or part. An encoder may leave an incomplete text in the caller's buffer.
     pub enum LocalError {
         /// The method is not a token (RFC 9110 §9.1), or is CONNECT, which the codec does not implement.
         Method "the method is not a token, or is CONNECT, which is not implemented",
         /// The request target is not an absolute path, an http(s) URI, or `*` with OPTIONS (RFC 9112 §3.2), or it has a
         /// fragment or a byte that is not visible ASCII.
         Target "the request target must be an absolute path, an http(s) URI, or `*` with OPTIONS, in visible ASCII without fragment",
-        /// The status is not from 100 to 999, or it is interim although a final status is needed.
+        /// The status is not from 100 to 999, or the status of a final response is below 200.
         Status "a status must be 100 to 999, and the status of a final response 200 to 999",
         /// The reason phrase has a control character.
         Reason "the reason phrase has a control character",
@@ -249,8 +251,8 @@ explained! {
         HeadTooLarge "the head is over 65,535 bytes",
         /// A message has a field more than once, although it must be unique (RFC 9110 §5.3).
         FieldRepeated "the message has a field more than once, although it must be unique",
-        /// A field that the library itself writes, with a different value. Such a field determines the end of the body
-        /// or the use of the connection.
+        /// The caller set a field that the library itself writes, and the value differs. Such a field determines the
+        /// end of the body or the use of the connection.
         FieldNotAllowed "the library itself sets this field: remove it (in `connection` only `close` and `keep-alive` are allowed)",
         /// Content-Length was set to a value other than the length of the body.
         ContentLength "content-length differs from the length of the body",

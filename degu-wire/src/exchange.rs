@@ -6,7 +6,7 @@ use crate::head::{Names, RequestMeta, is_host, put_framing, put_line, put_reques
 use crate::sink::Sink;
 use crate::{ContentRange, Fault, Framing, LocalError, Method, RemoteError};
 
-/// A field line of the application.
+/// A field line of the application: its name and its value.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
 
 /// A function that writes a field line: [`put_line`] for lines that have been checked,
@@ -42,7 +42,7 @@ pub(crate) struct Terms {
 pub(crate) struct Reply {
     /// The framing of the body that follows the head. A response to HEAD has no body.
     pub(crate) body: Framing,
-    /// True if the connection is kept after the response. The caller notes this when the whole head is written.
+    /// True if the connection is kept after the response. The caller stores this value when the whole head is written.
     pub(crate) persistent: bool,
 }
 
@@ -57,9 +57,12 @@ impl Terms {
         }
     }
 
-    /// Notes that the server reads no more of the request's body, and decides whether the connection is kept.
-    /// `remaining` is the length of the rest, and `buffered` the number of received bytes. The connection is kept if
-    /// `remaining` is at most `drain`. If `remaining` is unknown, `buffered` must be at least 1 and at most `drain`.
+    /// Decides whether the connection can be kept although the server reads no more of the request's body. `remaining`
+    /// is the length of the unread rest of the body, or `None` if the length is unknown. `buffered` is the number of
+    /// received bytes that have not been read. All sizes are in bytes.
+    ///
+    /// The connection can be kept if `remaining` is at most `drain`. If `remaining` is unknown, `buffered` must be at
+    /// least 1 and at most `drain`. The connection is never kept if the client still waits for `100 Continue`.
     pub(crate) fn abandon_body(&mut self, remaining: Option<u64>, buffered: usize, drain: u64) {
         let buffered = buffered as u64;
         let short = match remaining {
@@ -88,7 +91,7 @@ impl Terms {
             return Err(LocalError::Status);
         }
         let bodiless = matches!(status, 204 | 304);
-        // RFC 9110 §15.3.5, §15.3.6, §15.4.5.
+        // A response with one of these statuses has no body (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
         if (bodiless || status == 205) && !matches!(content, Framing::None | Framing::Length(0)) {
             return Err(LocalError::BodyNotAllowed);
         }
@@ -98,7 +101,8 @@ impl Terms {
             Framing::Chunked if self.http10 => Framing::UntilClose,
             framing => framing,
         };
-        // RFC 9110 §8.6: 304 and responses to HEAD may describe the body that another request would get.
+        // RFC 9110 §8.6: the Content-Length of a 304 or of a response to HEAD may describe the body that a GET would
+        // get.
         let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
         put_status_line(out, status, reason)?;
         let meaning = put_headers(out, lines, put, framing, describes)?;
@@ -117,8 +121,8 @@ impl Terms {
     }
 }
 
-/// Writes the head of a request, without the empty line. `host` becomes the Host field if the lines have no Host. The
-/// lines may have Upgrade only if `offers` is true.
+/// Writes the head of a request, without the empty line. `host` becomes the Host field if there is no Host among
+/// `lines`. Upgrade is allowed among `lines` only if `offers` is true.
 #[expect(clippy::too_many_arguments, reason = "a request has so many parts")]
 pub(crate) fn put_request<'h, S: Sink>(
     out: &mut S,
@@ -157,9 +161,11 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
     }
 }
 
-/// Checks the head of a 206 response. It needs a Content-Range, or a media type for several ranges. `ranged` is true if
-/// the request asked for ranges. If the framing does not tell the length of the body, returns the length of the range,
-/// which the body must have.
+/// Checks the head of a 206 response. The head must have a Content-Range, or the media type `multipart/byteranges` for
+/// several ranges. `ranged` is true if the request asked for ranges.
+///
+/// Returns the length that the body must have according to Content-Range, if the caller still has to check it while it
+/// reads the body. This is the case if the framing does not give the length.
 pub(crate) fn check_partial(
     ranged: bool,
     content_range: Option<&[u8]>,
@@ -240,7 +246,7 @@ pub(crate) fn put_headers<'h, S: Sink>(
         put(out, name, value)?;
     }
     if meaning.names.has(Names::UPGRADE) {
-        // RFC 9110 §7.8.
+        // A sender of Upgrade must also name it in Connection (RFC 9110 §7.8).
         put_line(out, b"connection", b"upgrade")?;
     }
     if !described {

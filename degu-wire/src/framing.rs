@@ -25,7 +25,7 @@ impl Framing {
         }
     }
 
-    /// Returns the framing of the rest of a body. It is `None` if no byte is left.
+    /// Returns this framing, or [`Framing::None`] for a length of 0, because no byte of the body is left then.
     pub(crate) const fn of_rest(self) -> Self {
         if let Self::Length(0) = self { Self::None } else { self }
     }

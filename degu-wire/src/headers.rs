@@ -8,11 +8,12 @@ use crate::error::debug_as_display;
 use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token, zone};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
-/// Header fields in their order. They are stored as one text, with the positions of names and values in it.
+/// Header fields, in the order in which they were received or added. All names and values are stored in one text,
+/// together with their positions in this text.
 ///
-/// Clones share their fields. A change of shared fields copies them first. Names are compared without case. Values are
-/// bytes (RFC 9110 §5.5). [`get`](Self::get) returns only values that are UTF-8; nearly all peers send only such
-/// values.
+/// Clones share their fields until one of the clones is changed: the change first copies the fields. Names are compared
+/// without case. Values are bytes (RFC 9110 §5.5). [`get`](Self::get) returns only values that are UTF-8; nearly all
+/// peers send only such values.
 ///
 /// Every stored field can be sent: [`set`](Self::set) and [`append`](Self::append) refuse text that would not be
 /// exactly one field on the wire.
@@ -35,7 +36,8 @@ pub struct Headers(Option<Arc<Lines>>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     text: Vec<u8>,
-    /// The positions of the fields, and after them unused elements for the next head.
+    /// The positions of the fields. After the first `fields` elements follow unused elements, which the next head can
+    /// use.
     spans: Vec<FieldSpan>,
     fields: usize,
 }
@@ -46,8 +48,9 @@ impl Headers {
         Self(None)
     }
 
-    /// Returns headers with these fields, in their order. Arrays, vectors, and tuples of up to eight fields also
-    /// convert into headers with `try_from`. Functions accept them in place of headers.
+    /// Returns headers with these fields, in their order. Arrays, slices, vectors, and tuples of up to eight fields
+    /// also convert into headers with `try_from`. The clients and the server accept such values wherever they take
+    /// headers.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -62,7 +65,8 @@ impl Headers {
     ///
     /// # Errors
     ///
-    /// The first field that cannot be sent, and the rule that it breaks: see [`set`](Self::set).
+    /// The error has the name of the first field that cannot be sent, and the rule that the field breaks: see
+    /// [`set`](Self::set).
     pub fn try_from_iter<N: AsRef<str>, V: fmt::Display>(
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, FieldError> {
@@ -92,23 +96,24 @@ impl Headers {
         self.len() == 0
     }
 
-    /// Returns whether there is a field of this name.
+    /// Returns whether there is a field with this name. The case of names is ignored.
     #[inline]
     pub fn contains(&self, name: &str) -> bool {
         self.get_bytes(name).is_some()
     }
 
-    /// Returns the first value of this name, if it is UTF-8.
+    /// Returns the value of the first field with this name. Returns `None` if there is no such field, or if its value
+    /// is not UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         core::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// Returns the first value of this name, as bytes.
+    /// Returns the value of the first field with this name, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
     }
 
-    /// Returns the values of this name, in their order.
+    /// Returns the values of all fields with this name, in their order.
     pub fn get_all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
         let (text, spans) = self.parts();
         spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
@@ -129,13 +134,13 @@ impl Headers {
             .any(|found| found.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
     }
 
-    /// Returns all fields, as they were sent or set.
+    /// Returns the names and values of all fields, in their order. The case of names is as received or set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
         let (text, spans) = self.parts();
         spans.iter().map(move |span| (span.name(text), span.value(text)))
     }
 
-    /// Returns all fields, with names as bytes.
+    /// Returns the names and values of all fields, in their order, with names as bytes.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let (text, spans) = self.parts();
         spans.iter().map(move |span| (span.name_bytes(text), span.value(text)))
@@ -145,8 +150,9 @@ impl Headers {
     ///
     /// # Errors
     ///
-    /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
-    /// would be over 65,535 bytes. After an error nothing has changed.
+    /// [`LocalError::FieldName`] if the name is not a token. [`LocalError::FieldValue`] if the value has a control
+    /// character, or whitespace around it. [`LocalError::HeadTooLarge`] if the fields together, with the fields to be
+    /// removed, would be over 65,535 bytes. After an error, the headers are unchanged.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         self.own().put(name, written(value), true)
     }
@@ -169,12 +175,12 @@ impl Headers {
         self.own().put(name, |text| text.extend_from_slice(value), false)
     }
 
-    /// Removes every field of this name. Returns whether there was one.
+    /// Removes every field with this name. Returns whether there was such a field.
     pub fn remove(&mut self, name: &str) -> bool {
         self.contains(name) && self.own().remove(name)
     }
 
-    /// Returns the fields for a change. If they are shared, they are copied first.
+    /// Returns the fields so that the caller can change them. If a clone shares the fields, they are copied first.
     fn own(&mut self) -> &mut Lines {
         let lines = self.0.get_or_insert_default();
         if Arc::get_mut(lines).is_none() {
@@ -185,9 +191,9 @@ impl Headers {
 }
 
 impl Lines {
-    /// The initial length of the storage for positions. Few heads have more fields.
+    /// The number of fields for which there is storage at first. Few heads have more fields.
     const FIRST_FIELDS: usize = 16;
-    /// The largest storage for text that is kept for the next head, in bytes.
+    /// The largest storage for text that is kept for the next head, in bytes. Larger storage is freed.
     const KEPT: usize = 8 * 1024;
 
     /// Calls `scan` with storage for the positions of fields. If the storage is too small for the fields, calls `scan`
@@ -203,7 +209,8 @@ impl Lines {
         }
         match scan(&mut self.spans) {
             Err(RemoteError { fault: Fault::TooManyFields, .. }) if self.spans.len() < max_fields => {
-                // The shortest field line is `a:` CRLF, so a high limit alone does not allocate much storage.
+                // The shortest field line (`a:` and CRLF) has four bytes, so a text of `len` bytes has at most `len /
+                // 4` fields. Therefore a high limit alone does not allocate much storage.
                 let most = max_fields.min(len.min(Limits::MAX_HEAD) / 4 + 1);
                 self.spans.resize(most.max(Self::FIRST_FIELDS), FieldSpan::EMPTY);
                 scan(&mut self.spans)
@@ -212,7 +219,7 @@ impl Lines {
         }
     }
 
-    /// Keeps the text that was scanned, and the number of its fields.
+    /// Stores a copy of the text that was scanned, and the number of its fields.
     pub(crate) fn keep(&mut self, text: &[u8], fields: usize) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT);
@@ -220,7 +227,7 @@ impl Lines {
         self.fields = fields;
     }
 
-    /// Returns a copy whose text has only names and values.
+    /// Returns a copy of the fields. Its text contains only their names and values.
     fn copy(&self) -> Self {
         let mut text = Vec::with_capacity(self.text.len().min(1024));
         let place = |span: &FieldSpan| {
@@ -235,7 +242,8 @@ impl Lines {
         Self { text, fields: spans.len(), spans }
     }
 
-    /// Removes the zone from the value of Host, and from the authority if that is the value of Host.
+    /// Removes the zone of an IPv6 address from the value of Host. `authority` is the range of the request's authority
+    /// in the text: its end is corrected if the authority is the value of Host.
     #[cold]
     pub(crate) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
         let text = &mut self.text;
@@ -259,8 +267,8 @@ impl Lines {
         &self.spans[..self.fields]
     }
 
-    /// Adds a field, whose value `write` appends to the text. If the field `replaces` others, all others of this name
-    /// are removed. If the field cannot be sent, nothing changes.
+    /// Adds a field. `write` appends the value of the field to the text. If `replaces` is true, all other fields with
+    /// this name are removed. If the field cannot be sent, the fields do not change.
     fn put(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>), replaces: bool) -> Result<(), LocalError> {
         if !is_token(name.as_bytes()) {
             return Err(LocalError::FieldName);
@@ -288,8 +296,8 @@ impl Lines {
     }
 }
 
-/// Returns a function that appends a value to a text. If the formatter of the value fails, the appended text is
-/// incomplete, and is checked like any other value.
+/// Returns a function that appends a value to a text. If formatting the value fails, the appended text is incomplete.
+/// It is then checked like any other value.
 fn written(value: impl fmt::Display) -> impl FnOnce(&mut Vec<u8>) {
     move |text| {
         let _ = write!(Writer(text), "{value}");
@@ -441,8 +449,8 @@ impl From<core::convert::Infallible> for FieldError {
 
 /// The fields after the last chunk (RFC 9112 §7.1.2).
 ///
-/// Most bodies have no trailers; then the value takes no memory. Fields that the recipient must know before the body
-/// are refused.
+/// Most bodies have no trailers. Trailers without a field allocate nothing. Fields that the recipient must know before
+/// the body are refused.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trailers(Headers);
 

@@ -1,4 +1,4 @@
-//! JSON (RFC 8259) as a body.
+//! JSON (RFC 8259) as the body of a message.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -85,7 +85,7 @@ pub struct JsonError {
 }
 
 impl JsonError {
-    /// Returns the line, from 1.
+    /// Returns the number of the line in which the fault was found. The first line has the number 1.
     pub const fn line(&self) -> usize {
         self.line
     }

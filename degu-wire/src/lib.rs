@@ -26,11 +26,11 @@
 //! | --- | --- |
 //! | `std` (default) | conversions to and from types of std, and bodies that block; includes `alloc` |
 //! | `alloc` | vocabulary and machine |
-//! | `embedded-io-async` | `embedded`: a server and a client for microcontrollers. They drive the core over any transport of rust-embedded, in buffers of the caller, without an allocator |
-//! | `json` | bodies from values of serde, and values of serde from bodies |
+//! | `embedded-io-async` | `embedded`: a server and a client for microcontrollers. They use the core over any transport with the traits of `embedded-io-async`, in buffers of the caller, without an allocator |
+//! | `json` | bodies from values that serde can serialize, and such values from bodies |
 //! | `tokio` | bodies from async streams, and a channel |
 //! | `io` | `tokio`, and bodies from async files and readers |
-//! | `spin` | `Spinner`: decides when a driver busy-polls its socket before it blocks |
+//! | `spin` | `Spinner`: decides whether a driver busy-polls its socket before it blocks |
 //!
 //! # Core: a request from a slice, a response into a slice
 //!
@@ -85,9 +85,9 @@
 //! # Machine: a whole connection
 //!
 //! [`machine::Connection`] owns the buffers, and decides which message may come next. It handles keep-alive,
-//! pipelining, `100 Continue`, HEAD, half-closed connections, and the end of the last exchange. A driver reads into the
-//! machine, writes out of it, and keeps the deadlines. The page of [`machine`] has an example: a server and a client,
-//! joined in memory.
+//! pipelining, `100 Continue`, HEAD, half-closed connections, and the end of the last exchange. A driver appends
+//! received bytes to the machine's buffer, writes the machine's pending bytes to the peer, and keeps the deadlines. The
+//! page of [`machine`] has an example: a server and a client, joined in memory.
 //!
 //! # The grammar
 //!

@@ -74,9 +74,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The longest head that can be represented: offsets into a head are 16 bits wide.
+    /// The longest head that can be represented, in bytes. Offsets into a head are 16 bits wide.
     pub const MAX_HEAD: usize = u16::MAX as usize;
-    /// The defaults, for constants.
+    /// The default limits, as a constant. Unlike [`default`](Self::default), they can be used in other constants.
     pub const DEFAULT: Self = Self {
         max_head: 32 * 1024,
         max_fields: 128,

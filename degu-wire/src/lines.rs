@@ -29,7 +29,7 @@ pub struct Lines {
     limit: usize,
     /// True if CR also ends a line, as in event streams.
     cr_ends: bool,
-    /// True if the previous line ended with a CR. A LF that follows belongs to that line end.
+    /// True if the previous line ended with a CR. An LF directly after this CR belongs to the same line end.
     after_cr: bool,
     /// The beginning of a line whose end has not arrived.
     partial: Vec<u8>,
@@ -100,7 +100,7 @@ impl Lines {
         Ok(Some(line))
     }
 
-    /// Ends the data: returns the last line if it has no line end, and resets the decoder.
+    /// Ends the data. Returns the last line if the data did not end with a line end. Resets the decoder.
     pub fn finish(&mut self) -> Option<Bytes> {
         let line = core::mem::take(&mut self.partial);
         self.reset();

@@ -5,7 +5,7 @@ use core::fmt;
 /// A request method (RFC 9110 §9): a case-sensitive token.
 ///
 /// The type is small and `Copy`, so `match (request.method(), request.path())` reads well. Methods without a variant
-/// are [`Extension`](Self::Extension). A later version may add a variant for such a method. So compare with
+/// are [`Extension`](Self::Extension). A later version may add a variant for such a method. So compare a method with
 /// `Method::from(name)`, which is right in every version.
 ///
 /// ```
@@ -57,7 +57,7 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// Returns the method of this name, if it has a variant of its own.
+    /// Returns the method with this name, if it is not an extension method.
     pub(crate) const fn known(name: &[u8]) -> Option<Method<'static>> {
         Some(match name {
             b"GET" => Method::Get,

@@ -32,7 +32,7 @@ pub struct ByteRange(Spec);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Spec {
-    /// The number of the first byte, and of the byte after the last byte.
+    /// The number of the first byte, and the number of the byte after the last byte.
     FromTo(u64, u64),
     From(u64),
     Suffix(u64),
@@ -99,7 +99,7 @@ impl ByteRange {
     ///
     /// [`RangeError::Unit`] for a unit other than `bytes`, [`RangeError::Several`] for more than one range. Another
     /// [`RangeError`] if the range is malformed or empty. A server may always ignore the field (RFC 9110 §14.2), and
-    /// has to ignore another unit.
+    /// must ignore a field with another unit.
     pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
         let spec = unit(value, b'=')?;
         if spec.contains(&b',') {
@@ -150,8 +150,8 @@ impl fmt::Display for ByteRange {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRange {
-    /// The numbers of the first byte and of the byte after the last byte. `None` in the value for a 416, which always
-    /// has a total.
+    /// The number of the first byte, and the number of the byte after the last byte. `None` in the value for a 416
+    /// response. `total` is then always known.
     part: Option<(u64, u64)>,
     total: Option<u64>,
 }
@@ -265,13 +265,13 @@ fn split(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
-/// Parses `1*DIGIT`.
+/// Parses a decimal number of at most 64 bits (`1*DIGIT`).
 fn number(digits: &[u8]) -> Result<u64, RangeError> {
     let overflows = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     decimal(digits).ok_or(if overflows { RangeError::Overflow } else { RangeError::Syntax })
 }
 
-/// Returns the number of the byte after the last byte.
+/// Parses the number of a range's last byte, and returns the number of the byte after it.
 fn after(last: &[u8]) -> Result<u64, RangeError> {
     number(last)?.checked_add(1).ok_or(RangeError::Overflow)
 }

@@ -1,6 +1,6 @@
 //! Status codes with their names and reason phrases.
 
-/// Defines the constants and the function from one table.
+/// Defines the module `status` and the function `reason_phrase` from one table.
 macro_rules! statuses {
     ($($code:literal $name:ident $phrase:literal)*) => {
         /// Status codes by the names of RFC 9110 §15, RFC 6585 and RFC 8297.

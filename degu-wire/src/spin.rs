@@ -1,5 +1,5 @@
-//! Competitive spinning: decides when a driver busy-polls its socket before it blocks. The module itself has no socket
-//! and no clock.
+//! Competitive spinning: decides whether, and for how long, a driver busy-polls its socket before it blocks. The module
+//! itself has no socket and no clock.
 //!
 //! Waking a sleeping core takes 10 to 50 µs, which is up to ten times as long as an HTTP round trip between two cores.
 //! A side that spins reads its non-blocking socket again and again, and gets the answer without this wake-up. If a side
@@ -32,15 +32,17 @@
 
 use core::time::Duration;
 
-/// The length of a spin: five round trips between two cores, and about the time that waking a core takes.
+/// The shortest time for which an adaptive spinner spins, in nanoseconds: five round trips between two cores, and about
+/// the time that waking a core takes.
 const WINDOW: u64 = 20_000;
-/// The longest spin of an adaptive spinner: longer than a round trip in which both cores have to wake.
+/// The longest time for which an adaptive spinner spins, in nanoseconds. It is longer than a round trip in which both
+/// cores have to wake.
 const LONGEST: u64 = 100_000;
-/// If a yield and the reads after it take longer than this, another thread ran. If no other thread wants the core, a
-/// yield takes about 1 µs.
+/// If a yield and the reads after it take longer than this number of nanoseconds, another thread must have run. If no
+/// other thread wants the core, a yield takes about 1 µs.
 const CONTENDED: u64 = 200_000;
-/// The time for which a driver may keep its thread. A task that waits for the thread loses at most about as much time
-/// as waking a core takes.
+/// The time for which a driver may keep its thread, in nanoseconds. A task that waits for the thread loses at most
+/// about as much time as waking a core takes.
 const TURN: u64 = 50_000;
 /// The number of messages for which a driver may keep its thread.
 const TURN_MESSAGES: u8 = 32;
@@ -49,22 +51,23 @@ const READS: u8 = 8;
 /// The highest back-off level after spins in which nothing arrived: 2⁸ - 1 waits block at once.
 const FRUITLESS_LEVEL: u8 = 8;
 /// The highest back-off level after contention: 2¹³ - 1 waits block at once. A spin under contention costs a time slice
-/// of some milliseconds, which is little for so many waits.
+/// of some milliseconds. Shared by so many waits, this cost is small.
 const CONTENDED_LEVEL: u8 = 13;
 
-/// The way in which a driver waits for its next message. It is an option of the server and of both clients, and affects
-/// only latency and CPU time.
+/// The way in which a driver waits for its next message. The server and both clients have an option of this type. It
+/// affects only latency and CPU time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spin {
-    /// Blocks at once. It is for distant peers, and for machines that must save energy.
+    /// Blocks at once. Suitable for distant peers, and for machines that must save energy.
     Off,
     /// Spins for 20 to 100 µs before blocking, backs off when nothing arrives in that time, and stops when other threads
     /// want the core. The default.
     #[default]
     Adaptive,
-    /// Spins for this long at every wait, at most four seconds, whether or not anything arrives in that time. It is for
-    /// peers that answer after a known time. It stops, too, when other threads want the core.
+    /// Spins for up to this time at every wait, and never longer than four seconds. Unlike `Adaptive`, does not back
+    /// off when nothing arrives. Like `Adaptive`, stops when other threads want the core. Suitable for peers that
+    /// answer after a known time.
     Fixed(Duration),
 }
 
@@ -119,7 +122,7 @@ pub struct Spinner {
     messages: u8,
     /// The number of reads since the last yield.
     reads: u8,
-    /// The number of the next waits that block at once.
+    /// The number of further waits that block at once.
     skip: u16,
     /// The back-off level: after a fruitless spin, 2 to this power, minus 1, waits block at once.
     level: u8,
@@ -152,7 +155,8 @@ impl Spinner {
 
     /// Returns the next step of a wait that spins. The driver calls this method again if the last read found nothing.
     ///
-    /// `clock` returns the time since a fixed moment that the driver chooses. It is called once for each yield.
+    /// `clock` returns the time since a fixed moment that the driver chooses. This method calls `clock` at the first
+    /// step of a wait, and then at every eighth step.
     #[inline]
     pub fn step(&mut self, clock: impl FnOnce() -> Duration) -> Step {
         if self.wait.is_some() && self.reads + 1 < READS {
@@ -196,7 +200,7 @@ impl Spinner {
     }
 
     /// Counts a message. Returns whether the driver's turn is over: the driver then lets the other tasks of its runtime
-    /// run before it continues. A message counts also if it was found without spinning.
+    /// run before it continues. A message also counts if the driver did not spin for it.
     #[inline]
     pub const fn message(&mut self) -> bool {
         self.messages += 1;
@@ -229,7 +233,7 @@ impl Spinner {
         is_contended
     }
 
-    /// Returns the time for which this wait has spun. It includes the time in which the driver let other tasks run.
+    /// Returns the time for which this wait has spun, including the time in which the driver let other tasks run.
     fn spun(&self) -> u64 {
         self.wait.map_or(0, |(began, last)| last.saturating_sub(began))
     }
@@ -249,8 +253,8 @@ impl Spinner {
 mod tests {
     use super::*;
 
-    /// Spins from `now` on, with a clock that advances by `step` microseconds a yield, until the spinner blocks. Returns the
-    /// time that took, in microseconds.
+    /// Spins from `now` on, with a clock that advances by `step` microseconds for each yield, until the spinner blocks.
+    /// Returns the length of the spin in microseconds.
     fn spin_in_vain(spinner: &mut Spinner, now: &mut u64, step: u64) -> u64 {
         let began = *now;
         while spinner.step(|| Duration::from_micros(*now)) != Step::Block {

@@ -2,7 +2,7 @@
 //!
 //! A server sends an [`Event`], and a client receives it. A [`Decoder`] finds events in the bytes of a body. The
 //! server's `sse::response` sends events; `next_event` of the clients' bodies reads them. A client that lost its
-//! connection sends the request again, with the field `last-event-id`:
+//! connection sends the request again, with the field `last-event-id`. The decoder has the value of this field:
 //!
 //! ```
 //! use degu_wire::sse::{Decoder, Event};
@@ -42,8 +42,8 @@ pub struct Event {
     pub data: String,
     /// The identifier of the event, for a client that wants to continue after this event.
     pub id: Option<String>,
-    /// The time that a client should wait before it connects again, sent in milliseconds. A [`Decoder`] returns it by
-    /// [`retry`](Decoder::retry), because it may come without an event.
+    /// The time that a client should wait before it connects again, sent in milliseconds. A [`Decoder`] does not set
+    /// this field: it returns the time by [`Decoder::retry`], because a server may send the time without an event.
     pub retry: Option<Duration>,
 }
 
@@ -60,7 +60,7 @@ impl Event {
         Self { data: data.into(), ..Self::default() }
     }
 
-    /// Returns the event with a type.
+    /// Returns the event with `name` as its type.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
@@ -162,8 +162,8 @@ impl Decoder {
             let line = line.strip_prefix('\u{feff}').filter(|_| is_first).unwrap_or(&line);
             if line.is_empty() {
                 let mut event = core::mem::take(&mut self.event);
-                // The identifier is noted only when the event is complete. If an event is cut off, the server must send
-                // it again on the next connection.
+                // The identifier is stored only when the event is complete. If the connection ends in the middle of an
+                // event, the server must send this event again on the next connection.
                 if let Some(id) = event.id.take() {
                     self.last_event_id = id;
                 }
@@ -203,7 +203,7 @@ impl Decoder {
     }
 
     /// Returns the identifier of the last event that had an identifier, for `last-event-id` of the next request. It is
-    /// empty if there was none.
+    /// empty if no event had an identifier.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }

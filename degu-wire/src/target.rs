@@ -15,7 +15,7 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 
 /// A request target that is built from a path. Values are added as segments and as a query, and are percent-encoded.
 ///
-/// It dereferences to the `str` that is sent, so a client takes a `&Target` in place of a `&str`.
+/// A target dereferences to the `str` that is sent, so a client takes a `&Target` in place of a `&str`.
 ///
 /// ```
 /// use degu_wire::Target;
@@ -53,8 +53,8 @@ impl Target {
         Ok(Self { text: path.into(), ends_open: path.ends_with('/'), has_query: false, has_dots: false })
     }
 
-    /// Returns the target with one more segment. All bytes except letters, digits, `-`, `.`, `_` and `~` are encoded,
-    /// also slashes.
+    /// Returns the target with one more segment. All bytes except letters, digits, `-`, `.`, `_` and `~` are
+    /// percent-encoded, including slashes.
     ///
     /// # Panics
     ///
@@ -72,8 +72,8 @@ impl Target {
         self
     }
 
-    /// Returns the target with one more pair `name=value` in its query. Name and value are encoded like segments, a
-    /// space as `%20`.
+    /// Returns the target with one more pair `name=value` in its query. Name and value are encoded like segments, so a
+    /// space becomes `%20`.
     #[must_use]
     pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.text.push(if self.has_query { '&' } else { '?' });
@@ -111,7 +111,7 @@ impl fmt::Debug for Target {
 }
 
 /// Decodes the percent-encoding of a segment of a path. Returns `None` if the result is not UTF-8. The result may
-/// contain any character, also slashes. A `%` that begins no encoded byte is kept.
+/// contain any character, including slashes. A `%` without two hexadecimal digits after it is kept.
 ///
 /// ```
 /// use degu_wire::decode_segment;

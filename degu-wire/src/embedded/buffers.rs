@@ -6,18 +6,19 @@ use core::ops::Range;
 use crate::head::{FieldSpan, Fields};
 use crate::{Limits, LocalError};
 
-/// The buffers of one connection: see the [module](super).
+/// The buffers of one connection, which the caller owns: see the [module](super).
 pub struct Buffers<'b> {
     /// The buffer for received bytes. A head takes at most three quarters of it.
     pub input: &'b mut [u8],
-    /// The positions of the fields of a head and of its message's trailers: 8 bytes each.
+    /// The storage for the positions of the fields of one message, in its head and in its trailers. Each field takes
+    /// one element of 8 bytes.
     pub fields: &'b mut [FieldSpan],
-    /// The buffer for bytes to send. Each head and each chunk line must fit into it. Data that is too long for it is
-    /// written directly. The response to a refused request takes up to 90 bytes.
+    /// The buffer for bytes to send. Each head and each chunk line must fit into it. Data that is too long for this
+    /// buffer is written directly to the transport. The response to a refused request takes up to 90 bytes.
     pub output: &'b mut [u8],
 }
 
-/// The memory of [`Buffers`] of fixed sizes, for a `static` or a stack. `INPUT` and `OUTPUT` are numbers of bytes, and
+/// Memory for [`Buffers`] of fixed sizes, for a `static` or the stack. `INPUT` and `OUTPUT` are numbers of bytes, and
 /// `FIELDS` is a number of fields.
 ///
 /// ```
@@ -33,12 +34,12 @@ pub struct Memory<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> 
 }
 
 impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> Memory<INPUT, FIELDS, OUTPUT> {
-    /// Returns empty memory.
+    /// Returns new memory, filled with zeros.
     pub const fn new() -> Self {
         Self { input: [0; INPUT], fields: [FieldSpan::EMPTY; FIELDS], output: [0; OUTPUT] }
     }
 
-    /// Returns the buffers.
+    /// Returns buffers that borrow this memory.
     pub const fn buffers(&mut self) -> Buffers<'_> {
         Buffers { input: &mut self.input, fields: &mut self.fields, output: &mut self.output }
     }
@@ -69,7 +70,8 @@ impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> fmt::Debug fo
 }
 
 impl Buffers<'_> {
-    /// Returns the limits, lowered to the sizes of the buffers. All input within them fits into the buffers.
+    /// Returns the limits, lowered to the size of the input buffer. Within the returned limits, a head fits into the
+    /// buffer, and a chunk line or the trailers fit into the rest of the buffer.
     pub(super) fn bound(&self, limits: &Limits) -> Limits {
         let max_head = limits.max_head.min(self.input.len() / 4 * 3);
         let window = self.input.len() - max_head;
@@ -82,7 +84,7 @@ impl Buffers<'_> {
     }
 }
 
-/// A buffer with the bytes that have been received and not been used yet. New bytes are added at the end, and bytes are used
+/// A buffer for received bytes that have not been used yet. Received bytes are added at the end, and bytes are used
 /// from the front.
 pub(super) struct Window<'w> {
     buffer: &'w mut [u8],
@@ -128,8 +130,8 @@ impl<'w> Window<'w> {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Splits off a head of `len` bytes at the front. The first `count` of `spans` are the positions of its fields.
-    /// Returns the fields of the head, the window after the head, and the other positions.
+    /// Splits off a head of `len` bytes at the front. The first `count` elements of `spans` are the positions of the
+    /// head's fields. Returns the fields of the head, the window after the head, and the other elements of `spans`.
     pub(super) fn split_head(
         mut self,
         len: u16,

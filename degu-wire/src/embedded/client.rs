@@ -15,8 +15,8 @@ use crate::head::{FieldSpan, Names, ResponseHead, ResponseMeta, put_field, scan_
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 
-/// A client's connection, in buffers of the caller. The caller can send one request after another while the connection is
-/// [reusable](Self::is_reusable).
+/// A client's end of a connection, in buffers of the caller. While the connection is [reusable](Self::is_reusable), the
+/// caller can send one request after another.
 ///
 /// ```
 /// use degu_wire::{Framing, Method};
@@ -63,9 +63,9 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Local`] if the head cannot be sent: [`LocalError::State`] if the connection is not
-    /// [reusable](Self::is_reusable). After this error, nothing has been sent. [`Error::Io`] if the transport fails,
-    /// and [`Error::Timeout`] if the server reads too slowly.
+    /// [`Error::Local`] if the head cannot be sent, for example with [`LocalError::State`] if the connection is not
+    /// [reusable](Self::is_reusable). After this error, nothing of the request has been sent. [`Error::Io`] if the
+    /// transport fails, and [`Error::Timeout`] if the server reads too slowly.
     pub async fn request(
         &mut self,
         method: Method<'_>,
@@ -114,9 +114,9 @@ pub struct Call<'r, S, C> {
     fields: &'r mut [FieldSpan],
     limits: &'r Limits,
     outgoing: Outgoing,
-    /// The method is HEAD.
+    /// True if the method is HEAD.
     is_head: bool,
-    /// The request asked for ranges.
+    /// True if the request asked for ranges.
     is_ranged: bool,
     /// The number of interim responses that have been received.
     interim: usize,
@@ -163,7 +163,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         let meta = loop {
             let meta = self.read_head().await?;
             match meta.status {
-                // The request did not ask for another protocol.
+                // The request did not offer another protocol.
                 101 => return Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
                 100..=199 => self.pass_interim(&meta)?,
                 _ => break meta,

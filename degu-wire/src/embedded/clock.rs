@@ -1,4 +1,4 @@
-//! The clock of the caller, and the time that a peer may take.
+//! The clock of the caller, and the bounds on the time that a peer may take.
 
 use core::future::Future;
 use core::time::Duration;
@@ -47,11 +47,13 @@ pub struct Options {
     /// The longest wait for the first byte of a request. If the network stack has few sockets, set a short time.
     /// Default 15 s.
     pub idle: Duration,
-    /// The time for a head. Each received byte adds 8 ms to the time that is left, up to the whole time. Default 10 s.
+    /// The time that a client may take to send a request's head. Each received byte adds 8 ms to the time that is left,
+    /// which never exceeds this option. Default 10 s.
     pub head: Duration,
     /// The time for which a peer may keep the driver waiting while a body is read or written. Each byte that is
-    /// received or sent adds 8 ms to the time that is left, up to the whole time. So a peer that is slower than 125
-    /// bytes a second runs out of time. Default 10 s.
+    /// received or sent adds 8 ms to the time that is left, which never exceeds this option. So a peer that is slower
+    /// than 125 bytes a second runs out of time. In a client, this time also bounds the wait for the head of the
+    /// response. Default 10 s.
     pub progress: Duration,
     /// The time for which a server reads and drops the bytes that a refused peer still sends. Closing a TCP socket with
     /// unread input would reset the connection, and the peer could lose the response. Default 1 s.
@@ -59,7 +61,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The default options, for use in constants.
+    /// The default options, as a constant. Unlike [`default`](Self::default), they can be used in other constants.
     pub const DEFAULT: Self = Self {
         limits: Limits::DEFAULT,
         idle: Duration::from_secs(15),
@@ -75,7 +77,7 @@ impl Default for Options {
     }
 }
 
-/// The time that a peer has left. Waiting reduces it, and bytes add to it.
+/// The time that a peer has left. Waiting for the peer reduces this time, and each received or sent byte increases it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowance {
     pub(super) left: Duration,

@@ -21,7 +21,7 @@ pub enum Error<E> {
     Io(E),
     /// The peer violated the protocol, or exceeded a limit.
     Peer(RemoteError),
-    /// The handler or the caller asked for something that cannot be sent, or a buffer is too small.
+    /// The handler or the caller tried to send something that cannot be sent, or a buffer is too small.
     Local(LocalError),
     /// The peer took longer than [`Options`](super::Options) allows.
     Timeout,

@@ -23,13 +23,13 @@ use super::Clock;
 /// ```
 ///
 /// The pause has to be longer than any pause within a request. A peer may pause because it waits for `100 Continue`, or
-/// reads a file from a slow disk. The pause also has to be longer than the transmission of a few characters. At 9,600
-/// baud, 50 ms are long enough for that.
+/// reads a file from a slow disk. The pause also has to be several times as long as the transmission of one character.
+/// At 9,600 baud, one character takes about 1 ms, so 50 ms are enough.
 pub struct Line<'l, S, C> {
     io: &'l mut S,
     clock: &'l C,
     pause: Duration,
-    /// A byte has arrived since the last pause.
+    /// True if a byte has arrived since the last pause.
     has_begun: bool,
 }
 
@@ -41,7 +41,8 @@ impl<'l, S, C> Line<'l, S, C> {
 }
 
 impl<S: Read, C: Clock> Line<'_, S, C> {
-    /// Reads and drops all bytes until there is a pause. On a line, this takes the place of closing the connection.
+    /// Reads and drops all bytes until there is a pause. Returns at once if no byte has arrived since the last pause.
+    /// The caller calls this method where it would close a socket.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::head::{Search, has_begun};
 use crate::sink::SliceSink;
 use crate::{Fault, Limits, LocalError, RemoteError};
 
-/// The parts of a connection, which one exchange borrows.
+/// The parts of a connection that an exchange borrows.
 pub(super) struct Link<'l, S, C> {
     pub(super) io: &'l mut S,
     pub(super) clock: &'l C,
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) queued: usize,
     /// True if bytes were written after the last flush of the transport.
     pub(super) unflushed: bool,
-    /// True if the peer sends no more bytes.
+    /// True if the peer will send no more bytes.
     pub(super) eof: bool,
     /// The time that the peer has left.
     pub(super) allowance: Allowance,
@@ -105,8 +105,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Encodes a head or a chunk line into the output buffer, which must have no [queued](Self::write_queued) bytes. If the
-    /// encoding fails, nothing is sent.
+    /// Encodes a head or a chunk line into the output buffer. The caller must first write all
+    /// [queued](Self::write_queued) bytes. If the encoding fails, nothing is sent.
     pub(super) fn encode<T>(
         &mut self,
         encode: impl FnOnce(&mut SliceSink) -> Result<T, LocalError>,
@@ -128,7 +128,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(())
     }
 
-    /// Reads and drops the bytes that still arrive, for a limited time.
+    /// Reads and drops the bytes that the peer still sends, for at most `time`.
     pub(super) async fn linger(&mut self, mut time: Duration) {
         while !self.state.eof {
             match self.clock.limit(&mut time, self.io.read(self.output)).await {
@@ -138,7 +138,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Sends all queued bytes.
+    /// Writes all queued bytes to the transport, without a flush.
     pub(super) fn write_queued(&mut self) -> impl Future<Output = Result<(), Error<S::Error>>> {
         let queued = core::mem::take(&mut self.state.queued);
         let bytes = self.output.get(..queued).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A server and a client for microcontrollers: over any [`Read`](embedded_io_async::Read) and
 //! [`Write`](embedded_io_async::Write), in buffers of the caller, without an allocator and without an operating system.
 //!
-//! This driver uses the [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice) of the codec, as degu-server
+//! This driver uses the [core](crate#core-a-request-from-a-slice-a-response-into-a-slice) of the codec, as degu-server
 //! does. The core decides about grammar, framing, limits, refusals and their statuses. So this server refuses the same
 //! input as degu-server.
 //!
@@ -11,7 +11,7 @@
 //!                       ├────────────────────────────────────────────┤
 //!   io ◀─ write ─ output │ head, chunk lines, small data             │ ◀── handler: respond, response_body
 //!                       ├────────────────────────────────────────────┤
-//!                fields │ places of the head's fields, of trailers   │
+//!                fields │ positions of fields in head and trailers   │
 //!                       └────────────────────────────────────────────┘
 //! ```
 //!
@@ -24,6 +24,7 @@
 //! Longer elements are refused with the same status as by degu-server: 431 for a head or trailers, 414 for a request
 //! target that alone exceeds the limit of a head, 400 for a chunk line. `fields` has the positions of all fields of one
 //! message, in the head and in the trailers.
+//!
 //! # Time
 //!
 //! The caller provides a [`Clock`], which has one method. Every wait for the peer has a limit ([`Options`]). If the
@@ -33,8 +34,9 @@
 //! # The end of a connection
 //!
 //! [`Server::serve`] returns when the connection is over. If it returns [`End`], the caller closes the connection. If
-//! it returns an [`Error`], the caller aborts the connection. The traits have no half-close. After a refusal, the
-//! server therefore waits for a short time until the peer has stopped sending: see [`Options::linger`].
+//! it returns an [`Error`], the caller aborts the connection. The traits [`Read`](embedded_io_async::Read) and
+//! [`Write`](embedded_io_async::Write) have no half-close. After a refusal, the server therefore waits for a short time
+//! until the peer has stopped sending: see [`Options::linger`].
 //!
 //! A serial line has no EOF. [`Line`] treats a pause as EOF.
 //!

@@ -14,15 +14,16 @@ use crate::{Fault, Framing, Limits, RemoteError};
 
 /// A reader of the body of a [request](super::Request::body), or of a [response](super::Response::body).
 ///
-/// It also implements [`Read`]. If the client waits for `100 Continue`, the first read sends it.
+/// The type also implements [`Read`]. If a client waits for `100 Continue`, the first read of the request's body sends
+/// this response.
 pub struct BodyReader<'r, 'x, S, C> {
     pub(super) incoming: &'r mut Incoming<'x>,
     pub(super) link: &'r mut Link<'x, S, C>,
 }
 
 impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
-    /// Reads the next event of the body: data as it arrives, and for a chunked body also chunk heads and the end.
-    /// Returns `None` after the end. The trailers of [`Event::End`] have been checked;
+    /// Reads the next event of the body: data as it arrives, and in a chunked body also the beginning of each chunk and
+    /// the end. Returns `None` after the end. The trailers of [`Event::End`] have been checked;
     /// [`parse_trailers`](crate::head::parse_trailers) parses them.
     ///
     /// # Errors
@@ -37,7 +38,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`next_event`](Self::next_event).
+    /// The errors of [`next_event`](Self::next_event).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error<S::Error>> {
         while !buffer.is_empty() {
             match self.next(buffer.len()).await? {
@@ -57,8 +58,8 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] if the body does not fit. A server answers this
-    /// fault with 413.
+    /// The errors of [`next_event`](Self::next_event), and [`Fault::BodyTooLarge`] if the body does not fit. A server
+    /// answers this fault with 413.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
         // A client that waits for `100 Continue` gets the refusal before it sends the body.
         if self.incoming.of_request
@@ -93,7 +94,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
         }
     }
 
-    /// Reads the next event. Data in it has at most `most` bytes. Returns `None` at the end of the body.
+    /// Reads the next event. If the event is data, it has at most `most` bytes. Returns `None` at the end of the body.
     async fn next(&mut self, most: usize) -> Result<Option<Event<'_>>, Error<S::Error>> {
         let Self { incoming, link } = self;
         if core::mem::take(&mut link.state.terms.continue_pending) && incoming.window.len() == 0 {
@@ -132,7 +133,7 @@ impl<S, C> fmt::Debug for BodyReader<'_, '_, S, C> {
     }
 }
 
-/// The rest of the peer's body.
+/// The unread rest of the body of the peer's message.
 #[derive(Debug)]
 pub(super) struct Incoming<'x> {
     pub(super) window: Window<'x>,
@@ -140,14 +141,13 @@ pub(super) struct Incoming<'x> {
     slots: &'x mut [FieldSpan],
     limits: &'x Limits,
     of_request: bool,
-    /// [`Framing::None`] after the end has been returned.
+    /// The framing of the rest of the body: [`Framing::None`] after the last data or the end event.
     pub(super) rest: Framing,
-    /// The position in a chunked body.
+    /// The decoder of a chunked body.
     decoder: Decoder,
-    /// For a partial response (206), the number of bytes that are still to come. `None` if Content-Range does not give
-    /// it, and for other messages.
+    /// For a partial response (206), the number of bytes that are still to come. `None` if this number is not checked.
     pub(super) part_left: Option<u64>,
-    /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems to end.
+    /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems complete.
     fault: Option<RemoteError>,
 }
 
@@ -164,7 +164,7 @@ impl<'x> Incoming<'x> {
         Self { window, slots, limits, of_request, rest: rest_of(framing), decoder, part_left: None, fault: None }
     }
 
-    /// Returns the number of bytes that are still to come. `None` if the framing does not give it.
+    /// Returns the number of bytes that are still to come. Returns `None` if the framing does not give this number.
     pub(super) const fn remaining(&self) -> Option<u64> {
         match self.rest {
             Framing::None => Some(0),
@@ -201,8 +201,9 @@ impl<'x> Incoming<'x> {
                 return Ok(None);
             }
             Framing::Chunked => {
-                // A copy of the decoder decodes here, and `take` decodes the same bytes again. An event borrows the
-                // window. If this function returned the event, its caller could not fill the window when there is none.
+                // A copy of the decoder decodes the bytes here, and `take` decodes the same bytes again. This function
+                // cannot return the event itself, because an event borrows the window. Its caller could then not fill
+                // the window when no event was found.
                 let mut decoder = self.decoder;
                 let step = decoder.decode(self.window.bytes())?;
                 match step.event {
@@ -226,8 +227,8 @@ impl<'x> Incoming<'x> {
         }
     }
 
-    /// Removes the event of this length from the window, and returns it. At most `most` bytes of data are removed, and
-    /// the other data stays.
+    /// Removes the event of `found` bytes from the window, and returns it. If the event is data, at most `most` bytes
+    /// are removed, and the rest of the data stays in the window.
     fn take(&mut self, found: usize, most: usize) -> Option<Event<'_>> {
         let is_data = self.rest != Framing::Chunked || self.decoder.chunk_remaining() > 0;
         let taken = self.window.take(if is_data { found.min(most) } else { found });
@@ -243,7 +244,7 @@ impl<'x> Incoming<'x> {
         Some(Event::Data(taken))
     }
 
-    /// Ends the body because the connection ended, if the framing allows this.
+    /// Ends the body because the connection ended. Returns a fault if the framing does not allow this end.
     fn end(&mut self) -> Result<(), RemoteError> {
         let fault = match self.rest {
             Framing::UntilClose if self.part_left.is_none_or(|left| left == 0) => {

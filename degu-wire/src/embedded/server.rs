@@ -17,7 +17,7 @@ use crate::head::{
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, reason_phrase};
 
-/// The largest number of bytes of a request's body that the server reads and drops to keep the connection.
+/// The largest number of bytes that the server reads and drops at the end of a request's body to keep the connection.
 const DRAIN: u64 = 16 * 1024;
 
 /// A server of one connection at a time, in buffers of the caller: see the [module](super).
@@ -29,7 +29,7 @@ pub struct Server<'b> {
 }
 
 impl<'b> Server<'b> {
-    /// Returns a server that holds no connection.
+    /// Returns a server without a connection.
     pub fn new(buffers: Buffers<'b>, options: &'b Options) -> Self {
         Self { limits: buffers.bound(&options.limits), buffers, options }
     }
@@ -87,7 +87,7 @@ impl<'b> Server<'b> {
                 link,
             };
             let handled = match request.head.method() {
-                // A device supports neither of these methods (RFC 9110 §9.3.6, §9.3.8).
+                // This server supports neither CONNECT nor TRACE (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
                 _ => handler(&mut request).await,
             };
@@ -133,8 +133,9 @@ async fn read_head<S: Read + Write, C: Clock>(
 }
 
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
-    /// Answers with the status of the error and without a body, drops the bytes that the peer still sends, and returns
-    /// the reason. An error without a status is returned at once.
+    /// Answers with the status of the error and without a body, and drops the bytes that the peer still sends. Then
+    /// returns [`End::Refused`] with the error. If the error has no status, or the response cannot be sent, returns the
+    /// error.
     async fn refuse(&mut self, error: Error<S::Error>, options: &Options) -> Result<End<S::Error>, Error<S::Error>> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);
@@ -146,7 +147,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
             out.put(b"\r\n")
         });
         if !is_written || encoded.is_err() || self.flush().await.is_err() {
-            // The caller learns why the request was refused, and not why the refusal could not be sent.
+            // The caller gets the error for which the request was refused, not the error for which the response could
+            // not be sent.
             return Err(error);
         }
         self.linger(options.linger).await;
@@ -179,7 +181,8 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
     }
 
     /// Makes this exchange the last exchange of its connection, as `connection: close` among the fields of the response
-    /// does. The handler must call it before the response, because the response announces it.
+    /// does. The handler must call this method before it sends the response, because the response has the field
+    /// `connection: close`.
     pub const fn end_connection(&mut self) {
         self.link.state.terms.persistent = false;
     }
@@ -189,7 +192,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`respond`](Self::respond).
+    /// The errors of [`respond`](Self::respond).
     pub async fn reply(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Error<S::Error>> {
         self.abandon_body();
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };

@@ -14,13 +14,13 @@ use crate::{Framing, LocalError};
 
 /// A writer of the body of a [response](super::Request::respond), or of a [request](super::Call::body).
 ///
-/// It also implements [`Write`].
+/// The type also implements [`Write`].
 pub struct BodyWriter<'w, 'x, S, C> {
     pub(super) outgoing: &'w mut Outgoing,
     pub(super) link: &'w mut Link<'x, S, C>,
 }
 
-/// The rest of the body that is being written.
+/// The rest of the body that the caller writes.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// [`Framing::None`] after the end of the body, or if there is no body.
@@ -61,8 +61,9 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](Self::write); [`LocalError::State`] if the body is not chunked, [`LocalError::ChunkLength`]
-    /// if there is no data, [`LocalError::ChunkExtension`] if the extensions cannot be sent.
+    /// The errors of [`write`](Self::write), and [`LocalError::State`] if the body is not chunked,
+    /// [`LocalError::ChunkLength`] if there is no data, [`LocalError::ChunkExtension`] if the extensions cannot be
+    /// sent.
     pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
         match self.outgoing.rest {
             _ if self.outgoing.is_dropped => Ok(()),
@@ -109,12 +110,13 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         Ok(())
     }
 
-    /// Sends all bytes in the output buffer. Call it, for example, after each part of an endless response. The driver
-    /// also does this before it waits for bytes from the peer, and after the handler returns.
+    /// Sends all bytes in the output buffer, and flushes the transport. The caller calls this method, for example,
+    /// after each part of an endless response. The driver also flushes before it waits for bytes from the peer, and at
+    /// the end of a connection.
     ///
     /// # Errors
     ///
-    /// Those of [`write`](Self::write).
+    /// The errors of [`write`](Self::write).
     pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         self.link.flush().await
     }
