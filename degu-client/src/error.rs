@@ -69,7 +69,7 @@ pub enum ErrorKind {
     /// JSON, or does not fit the type. Or there is nothing to parse: the response has no body, its content-type is not
     /// JSON, or the body is empty or was read before.
     Content(BoxError),
-    /// A timeout passed.
+    /// A timeout expired.
     Timeout(Timeout),
     /// The caller interrupted the connection with [`Interrupter::interrupt`](crate::blocking::Interrupter::interrupt).
     Interrupted,
@@ -94,7 +94,7 @@ pub enum Phase {
     ReadingBody,
 }
 
-/// The timeout that passed, with its length.
+/// The timeout that expired, with its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
@@ -205,8 +205,8 @@ impl Error {
         self.0.phase == Phase::Connecting
     }
 
-    /// Returns whether a timeout passed: of the options, of a stream that the caller brought, or of the system
-    /// (`ETIMEDOUT`).
+    /// Returns whether a timeout expired: a timeout of the options, of a stream that the caller brought, or of the
+    /// system (`ETIMEDOUT`).
     pub fn is_timeout(&self) -> bool {
         match self.kind() {
             ErrorKind::Timeout(_) => true,
@@ -219,7 +219,7 @@ impl Error {
     ///
     /// - **No connection was made** ([`is_connect`](Self::is_connect)), for a temporary reason, such as a restart of
     ///   the server: connections are refused, the Unix socket does not exist, there is no route, the connection ended
-    ///   during the handshake, or the timeout passed. Nothing was sent, so sending again is safe for every method.
+    ///   during the handshake, or the timeout expired. Nothing was sent, so sending again is safe for every method.
     ///   Pause before the next attempt, because the failed attempt may have taken no time.
     /// - **The connection ended before a byte of a response came**, and one of two things is true: no byte of the
     ///   request was sent, so the server cannot have acted on it; or the method is idempotent, so the server may act on
@@ -248,7 +248,7 @@ impl Error {
         if let ErrorKind::Tls(error) = self.kind() { Some(error) } else { None }
     }
 
-    /// Returns the timeout that passed, if the kind is [`ErrorKind::Timeout`].
+    /// Returns the timeout that expired, if the kind is [`ErrorKind::Timeout`].
     pub fn timeout(&self) -> Option<Timeout> {
         if let ErrorKind::Timeout(timeout) = *self.kind() { Some(timeout) } else { None }
     }

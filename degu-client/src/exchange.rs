@@ -273,8 +273,8 @@ impl Exchange {
         Some(self.machine.pending())
     }
 
-    /// Notes that this number of pending bytes has been written. `holds_back` is true if the stream may still keep them
-    /// in a buffer.
+    /// Records that this number of pending bytes has been written. `holds_back` is true if the stream may still keep
+    /// these bytes in a buffer.
     pub(crate) fn transmitted(&mut self, bytes: usize, holds_back: bool) {
         (self.sent, self.unflushed) = (true, holds_back);
         self.turn += bytes;
@@ -282,7 +282,7 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Notes that the stream has been flushed. The next wait for room has the whole timeout again.
+    /// Records that the stream has been flushed. The next wait for room has the whole timeout again.
     pub(crate) fn flushed(&mut self) {
         self.unflushed = false;
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);

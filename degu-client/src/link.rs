@@ -163,7 +163,8 @@ pub(crate) fn prepare<S: ?Sized>(
     Ok((headers, body.map_err(|error| Error::new(ErrorKind::Body(error), Phase::Requesting))?))
 }
 
-/// Adds the fields of the options to those of a request. A field of the request replaces the fields with the same name.
+/// Adds the fields of the options to the fields of a request. A field of the request replaces the options' fields with
+/// the same name.
 fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError> {
     if headers.is_empty() {
         return Ok(options.clone());

@@ -3,7 +3,7 @@
 /// Defines the short forms of `request`, for a connection or a pool.
 macro_rules! short_forms {
     ($type:ty, [$($borrow:tt)*], $response:ty, $source:ty, [$($async:tt)?], [$($await:tt)*]) => {
-        /// The short forms of `request`, for requests without header fields of the caller. Their errors are those of
+        /// The short forms of `request`, for requests without header fields of the caller. They return the errors of
         /// `request`.
         impl $type {
             /// Gets a resource (RFC 9110 §9.3.1).

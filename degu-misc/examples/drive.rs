@@ -4,8 +4,8 @@
 //!
 //! It reads lines `METHOD TARGET[ METHOD TARGET2]` from stdin, and prints one JSON object for each line: `ok`, and
 //! either `status`, `headers` and `body_hex` of the complete response, or `error`. If the first request succeeded, the
-//! second is sent, and its result is the member `second`. The second request goes over the same connection if that is
-//! still open, and over a new connection otherwise.
+//! second is sent, and its result is the member `second`. The second request goes over the same connection if the
+//! connection is still open, and over a new connection otherwise.
 
 use std::{
     io::{self, BufRead, Write},

@@ -132,7 +132,7 @@ async fn serve<A: App>(server: Server<A>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Does the same with `degu_server::hyper`.
+/// Serves with `degu_server::hyper` until a signal comes, and then until every request is answered.
 #[tokio::main]
 async fn serve_on_hyper(address: Address, options: Options, mode: Mode) -> Result<(), BoxError> {
     let answer = async move |request: AxumRequest| match mode {

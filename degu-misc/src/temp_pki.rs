@@ -47,17 +47,17 @@ pub enum Leaf {
     Server,
     /// A valid certificate of a client.
     Client,
-    /// A certificate of a server that expired in 2021.
+    /// A server's certificate, which expired in 2021.
     ExpiredServer,
-    /// A certificate of a client that expired in 2021.
+    /// A client's certificate, which expired in 2021.
     ExpiredClient,
-    /// A certificate of a server that its CA has revoked.
+    /// A server's certificate, which its CA has revoked.
     RevokedServer,
-    /// A certificate of a client that its CA has revoked.
+    /// A client's certificate, which its CA has revoked.
     RevokedClient,
-    /// A certificate of a server that the third CA issued.
+    /// A server's certificate from the CA that no policy trusts.
     OtherServer,
-    /// A certificate of a client that the third CA issued.
+    /// A client's certificate from the CA that no policy trusts.
     OtherClient,
 }
 

@@ -61,7 +61,7 @@ where
 /// The fault, with its offset from the first byte, if a field is malformed. [`Fault::LineEnd`] if the last line has no
 /// CRLF or a line is empty.
 pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
-    // The fields are parsed as those of a request, because fields outside of a head have no parser of their own.
+    // The fields are parsed as the fields of a request, because fields outside of a head have no parser of their own.
     const START: &[u8] = b"GET / HTTP/1.1\r\n";
     let text = [START, bytes, b"\r\n"].concat();
     let mut slots = [FieldSpan::EMPTY; 128];

@@ -6,7 +6,7 @@ use degu_client::{Fault, Lines, Method};
 use degu_misc::TempServer;
 use degu_server::{Address, Body, Chunk, Request, Response, Server, Session, sse};
 
-/// Numbers from the one after `last-event-id` to nine: the stream is cut after three of them, as by a server that dies.
+/// Sends the numbers after `last-event-id`, up to nine. The stream is cut after three numbers, as if the server died.
 async fn app(session: &mut Session, request: Request<'_>) -> Response {
     match request.segments() {
         ["events"] => {
@@ -20,7 +20,7 @@ async fn app(session: &mut Session, request: Request<'_>) -> Response {
             })
         }
         ["lines"] => Body::try_unfold(0, async |n| {
-            // The bounds of chunks are not those of lines.
+            // The boundaries of the chunks are not the boundaries of the lines.
             Ok((n < 6).then(|| (Chunk::new(["{\"n\"", ":1}\r\n{", "\"n\":2}", "\n", "\n{\"n\":3", "}"][n]), n + 1)))
         })
         .into(),

@@ -141,8 +141,8 @@ impl ClientOf<Async> {
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout passed, or
-    /// `on_connect` refused the server.
+    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout expired,
+    /// or `on_connect` refused the server.
     ///
     /// # Cancel safety
     ///

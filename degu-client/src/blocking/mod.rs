@@ -154,8 +154,8 @@ impl ClientOf<Blocking> {
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout passed, or
-    /// `on_connect` refused the server.
+    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout expired,
+    /// or `on_connect` refused the server.
     pub fn connect(&self) -> Result<Connection, Error> {
         self.connect_interruptible(&Interrupter::new())
     }
@@ -176,7 +176,7 @@ impl ConnectionOf<Blocking> {
     /// of `base`. Options for connecting are not used.
     ///
     /// The client can only read and write such a stream; it cannot wait for both. So it sends the whole request before
-    /// it reads the response, and the only timeouts are those of the stream itself. If a server answers before it has
+    /// it reads the response. A wait ends only at the stream's own timeout. If a server answers before it has
     /// read a large request, client and server may wait for each other forever; use a socket for such an exchange. The
     /// client cannot check such a stream before a request, so it notices unsolicited data only when it reads a
     /// response.

@@ -175,8 +175,8 @@ impl<D: Driver> State<D> {
         grant
     }
 
-    /// Notes that a request has used its right to make a connection. `is_retry` is true if the request is sent a second
-    /// time. Returns the number of the connection.
+    /// Records that a request has used its right to make a connection. `is_retry` is true if the request is sent a
+    /// second time. Returns the number of the connection.
     pub(super) fn dialled(&mut self, is_retry: bool, idle_timeout: Option<Duration>, now: Instant) -> u64 {
         self.note_idle_timeout(idle_timeout, now);
         self.totals.retried += u64::from(is_retry);

@@ -77,7 +77,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A test that has failed may be one that the script waits for.
+        // If the test has failed, the script may still wait for it.
         if !thread::panicking()
             && let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
         {

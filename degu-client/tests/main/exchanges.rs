@@ -5,8 +5,8 @@ use std::sync::mpsc;
 
 use crate::common::{Kind, Server};
 
-/// Starts a server that answers so many requests, sends `unasked` when the function is called, or its end if that is
-/// empty, and takes no more requests.
+/// Starts a server that answers this number of requests and takes no more. When the returned function is called, the
+/// server sends `unasked`, or ends its side if `unasked` is empty.
 fn unasked_after(kind: Kind, answers: usize, unasked: &'static str) -> (Server, impl FnOnce()) {
     let (go, when) = mpsc::channel();
     let (done, came) = mpsc::channel();

@@ -122,7 +122,8 @@ both!(
 );
 
 both!(
-    /// It is found closed before a byte is sent, so that even a POST goes out.
+    /// The check before the request finds the connection closed. No byte was sent, so even a POST goes over a new
+    /// connection.
     a_stale_connection_is_replaced_before_anything_is_sent,
     |accept, tell| {
         for _ in 0..3 {
@@ -170,7 +171,7 @@ both!(
 );
 
 both!(
-    /// The request that finds it out is the only one that fails, and all connections of before are closed for it.
+    /// After the restart only the first attempt fails. This failure closes all connections from before the restart.
     a_restarted_server_costs_one_failed_attempt,
     |accept, _tell| {
         let mut wires = [(); 3].map(|()| {
@@ -287,8 +288,8 @@ both!(
     }
 );
 
-/// A kept connection ends when the first chunk of a second request has come: a body that is made again is sent again, and
-/// one that is not fails the request.
+/// A kept connection ends when the first chunk of a second request has come. A body that can be made again is sent
+/// again. If the body cannot be made again, the request fails.
 #[tokio::test]
 async fn a_body_is_sent_again_if_it_can_be_made_again() {
     let chunks =

@@ -12,7 +12,7 @@ use degu_client::{Address, Body, BoxError, Bytes, Chunk, Client, Connection, Par
 use futures_core::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
-/// A server that gives two lines, and then one that is cut.
+/// A server that sends two whole responses, and then a response that ends in the middle of its second line.
 fn lines() -> Server {
     Server::once(Kind::Path, |wire| {
         for _ in 0..2 {
@@ -111,7 +111,7 @@ impl<I: Iterator + Unpin> Stream for Iter<I> {
 
 const LENGTH: u64 = 200_000;
 
-/// A server that checks the bodies of requests, and then gets one that breaks off.
+/// A server that checks the bodies of requests. The last body is incomplete.
 fn checks(cases: usize) -> Server {
     Server::once(Kind::V6, move |wire| {
         for _ in 0..cases {

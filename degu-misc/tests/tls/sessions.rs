@@ -202,7 +202,8 @@ fn exchange(bare: &mut Bare) {
     bare.read_until("\r\n\r\nok");
 }
 
-/// Revokes one of two clients, whose connections then end: the idle one and the one whose request is not answered.
+/// Revokes one of two certificates of a client. Both connections with this certificate end: the idle connection, and
+/// the connection with a request in progress.
 fn one_of_two_clients_is_revoked(server: &Address, policy: &ServerTls, pki: &TempPki) {
     let mut stays = Bare::connect(server, &pki.client_tls());
     exchange(&mut stays);

@@ -319,7 +319,7 @@ case! {
                 }
                 wire.expect_end();
             });
-            // On a connection that is new, and on one that was used.
+            // On a new connection, and on a used connection.
             for _ in 0..2 {
                 for (method, uri, headers, body, rule, field) in cases {
                     let error = match body {
