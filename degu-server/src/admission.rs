@@ -22,7 +22,8 @@ use crate::state::{Phase, ServerState};
 
 /// The pause after a failed accept that the client did not cause.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time for which the acceptor waits for an idle connection to close. After that it asks the next connection.
+/// The time for which the acceptor waits until an idle connection that it has asked to close makes room. After that, the
+/// acceptor asks another connection.
 const TURN: Duration = Duration::from_millis(50);
 /// The time for which the process must have had no free descriptor before an idle connection is closed. Most shortages are
 /// shorter.
@@ -33,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
     sockets: Vec<Accepting>,
-    /// The socket that is polled first. It changes with each poll, so a busy socket does not starve the others.
+    /// The index of the socket that is polled first. It changes with each accept, so a busy socket does not starve the other
+    /// sockets.
     turn: usize,
     /// A connection that was accepted from the kernel, and may have to wait for room.
     newcomer: Option<Accepted>,
@@ -64,14 +66,15 @@ impl Admission {
         loop {
             match self.next().await {
                 Ok(accepted) => {
-                    // If an idle connection was closed for a descriptor, the shortage has not ended.
+                    // If an idle connection was closed because the process had no free descriptor, this accept does not mean
+                    // that the shortage has ended.
                     if !self.state.set_out_of_descriptors(false) {
                         failing_since = None;
                     }
                     self.newcomer = Some(accepted);
                     self.admit(hand_over).await;
                 }
-                // The client closed the connection before it was accepted. There is no reason for a pause.
+                // The client closed the connection before it was accepted. The next accept may succeed, so there is no pause.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     let is_shortage = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
@@ -106,14 +109,15 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// Passes the new connection to `hand_over` when there is room. If there is no room within [`PATIENCE`], refuses it together
-    /// with all connections in the backlog. Otherwise each of these would also wait for that time, one after the other.
+    /// Passes the new connection to `hand_over` when there is room. If there is no room within [`PATIENCE`], refuses it
+    /// together with all connections in the backlog. If the connections in the backlog were not refused too, each of them would
+    /// wait for that time after the one before it.
     async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(PATIENCE, self.make_room()).await;
         }
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
-            // There may be room now, because a connection may have ended meanwhile.
+            // A connection may have ended meanwhile, so the limit is checked again.
             if !self.state.is_full() {
                 return self.let_in(newcomer, hand_over);
             }

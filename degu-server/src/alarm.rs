@@ -13,7 +13,8 @@ use crate::atomic::AtomicU64;
 
 /// The time for which a new connection is not closed to make room, because its first request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);
-/// The same time for a connection that begins with a TLS handshake, which takes several round trips.
+/// The time for which a new TLS connection is not closed to make room. It is long, because the handshake takes several round
+/// trips.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
 /// The reason for which a connection may be closed to make room for another connection. The acceptor closes connections in the
@@ -28,17 +29,18 @@ pub(crate) enum Spare {
     Idle,
 }
 
-/// The rank of a connection that may be closed to make room. The connection with the lowest rank is closed first. The fields are
-/// the reason, the seconds for which the connection has waited, and the turn of the worker in which the wait began.
+/// The rank of a connection that may be closed to make room. The connection with the lowest rank is closed first. The fields
+/// are the reason, the seconds for which the connection has waited, and a number that orders waits of the same second.
 pub(crate) type Rank = (u64, Reverse<u32>, u32);
 
 /// The state of a connection that other tasks read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// The second, counted since the worker's start, in which the task is woken. 0 asks the connection to close.
+    /// The second, counted since the worker's start, in which the connection's task is woken. `u32::MAX` means that no alarm is
+    /// set. 0 asks the connection to close.
     due: AtomicU32,
-    /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which its wait began
-    /// (30 bits), and the turn in which its wait began (32 bits). 0 while the connection is busy.
+    /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which it began to
+    /// wait (30 bits), and a number that orders waits of the same second (32 bits). 0 while the connection is busy.
     spare: AtomicU64,
     task: OnceLock<Waker>,
     /// The time before which a connection without a request is not closed to make room.
@@ -62,13 +64,14 @@ impl Alarm {
         let _ = self.task.set(task.clone());
     }
 
-    /// Sets the second in which the task is woken, counted since the worker's start and at least 1. A request to close the
-    /// connection is thereby withdrawn.
+    /// Sets the second in which the task is woken, counted since the worker's start and at least 1. This withdraws an earlier
+    /// request to close the connection.
     pub(crate) fn set(&self, due: u32) {
         self.due.store(due, Relaxed);
     }
 
-    /// Returns the second in which the task is woken, counted since the worker's start. 0 asks the connection to close.
+    /// Returns the second in which the task is woken, counted since the worker's start. `u32::MAX` means that no alarm is set,
+    /// and 0 that the connection is asked to close.
     pub(crate) fn due(&self) -> u32 {
         self.due.load(Relaxed)
     }
@@ -84,7 +87,8 @@ impl Alarm {
         self.spare.store(0, Relaxed);
     }
 
-    /// Records that the connection may be closed to make room. `second` and `turn` are those in which its wait began.
+    /// Records that the connection may be closed to make room. `second` is the second in which the connection began to wait.
+    /// `turn` orders waits of the same second: the wait with the lower number began first.
     pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: u32) {
         self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
     }
@@ -94,13 +98,13 @@ impl Alarm {
         self.spare.load(Relaxed) != 0
     }
 
-    /// Returns whether the connection has had its last response.
+    /// Returns whether the last response of the connection has been sent.
     pub(crate) fn lingers(&self) -> bool {
         self.spare.load(Relaxed) >> 62 == Spare::Done as u64
     }
 
-    /// Returns the connection's rank in this second of its worker. Returns `None` if the connection is busy, is too new, or was
-    /// already asked to close.
+    /// Returns the connection's rank. `second` is the current second of the connection's worker. Returns `None` if the
+    /// connection is busy, is too new, or was already asked to close.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
         let packed = self.spare.load(Relaxed);
         let (spare, since, turn) = (packed >> 62, (packed >> 32) as u32 & 0x3fff_ffff, packed as u32);
@@ -108,7 +112,7 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to close. If it has become busy meanwhile, it stays open.
+    /// Asks the connection to close. A connection that has become busy meanwhile stays open.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();

@@ -79,9 +79,9 @@ pub struct Blocking<R> {
 
 /// The threads of an app.
 struct Pool {
-    /// The permits to wait or to run. A request without such a permit gets 503.
+    /// The permits for requests that wait or run. A request that gets no permit is answered with 503.
     places: Arc<Semaphore>,
-    /// The permits to run.
+    /// The permits for requests that run.
     turns: Arc<Semaphore>,
     /// A runtime that is used only for its threads. `None` after the pool was dropped.
     runtime: Option<Runtime>,
@@ -131,7 +131,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
             let busy = "the server is busy: all threads of this handler are in use, try again later\n";
             return Error::new(503, busy).header("retry-after", 1).into();
         };
-        // If the client goes away during this wait, the future is dropped, and the place becomes free.
+        // If the client goes away during this wait, the future is dropped. This frees the permit `place`.
         let (Ok(turn), Some(runtime)) = (pool.turns.clone().acquire_owned().await, &pool.runtime) else {
             return Response::from_error("a blocking handler has no threads");
         };
@@ -150,7 +150,8 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
 }
 
 impl Drop for Pool {
-    /// Shuts the runtime down without waiting for running functions. Dropping it would wait for them, and panic in an async task.
+    /// Shuts the runtime down without waiting for running functions. Dropping the runtime would wait for these functions, and
+    /// would panic in an async task.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

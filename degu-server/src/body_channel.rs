@@ -27,9 +27,9 @@ struct BodyChannel {
     fault: Option<RemoteError>,
     /// True if the reader waits for a part.
     is_wanted: bool,
-    /// True if no more parts will come.
+    /// True if the supplier was dropped, so no more parts will come.
     is_closed: bool,
-    /// True if the body's handle was dropped.
+    /// True if the reader's end of the channel was dropped, and with it the handle of the body.
     is_abandoned: bool,
     /// The minimum rate of the body, if the reader has set one.
     progress: Option<Progress>,
@@ -39,11 +39,11 @@ struct BodyChannel {
     reader: Option<Waker>,
 }
 
-/// The end of the channel that supplies parts. Dropping it closes the channel.
+/// The end of the channel that supplies parts. Dropping this value closes the channel: the reader then gets an error.
 #[derive(Debug)]
 pub(crate) struct Supplier(Rc<RefCell<BodyChannel>>);
 
-/// The end of the channel that reads parts. Dropping it abandons the body.
+/// The end of the channel that reads parts. Dropping this value means that the rest of the body will not be read.
 #[derive(Debug)]
 pub(crate) struct Receiver(Rc<RefCell<BodyChannel>>);
 
@@ -54,7 +54,8 @@ pub(crate) fn channel() -> (Supplier, Receiver) {
 }
 
 impl Supplier {
-    /// Returns whether the reader waits for a part. If it does not wait yet, the current task is woken when it begins to wait.
+    /// Returns whether the reader waits for a part. If the reader does not wait yet, the current task is woken when the reader
+    /// begins to wait.
     pub(crate) fn is_wanted(&self, cx: &Context<'_>) -> bool {
         let state = &mut *self.0.borrow_mut();
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -116,7 +117,8 @@ impl Receiver {
             return Poll::Ready(Err(fault.into()));
         }
         state.is_wanted = true;
-        // If the reader is the handler, it runs in the connection's task. That task checks again after it has polled the handler.
+        // If the reader is the handler, it runs in the connection's task. That task calls `is_wanted` after each poll of the
+        // handler, so it need not be woken.
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.reader = Some(cx.waker().clone());
             let supplier = state.supplier.clone();
@@ -142,7 +144,7 @@ impl Receiver {
         self.0.borrow_mut().progress = Some(progress);
     }
 
-    /// Records a fault that the reader has found, and returns the error for it. No more parts are read after that.
+    /// Records a fault that the reader has found, and returns the error for this fault. After that, no more parts are supplied.
     pub(crate) fn refuse(&self, fault: RemoteError) -> Error {
         let state = &mut *self.0.borrow_mut();
         if state.is_closed { Error::over() } else { (*state.fault.get_or_insert(fault)).into() }

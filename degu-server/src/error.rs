@@ -1,4 +1,4 @@
-//! The error of a request, which determines its response.
+//! The error that determines the response to a request.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

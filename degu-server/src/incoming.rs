@@ -53,7 +53,8 @@ pub struct Incoming {
     is_json: bool,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) returns.
     max_chunk: usize,
-    /// The number of bytes that have not been returned: of the body, if its length is known, otherwise of the current chunk.
+    /// The number of bytes that have not been returned. If the length of the body is known, these are bytes of the whole body.
+    /// Otherwise they are bytes of the current chunk.
     left: u64,
     ended: bool,
     stored: Option<Box<Stored>>,
@@ -61,7 +62,7 @@ pub struct Incoming {
 
 /// The source of the rest of a body.
 enum Rest {
-    /// The rest itself, because the body was received together with its head.
+    /// The rest is in memory, because the whole body was received together with the head.
     Memory(Bytes),
     /// The channel from the connection, which still receives the rest.
     Channel(Receiver),
@@ -70,7 +71,7 @@ enum Rest {
 /// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often and should be small.
 #[derive(Default)]
 struct Stored {
-    /// Parts that were received and have not been returned. The first part may be an incomplete chunk.
+    /// Parts that were received, and that no read has returned yet. The first part may be an incomplete chunk.
     parts: VecDeque<Part>,
     /// The extensions and trailers at the end of the body, if it had any.
     last: Option<(ChunkExtensions, Trailers)>,
@@ -288,7 +289,8 @@ impl Incoming {
         }
     }
 
-    /// Returns the error for a fault that this reader found. Nothing more of the body is read after that.
+    /// Returns the error for a fault of the client that the reader has found. If the body comes through a channel, no more of
+    /// the body is received after that.
     fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
             Rest::Memory(_) => RemoteError::from(fault).into(),
@@ -456,7 +458,8 @@ impl Incoming {
         }
     }
 
-    /// Updates `left` and the state at the end for a part that is about to be returned.
+    /// Updates the state for a part that is about to be returned: the bytes that are left, the end of the body, and its
+    /// trailers.
     fn note(&mut self, part: Option<Part>) -> Option<Part> {
         match &part {
             None => self.ended = true,
@@ -470,7 +473,7 @@ impl Incoming {
     }
 }
 
-/// Appends a piece to data. If the data shares a receive buffer, it is copied.
+/// Appends `piece` to `data`. If `data` shares memory with a receive buffer, its bytes are copied first.
 fn append(data: &mut Bytes, piece: &[u8]) {
     let mut all = BytesMut::from(std::mem::take(data));
     all.extend_from_slice(piece);

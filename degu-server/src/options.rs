@@ -24,8 +24,8 @@ const MAX_ERROR_BODY: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// The status of the fault, and a line of text for the client's developer. It names the broken rule, and contains nothing
-    /// of the request. A response to HEAD has no text.
+    /// The status of the fault, and a line of text for the client's developer. The text names the broken rule, and contains
+    /// nothing of the request. A response to HEAD has no text.
     #[default]
     Minimal,
     /// No response: the connection is closed. Degu 0.18 does this.
@@ -54,7 +54,8 @@ pub(crate) struct Deadlines {
     pub(crate) head: u32,
     pub(crate) idle: u32,
     pub(crate) progress: Progress,
-    /// The window of the minimum rate at which the peer must send after the last response, until it closes its side.
+    /// The window of the minimum rate after the last response. The peer must send at this rate until it closes its side of the
+    /// connection.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
@@ -126,7 +127,7 @@ impl Options {
                 head: 10,
                 idle: 75,
                 progress: Progress { bytes: 20 * 1024, window: 20 },
-                // As nginx has it (`lingering_timeout`).
+                // The same default as in nginx (`lingering_timeout`).
                 linger: 5,
                 handler: u32::MAX,
                 half_close: 3,
@@ -423,7 +424,7 @@ impl Options {
         }
     }
 
-    /// Returns whether connections are TLS.
+    /// Returns whether connections use TLS.
     pub(crate) fn is_secure(&self) -> bool {
         #[cfg(feature = "tls")]
         return self.tls.is_some();

@@ -9,7 +9,7 @@ use degu_wire::{Address, Method};
 
 use crate::Credentials;
 
-/// The most bytes of a target or of a reason in a log line. `…` replaces the rest.
+/// The most bytes of a target, or of the reason for a cut, in a log line. `…` replaces the rest.
 const SHOWN: usize = 512;
 /// The most bytes of a method in a log line. A client can send any token as the method.
 const SHOWN_OF_METHOD: usize = 32;
@@ -249,7 +249,7 @@ impl Report {
         self.exchange.cut = None;
     }
 
-    /// Reports that the response was cut, or did not begin. `unsent` is the number of its bytes that the kernel has not taken.
+    /// Reports that the response was cut, or did not begin. `unsent` is the number of bytes that the kernel has not taken.
     pub(crate) fn cut(mut self, reason: &dyn fmt::Display, unsent: usize) {
         self.exchange.body_bytes = self.exchange.body_bytes.saturating_sub(unsent as u64);
         self.exchange.cut = Some(reason.to_string().into());

@@ -8,7 +8,7 @@ use degu_tls::{PeerIdentity, ServerTls};
 use crate::atomic::AtomicU64;
 use crate::options::Options;
 
-/// The reason for the end of the connection, in the log.
+/// The reason in the log for the end of a connection whose peer was revoked.
 pub(crate) const REVOKED: &str = "the certificate of the client was revoked";
 
 /// A peer that was accepted by its certificate. The certificate is checked again after each change of the policy.

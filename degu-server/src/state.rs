@@ -20,7 +20,7 @@ use crate::stats::Counters;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Running,
-    /// The server finishes the exchanges in progress, and begins no new ones.
+    /// The server shuts down. It answers requests that have already arrived, and closes connections that wait for a request.
     Draining,
     /// The server drops all connections.
     Aborting,
@@ -35,7 +35,7 @@ pub(crate) type Connections = HashMap<u64, (Arc<Alarm>, Option<AbortHandle>), Bu
 /// The state that all threads of a server share. It does not depend on the app.
 #[derive(Debug)]
 pub(crate) struct ServerState {
-    /// The counters of each worker, also of workers that have not started.
+    /// The counters of each worker, including workers that have not started.
     pub(crate) counters: Box<[Counters]>,
     /// The open connections of each worker.
     connections: Box<[Mutex<Connections>]>,
@@ -134,8 +134,9 @@ impl ServerState {
         self.notify_room(1);
     }
 
-    /// Wakes the acceptor if it may wait for room. This is possible only if the server was full before the last `left` connections
-    /// ended. A connection also calls this with 0 when it begins to linger, and when it was asked to close but goes on.
+    /// Wakes the acceptor if it may wait for room. It can wait only if the server was full before the last `left` connections
+    /// ended. A connection also calls this method with 0 when its last response has been sent, and when it was asked to close
+    /// but stays open.
     pub(crate) fn notify_room(&self, left: usize) {
         // The acceptor checks again, so a wake-up without room does no harm.
         if self.is_full_without(left) {
@@ -156,13 +157,14 @@ impl ServerState {
         }
     }
 
-    /// Waits until there may be room, or another connection can be asked to close. The future also notices changes between this
-    /// call and its first poll.
+    /// Waits until there may be room, or another connection can be asked to close. The future also completes if this happens
+    /// between this call and the first poll of the future.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Decides whether a log line about a refused peer may be written: see [`LogLimit::pass`].
+    /// Decides whether a log line about a refused peer, a failed accept or a response with 503 may be written: see
+    /// [`LogLimit::pass`].
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }

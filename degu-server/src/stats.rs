@@ -6,8 +6,8 @@ use degu_wire::Fault;
 
 use crate::atomic::AtomicU64;
 
-/// The counters of a worker. Only its own thread writes them, except `open`. An addition is therefore a load and a store,
-/// without an atomic addition, and cores do not compete for a cache line.
+/// The counters of a worker. Only the worker's thread writes them, except `open`. An addition to another counter is therefore a
+/// load and a store, without an atomic addition. Cores do not compete for a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
@@ -103,10 +103,11 @@ pub struct Stats {
     /// Connections whose peer went away in the middle of an exchange, or that
     /// [`half_close_timeout`](crate::Options::half_close_timeout) ended.
     pub gone: u64,
-    /// Connections that ended because the app failed, panicked, or returned a response that cannot be sent.
+    /// Connections that ended because the app failed or panicked, because the body of its response failed, or because its
+    /// response cannot be sent.
     pub failures: u64,
-    /// TLS handshakes that failed. One side refused the other, or client and server had no TLS version or cipher suite in
-    /// common.
+    /// TLS handshakes that failed. For example, one side refused the other, client and server had no TLS version or cipher
+    /// suite in common, or the client closed the connection during the handshake.
     pub handshake_failures: u64,
     faults: Vec<(Fault, u64)>,
 }

@@ -21,7 +21,8 @@ use tokio::task::coop::poll_proceed;
 use crate::Session;
 use crate::stream::{Stream, Transport};
 
-/// An accepted offer: the protocol, and its handler. The connection gets it as a part of the app's response.
+/// An accepted offer to switch protocols: the protocol, and its handler. It reaches the connection's task as a part of the
+/// app's response.
 pub(crate) struct Switch {
     pub(crate) protocol: Box<str>,
     pub(crate) handler: Handler,
@@ -67,7 +68,8 @@ pub struct Tunnel<'t> {
     traffic: &'t Traffic,
 }
 
-/// The bytes that a tunnel has moved since its connection last took these numbers, and whether the stream has failed.
+/// The numbers of bytes that a tunnel has received and sent, and whether its stream has failed. The connection's task takes the
+/// numbers after each poll of the handler, and sets them to 0.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) received: Cell<u64>,
@@ -81,7 +83,7 @@ impl<'t> Tunnel<'t> {
         Self { stream, first, traffic }
     }
 
-    /// Counts moved bytes, or records that the stream has failed.
+    /// Counts the bytes of a read or a write, or records that the stream has failed.
     fn count<N>(&self, moved: Poll<io::Result<N>>, count: impl FnOnce(&N)) -> Poll<io::Result<N>> {
         match &moved {
             Poll::Ready(Ok(moved)) => count(moved),

@@ -38,7 +38,8 @@ impl<A> Clone for Worker<A> {
 /// The threads of some workers.
 pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
-/// A future that runs together with a worker. It returns threads. The worker's thread waits for the end of these threads.
+/// A future that runs on a worker's thread next to its connections. It returns the threads of other workers. The worker's
+/// thread waits for the end of these threads.
 pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
 
 impl<A: App> Worker<A> {
@@ -56,9 +57,10 @@ impl<A: App> Worker<A> {
         // would add 11,000 lines of LLVM IR to every program.
         let (mut start, mut started) = io::pipe()?;
         let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
-            // The first worker ends after all others.
+            // The first worker ends after all other workers, so the end of its thread is the end of the server.
             let _ended = (self.index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
-            // The worker is dropped before the end is announced, and its app with it.
+            // `worker` is declared after `_ended`, so the worker and its app are dropped before `_ended` begins the phase
+            // `Ended`.
             let worker = self;
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
             let ended = runtime.block_on(async {
@@ -94,8 +96,8 @@ impl<A: App> Worker<A> {
         alongside.await.map_err(io::Error::other)
     }
 
-    /// Takes connections from the queue until the queue ends. Then waits for the open connections to end, for at most the grace
-    /// period.
+    /// Takes connections from the queue until the queue ends. Then waits until all connections have sent their last response,
+    /// for at most the grace period.
     async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: UnboundedReceiver<T::Accepted>) {
         let mut number = 0;
         while let Some(accepted) = queue.recv().await {

@@ -20,7 +20,7 @@ use crate::revocation::{REVOKED, Vetted};
 use crate::state::{Connections, ServerState};
 use crate::stats::Counters;
 
-/// The most busy connections of a worker with which a connection still spins for its next request.
+/// A connection spins for its next request only while at most this number of connections of its worker are busy.
 const SPINNING: usize = 4;
 /// The number of connections of a worker that may keep their buffers between two requests, about 11 KiB for each connection.
 pub(crate) const KEPT: usize = 128;
@@ -33,15 +33,15 @@ pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
     pub(crate) server: Arc<ServerState>,
     index: usize,
-    /// The peers with a certificate, and their addresses, by the numbers of their connections. A certificate may be revoked while
-    /// its connection is open.
+    /// The peers whose certificates are checked for revocation while their connections are open, and the addresses of these
+    /// peers. The key is the number of the connection.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
     /// A counter that grows when a connection begins to wait for a request. It orders the waits of the same second.
     turn: Cell<u32>,
-    /// Wakes the worker after a connection was added, has ended, or has had its last response.
+    /// Wakes the worker after a connection was added, has sent its last response, or has ended.
     changed: Notify,
-    /// The number of connections that hold buffers.
+    /// The number of connections that are busy. A busy connection holds buffers.
     busy: Cell<usize>,
     /// The seconds since the worker started.
     seconds: Cell<u32>,
@@ -51,7 +51,7 @@ pub(crate) struct WorkerState {
     began: Instant,
 }
 
-/// The place of a connection in the list of its worker. Dropping it removes the connection from the list.
+/// The place of a connection in the list of its worker. Dropping this value removes the connection from the list.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
@@ -73,8 +73,8 @@ impl Place {
         self.spare = Spare::Idle;
     }
 
-    /// Records that the connection has had its last response. A shutdown does not wait for such a connection, and it is the first
-    /// to be closed to make room.
+    /// Records that the last response of the connection has been sent. A shutdown does not wait for such a connection. If the
+    /// server needs room for a new connection, it closes such a connection first.
     pub(crate) fn linger(&mut self) {
         self.alarm.set_busy();
         self.spare = Spare::Done;
@@ -83,7 +83,8 @@ impl Place {
         self.worker.server.notify_room(0);
     }
 
-    /// Records that the connection may be closed to make room from now on. Does nothing if that is already recorded.
+    /// Records that from now on the connection may be closed to make room for another connection. Does nothing if that is
+    /// already recorded.
     pub(crate) fn set_spare(&self) {
         if !self.alarm.can_be_spared() {
             let turn = self.worker.turn.get().wrapping_add(1);
@@ -156,12 +157,12 @@ impl WorkerState {
         self.connections().is_empty()
     }
 
-    /// Waits until a connection was added, has ended, or has had its last response.
+    /// Waits until a connection was added, has sent its last response, or has ended.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Waits until all remaining connections have had their last response.
+    /// Waits until every connection has sent its last response or has ended.
     pub(crate) async fn drained(&self) {
         while self.connections().values().any(|(alarm, _)| !alarm.lingers()) {
             self.changed().await;
@@ -252,19 +253,20 @@ impl WorkerState {
         self.busy.get()
     }
 
-    /// Returns whether another connection is busy too. A connection that spins then lets the others run at each yield.
+    /// Returns whether several connections are busy. A connection that spins then lets the other connections run each time it
+    /// yields.
     pub(crate) const fn has_others_busy(&self) -> bool {
         self.busy.get() > 1
     }
 
-    /// Returns whether a connection may spin for its next request, that is poll its socket without sleeping. If over [`SPINNING`]
-    /// connections of this worker are busy, the thread has better work to do.
+    /// Returns whether a connection may spin for its next request, which means that it polls its socket without sleeping. This
+    /// is not useful if over [`SPINNING`] connections of this worker are busy, because the thread then has other work.
     pub(crate) const fn may_spin(&self) -> bool {
         self.busy.get() <= SPINNING
     }
 
-    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a second.
-    /// Otherwise thousands of connections with a request in the same second would all hold buffers.
+    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a second. If
+    /// thousands of connections get a request in the same second, not all of them may hold buffers.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.busy.get() > KEPT
     }

@@ -95,7 +95,7 @@ pub struct ProxyApp {
     set_headers: Option<SetHeaders>,
     /// The protocols to which a connection may switch.
     tunnels: Vec<Box<str>>,
-    /// The key of this proxy's connection among the connections that a session keeps.
+    /// The number of this proxy. It identifies the connection of this proxy among the connections that a session keeps.
     id: u64,
 }
 
@@ -103,7 +103,7 @@ pub struct ProxyApp {
 /// is sent at that moment is lost, and cannot be repeated safely.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// The connections that a session keeps, each with the key of its proxy.
+/// The idle connections to upstreams that a session keeps. Each has the number of its proxy, and the time of its last use.
 #[derive(Clone, Default)]
 struct Kept(Rc<RefCell<Vec<(u64, Connection, Instant)>>>);
 
@@ -254,7 +254,7 @@ impl ProxyApp {
             (Err(error), _) => return self.answer_for(error),
         };
         if response.body.remaining().is_none() {
-            // The response may be endless, such as events. It ends when the client goes away.
+            // A response without a length may be endless, for example a stream of events. It ends when the client goes away.
             response.body.set_body_timeout(None);
         }
         let (id, status, reason) = (self.id, response.status, response.reason);
@@ -267,8 +267,8 @@ impl ProxyApp {
         Ok((status, reason, headers, body).into())
     }
 
-    /// Sends the request. The upstream may have closed the kept connection. That connection is therefore used only if the body
-    /// can be sent again.
+    /// Sends the request on the kept connection, if there is one, otherwise on a new connection. The upstream may have closed
+    /// the kept connection. The kept connection is therefore used only if the body can be sent again.
     async fn exchange(
         &self,
         kept: &Kept,
@@ -341,8 +341,8 @@ fn is_received_by(text: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns the fields without those of the connection (RFC 9110 §7.6.1), and without those for which `drops` is true. A field
-/// that must be unique is in the result once.
+/// Returns the fields that a proxy forwards. Leaves out the fields of the connection (RFC 9110 §7.6.1), and the fields for
+/// which `drops` returns true. The result has at most one field of each name that must be unique.
 ///
 /// # Errors
 ///
@@ -350,7 +350,7 @@ fn is_received_by(text: &str) -> bool {
 fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers, LocalError> {
     const OF_THE_CONNECTION: [&str; 6] =
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    // Fields that must be unique, but that degu-client may receive several times.
+    // Fields that must be unique, but that degu-client accepts several times.
     const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
     let mut listed: Vec<&[u8]> = headers
         .get_all("connection")

@@ -15,8 +15,8 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// The most bytes of a body that the service may leave unread if the connection is to be kept. hyper drops the rest of a body
-/// only if one read takes all of it, and this is the size of its first read.
+/// If the service leaves more bytes of a request's body unread, the connection is closed after the response. hyper keeps the
+/// connection only if a single read takes the whole rest of the body. The first read of hyper has this size.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.
@@ -35,9 +35,9 @@ const DRAINED: u64 = 8 * 1024;
 #[derive(Debug)]
 pub struct RequestBody {
     body: Incoming,
-    /// `Some` until the end of the body has been read.
+    /// The exchange of this body. `None` after the body has ended or failed.
     hold: Option<Hold>,
-    /// If the service leaves more than this number of bytes unread, the connection is closed.
+    /// If the service leaves more than this number of bytes of the body unread, the connection is closed.
     drained: u64,
 }
 
@@ -96,7 +96,8 @@ impl Drop for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response: a body of the service, or a text of the server. When hyper drops the value, the exchange ends.
+    /// The body of a response: a body of the service, or a text of the server. When hyper drops this value, the exchange ends,
+    /// unless the service still holds the unread body of the request.
     #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]
@@ -163,7 +164,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             this.hold.sent(text.as_ref().map_or(0, Bytes::len));
             return Poll::Ready(text.map(|text| Ok(Frame::data(Data::Text(text)))));
         };
-        // A panic becomes an error, which cuts the response. The panic does not reach the runtime.
+        // A panic becomes an error, so hyper cuts the response. The panic does not reach the runtime.
         let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),

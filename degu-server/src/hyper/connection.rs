@@ -23,8 +23,8 @@ use crate::listen::Accepted;
 use crate::options::Options;
 use crate::stream::{Socket, Stream, Transport};
 
-/// The maximum size of hyper's buffers. They contain a head, a body that the service does not read, or a response that the peer
-/// does not read.
+/// The maximum size in bytes of hyper's buffers. They contain a head, a body that the service does not read, or a response that
+/// the peer does not read.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection until it ends.
@@ -55,7 +55,7 @@ where
 
     let connection = http1::Builder::new()
         .auto_date_header(options.date)
-        // `Io` detects that the peer is gone.
+        // With `half_close`, hyper does not end the connection when the peer ends its side. `Io` detects that the peer is gone.
         .half_close(true)
         .max_headers(options.limits.max_fields)
         .max_header_size(options.limits.max_head)
@@ -75,7 +75,8 @@ where
         },
     }
     if pulse.lock().is_upgraded {
-        // The byte stream belongs to the service now. If the service drops it, this task notices that within a second.
+        // The byte stream belongs to the service now. If the service drops the byte stream, this task notices it within a
+        // second.
         let is_gone = poll_fn(|_| if pulse.lock().is_gone { Poll::Ready(()) } else { Poll::Pending });
         let watched = pulse.watch(is_gone).await;
         if watched.is_err() {
@@ -92,8 +93,8 @@ where
     }
 }
 
-/// Reports the last exchange of a connection, unless it was already reported. Such a response was cut or did not begin, or hyper
-/// refused the request.
+/// Reports the last exchange of a connection, if it was not reported yet. In that case the response was cut, the response did
+/// not begin, or hyper refused the request.
 fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
     match ended {
         Ok(Err(error)) if error.is_parse_too_large() => return pulse.report_refusal(431, 0),

@@ -12,12 +12,15 @@ use super::pulse::Pulse;
 use super::room::Room;
 use crate::stream::{PeerState, Socket, Stream};
 
-/// The most bytes of one read that hyper did not ask for: input that is kept for hyper, or that is dropped.
+/// The most bytes of one read that hyper did not ask for. The bytes are stored for hyper or, at the end of a connection,
+/// dropped.
 const READ_AHEAD: usize = 4096;
 
-/// A stream that records the results of reads and writes in the [`Pulse`], and detects that the peer is gone.
+/// The byte stream that hyper reads and writes. It records the results of reads and writes in the [`Pulse`], and detects that
+/// the peer is gone.
 ///
-/// Fields are dropped in the order of their declaration, so the socket is closed before its [`Room`] is free again.
+/// Rust drops the fields in the order of their declaration. The socket is therefore closed before dropping the [`Room`] allows
+/// the server to accept another connection.
 #[derive(Debug)]
 pub(super) struct Io {
     pub(super) stream: Stream<Socket>,
@@ -27,9 +30,10 @@ pub(super) struct Io {
     ahead: BytesMut,
     /// True if the end of the input has been read.
     is_eof: bool,
-    /// The second in which the kernel was last asked whether the peer is present.
+    /// The second, counted since the start of the connection, in which the kernel was last asked whether the peer is present.
     asked: u32,
-    /// The unsent rest of the last response, and the length of its body. `None` until the connection begins to end.
+    /// The unsent rest of the response that is sent without hyper, and the length of the body of this response. `None` until
+    /// the connection begins to end. The rest is empty if there is no such response.
     last: Option<(Bytes, usize)>,
     is_shut_down: bool,
 }
@@ -42,7 +46,7 @@ impl Io {
 
     /// Writes the [last response](Pulse::last_response), if there is one, and half-closes the connection. Then reads and drops
     /// further input, because closing a socket with unread input would reset the connection (RFC 9112 §9.6). The connection's
-    /// task limits the time of this, and sets a minimum rate.
+    /// task ends this after a maximum time, or earlier if the peer sends too slowly.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
@@ -125,8 +129,8 @@ impl AsyncRead for Io {
                 self.is_eof = read == 0;
                 Poll::Ready(Ok(()))
             }
-            // The connection ends, so hyper gets the end of the input. The kernel is asked first, because the runtime may not know
-            // of new input yet.
+            // If the connection is to end and there is no input, hyper gets the end of the input. The kernel is asked for
+            // input, because the runtime may not know of new input yet.
             Poll::Pending if self.pulse.read_nothing(cx) && !self.stream.has_input() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }

@@ -44,7 +44,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A counter that grows when a connection begins to wait for a request. It orders these waits.
 static TURN: AtomicU32 = AtomicU32::new(0);
 
-/// A connection: its peer, and the state that determines its deadline.
+/// The shared value of a connection: its peer, and the state that determines its deadline.
 #[derive(Debug)]
 pub(super) struct Pulse {
     pub(super) server: Arc<ServerState>,
@@ -67,7 +67,7 @@ pub(super) struct State {
     seconds: u32,
     /// The wait whose deadline has expired, if the connection does not end at once: see [`Pulse::second`].
     pub(super) late: Option<Wait>,
-    /// The fault of a request that ends the connection without a response.
+    /// The fault that the server has found in a request, if the connection must end without a response.
     pub(super) fault: Option<RemoteError>,
     /// The number of exchanges that have begun.
     pub(super) exchanges: u64,
@@ -82,7 +82,7 @@ pub(super) struct State {
     pub(super) has_left_body: bool,
     /// True if the service waits for the body of the request.
     is_wanted: bool,
-    /// True if bytes of a head were received.
+    /// True if bytes of the next request's head were received.
     has_begun: bool,
     /// True if the method of the request is HEAD, or if the received bytes may become HEAD.
     is_head: bool,
@@ -90,13 +90,13 @@ pub(super) struct State {
     is_blocked: bool,
     /// True if the connection accepts no more requests, because it was idle for too long or makes room for another connection.
     leaves: bool,
-    /// The second in which the connection sent its last byte. `None` before that.
+    /// The second, counted since the start of the connection, in which the connection sent its last byte. `None` before that.
     lingers: Option<u32>,
     /// True if the connection has switched to another protocol.
     pub(super) is_upgraded: bool,
     /// True if the response with status 101 has been written.
     has_upgraded: bool,
-    /// True if reading and writing after an upgrade return errors.
+    /// True after the server has cut an upgraded connection. Reads and writes then return errors.
     is_cut: bool,
     /// True if the byte stream was dropped.
     pub(super) is_gone: bool,
@@ -119,7 +119,8 @@ pub(super) struct Status {
 }
 
 impl State {
-    /// Updates the deadline and the alarm after the state has changed.
+    /// Updates the event that the connection waits for, after the state has changed. Also marks the connection as busy, or as
+    /// one that may be closed to make room for another connection.
     fn note(&mut self, alarm: &Alarm) {
         if self.lingers.is_some() || self.is_upgraded {
             return;
@@ -150,7 +151,8 @@ impl State {
     }
 }
 
-/// Records that a connection may be closed to make room from now on. Does nothing if that is already recorded.
+/// Records that from now on a connection may be closed to make room for another connection. Does nothing if that is already
+/// recorded.
 pub(super) fn set_spare(alarm: &Alarm, spare: Spare) {
     if !alarm.can_be_spared() {
         alarm.set_spare(spare, 0, TURN.fetch_add(1, Relaxed));
@@ -178,8 +180,8 @@ impl Pulse {
             && state.held == 0
             && !state.has_begun
         {
-            // If the head has begun in the same read as the last request, these bytes are from the middle of the head, such as
-            // `Host`. The whole word is therefore compared.
+            // If an earlier read took the beginning of the head together with the previous request, these bytes are from the
+            // middle of the head. They may begin with `H`, as in `Host`, so the whole method is compared.
             let begun = &bytes[first..];
             (state.has_begun, state.is_head) = (true, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
         }
@@ -223,9 +225,9 @@ impl Pulse {
         }
     }
 
-    /// Returns the response that the byte stream sends without hyper at the end of the connection, and the length of its body. If
-    /// the client sent a request too slowly, it is a 408, because hyper cannot answer before it has read the whole head. Otherwise
-    /// it is empty.
+    /// Returns the response that the byte stream sends without hyper at the end of the connection, and the length of its body.
+    /// If the client sent a request too slowly, the response is a 408, because hyper cannot answer before it has read the whole
+    /// head. Otherwise the response is empty.
     pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
         let state = self.lock();
         let (is_late, is_head) = (matches!(state.late, Some(Wait::Head | Wait::Body)), state.is_head);
@@ -237,8 +239,8 @@ impl Pulse {
         last_response(&self.options, 408, "the client sent the request too slowly", is_head)
     }
 
-    /// Reports that the last exchange was refused with this status. If no exchange is in progress, reports a request without a
-    /// head.
+    /// Reports that the last exchange was refused with this status. If there is no unreported exchange, reports a request
+    /// without a head.
     pub(super) fn report_refusal(&self, status: u16, body_bytes: usize) {
         let report = self.take_report();
         let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, self.peer()));
@@ -300,8 +302,8 @@ impl Pulse {
         let mut aborting = pin!(self.server.reached(Phase::Aborting));
         let ended = poll_fn(|cx| {
             self.alarm.set_task(cx.waker());
-            // This wakes the task in every phase. When the phase `Draining` begins, the code that reads then ends an idle
-            // connection.
+            // This future wakes the task when any phase begins. After the phase `Draining` has begun, `Io::poll_read` ends an
+            // idle connection.
             if aborting.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(CloseReason::Shutdown));
             }
@@ -349,9 +351,9 @@ impl Pulse {
 
     /// Counts a second. If a deadline has expired and the connection must end at once, returns the wait.
     ///
-    /// Other waits are stored in `late`. If the service is late, [`Exchanges`](super::service::Exchanges) makes the response. If
-    /// a request is late and its response has not begun, the code that writes sends 408. If the connection was idle for too long,
-    /// the code that reads ends it.
+    /// Other waits are stored in `late`. If the service is late, [`Exchanges`](super::service::Exchanges) makes the response.
+    /// If a request is late and its response has not begun, [`Io`](super::io::Io) sends 408 while it flushes. If the connection
+    /// was idle for too long, [`Io`](super::io::Io) ends the connection while it reads.
     fn second(&self) -> Option<Wait> {
         let mut state = self.lock();
         state.seconds += 1;
@@ -377,8 +379,8 @@ impl Pulse {
         None
     }
 
-    /// Handles a request to make room. If room is still needed and no exchange is in progress, the connection ends. Returns whether
-    /// it can be dropped at once. Otherwise the code that reads ends it.
+    /// Handles a request to make room. If room is still needed and no exchange is in progress, the connection ends. Returns
+    /// whether the connection can be dropped at once. Otherwise [`Io`](super::io::Io) ends the connection while it reads.
     fn makes_room(&self) -> bool {
         self.alarm.set(u32::MAX);
         let mut state = self.lock();
@@ -438,8 +440,8 @@ impl Hold {
         self.exchange
     }
 
-    /// Reads or changes the state of the exchange. Does nothing if another exchange has begun since. This happens if the service
-    /// keeps a request after its exchange has ended.
+    /// Reads or changes the state of the exchange. If another exchange has begun since, does nothing and returns the default.
+    /// This happens if the service keeps a request after the end of its exchange.
     pub(super) fn with<T: Default>(&self, access: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.pulse.lock();
         if state.exchanges == self.exchange { access(&mut state) } else { T::default() }

@@ -17,7 +17,8 @@ pub(super) struct Room {
     pub(super) server: Arc<ServerState>,
     pub(super) alarm: Arc<Alarm>,
     number: u64,
-    /// A shutdown waits until every connection has dropped its sender.
+    /// The sender of a channel that carries no values. A shutdown waits until every connection has dropped its sender. `None`
+    /// after the last byte of the connection has been sent.
     alive: Option<mpsc::Sender<Infallible>>,
 }
 
@@ -34,8 +35,9 @@ impl Room {
         Self { server, alarm, number, alive: Some(alive) }
     }
 
-    /// Records that the last byte of the connection has been sent. A shutdown does not wait for such a connection, and it is the
-    /// first to be closed to make room. Returns whether this is the first call.
+    /// Records that the last byte of the connection has been sent. A shutdown does not wait for such a connection. If the
+    /// server needs room for a new connection, it closes such a connection first. Returns `true` for the first call, and
+    /// `false` for later calls.
     pub(super) fn linger(&mut self) -> bool {
         let is_news = self.alive.take().is_some();
         if is_news {

@@ -68,13 +68,14 @@ where
             let made = match future {
                 Ok(future) => answer(future, &hold, &pulse.client.address).await,
                 Err(fault) if !pulse.options.answers_faults() => {
-                    // The byte stream sees the fault, and ends the connection.
+                    // `Io` notices the fault, and ends the connection.
                     hold.with(|state| state.fault = Some(fault));
                     pending().await
                 }
                 Err(fault) => Err(CloseReason::Peer(fault)),
             };
-            // With HTTP/1.0 a body without a length ends with the connection. hyper does not report that.
+            // In HTTP/1.0, the end of the connection marks the end of a body without a length. hyper does not say so in the
+            // field `connection`.
             let is_unframed = |response: &Response<B>| {
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH)
             };
@@ -112,8 +113,8 @@ where
     }
 }
 
-/// Polls the future of the service until it returns a response, fails, panics or is late. If it is not a response, the caller
-/// makes one from the returned reason.
+/// Polls the future of the service until the future returns a response, fails, panics or is late. If the result is a reason and
+/// not a response, the caller makes a response from the reason.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     hold: &Hold,
@@ -126,7 +127,7 @@ async fn answer<B, E: Into<BoxError>>(
             future.set(None);
         }
         let Some(future) = future.as_mut().as_pin_mut() else {
-            // If the client is late and not the service, the byte stream sends the response without hyper.
+            // If the client is late, and not the service, `Io` sends the response without hyper.
             let is_ours = late == Some(Wait::Handler);
             return if is_ours { Err(CloseReason::Deadline(Wait::Handler)).into() } else { Poll::Pending };
         };

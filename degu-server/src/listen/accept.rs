@@ -24,8 +24,8 @@ pub(crate) struct Accepted {
 /// A listening socket that is registered with a runtime.
 #[derive(Debug)]
 pub(crate) struct Accepting {
-    /// The file of a Unix socket, if this process has bound the socket. Dropping this value removes the file, which must happen
-    /// before `socket` is dropped: see [`SocketFile`].
+    /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. It is
+    /// declared before `socket`, because it must be dropped first.
     file: Option<SocketFile>,
     socket: AsyncFd<OwnedFd>,
 }
@@ -54,7 +54,7 @@ impl Accepting {
     }
 
     /// Returns whether a connection waits to be accepted. If the process has no descriptor left, accepting fails even if no
-    /// connection waits, so the error does not show this.
+    /// connection waits, so the error does not show whether a connection waits.
     pub(crate) fn has_newcomer(&self) -> bool {
         let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)

@@ -46,10 +46,11 @@ pub struct Listener {
     sockets: Vec<Bound>,
 }
 
-/// A listening socket, with its address and file.
+/// A listening socket, with its address. A Unix socket that this process has bound also has a file.
 #[derive(Debug)]
 struct Bound {
-    /// Unlinks the file of a Unix socket when it is dropped. It must be dropped before the socket: see [`SocketFile`].
+    /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. It is
+    /// declared before `socket`, because it must be dropped first.
     file: Option<SocketFile>,
     socket: Socket,
     address: Address,
@@ -121,10 +122,10 @@ impl Bound {
 
     fn ip(ip: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(ip), Type::STREAM, None)?;
-        // Otherwise the address would stay in use while connections of a previous server are in TIME-WAIT.
+        // Without this option, binding would fail while connections of a previous server are in TIME-WAIT.
         socket.set_reuse_address(true)?;
         if ip.is_ipv6() {
-            // It is always set, because the system's default (`net.ipv6.bindv6only`) may differ between machines.
+            // The option is always set, because the system's default (`net.ipv6.bindv6only`) may differ between machines.
             socket.set_only_v6(options.ipv6_only)?;
         }
         socket.bind(&ip.into())?;
@@ -212,7 +213,7 @@ fn interface_index(name: &str) -> io::Result<u32> {
     }
 }
 
-/// Returns whether a stream socket listens. Some systems cannot tell. There, every socket that is not connected counts as
+/// Returns whether a stream socket listens. On systems that do not report this, every socket that is not connected counts as
 /// listening.
 fn is_listening(socket: &Socket) -> io::Result<bool> {
     #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]

@@ -51,7 +51,8 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_readable(cx)
     }
 
-    /// Reads input, and appends it to the buffer. A small read may use `scratch`. 0 bytes are the end of the input.
+    /// Reads input, and appends it to the buffer. A small read may first store the bytes in `scratch`. Returns the number of
+    /// bytes, which is 0 at the end of the input.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -66,7 +67,7 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read(cx, scratch, buffer)
     }
 
-    /// Reads input into a slice. 0 bytes are the end of the input.
+    /// Reads input into a slice. Returns the number of bytes, which is 0 at the end of the input.
     pub(crate) fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -83,8 +84,9 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read_slice(cx, bytes)
     }
 
-    /// Reads bytes of another protocol into a slice, which must not be empty. 0 bytes are the end of the input. Under TLS an end
-    /// without close_notify is an error, because the protocol may not show whether its data is complete.
+    /// Reads bytes of another protocol into a slice, which must not be empty. Returns the number of bytes, which is 0 at the
+    /// end of the input. Under TLS an end of the input without close_notify is an error, because the other protocol may not
+    /// show whether its data is complete.
     ///
     /// If there is no input, the peer may wait for bytes that [`poll_accept`](Self::poll_accept) has taken. This method then
     /// sends them, unless another task waits to write.
@@ -103,8 +105,8 @@ impl<T: Transport> Stream<T> {
         read
     }
 
-    /// Reads available input without waiting, and appends it to the buffer. The read may use `scratch`. 0 bytes are the end of the
-    /// input. `None` means that there is no input yet.
+    /// Reads available input without waiting, and appends it to the buffer. The read may first store the bytes in `scratch`.
+    /// Returns the number of bytes, which is 0 at the end of the input, or `None` if there is no input yet.
     pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -148,7 +150,8 @@ impl<T: Transport> Stream<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Makes the runtime report only input, and no room to write. A connection calls this when it becomes idle.
+    /// Makes the runtime wake the thread only for input, and not for room to write. A connection calls this method when it
+    /// becomes idle.
     pub(crate) fn rest(&mut self) -> io::Result<()> {
         self.transport.rest()
     }
@@ -172,7 +175,7 @@ impl<T: Transport> Stream<T> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut Io::writing(&mut self.transport, cx);
-            // If this fails, the peer is gone and does not need close_notify.
+            // If sending close_notify fails, the peer is gone and does not need it.
             let closed = tls::pending(tls.secured.close(io));
             if tls.waits_to_write(cx, closed).is_pending() {
                 return Poll::Pending;
@@ -207,7 +210,8 @@ pub(crate) enum HandshakeError {
 
 #[cfg(feature = "tls")]
 impl<T: Transport> Stream<T> {
-    /// Waits for a permit, makes the handshake, and returns the identity of the peer. The caller limits the time.
+    /// Waits for input and for a permit from `turns`, makes the handshake, and returns the identity of the peer. The caller
+    /// limits the time.
     ///
     /// After a failure the alert has been sent, and the transport is still open. The caller must let the connection linger, so the
     /// peer can read the alert. `stops` returns whether the server shuts down. A shutdown does not wait for a peer that has sent
@@ -225,7 +229,7 @@ impl<T: Transport> Stream<T> {
             true => Err(HandshakeError::Stopping),
             false => Ok(()),
         };
-        // A peer that sends nothing takes no permit.
+        // The server waits for input before it takes a permit, so a peer that sends nothing holds no permit.
         poll_fn(|cx| {
             check(transport)?;
             transport.poll_readable(cx).map_err(HandshakeError::Io)
@@ -274,7 +278,7 @@ impl<T: Transport> Drop for Stream<T> {
     }
 }
 
-/// Converts the error for missing input into `None`.
+/// Converts the errors `WouldBlock` and `Interrupted` into `None`, which means that there is no input yet.
 fn available(read: io::Result<usize>) -> io::Result<Option<usize>> {
     match read {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),

@@ -37,12 +37,12 @@ pub(crate) enum Socket {
 /// A connected Unix socket.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
-    /// `None` if a registration failed. The socket is then closed.
+    /// The registered descriptor. `None` if a registration failed, and the socket was therefore closed.
     fd: Option<AsyncFd<OwnedFd>>,
-    /// True if the socket is also registered for writing.
+    /// True if the socket is registered for reading and writing, and not for reading only.
     writes: bool,
-    /// The task that waits for input, which may be another task than the writer. A new registration loses the old waker, so this
-    /// task is then woken.
+    /// The task that waits for input. Another task may be the one that writes, and a write may register the socket again. The
+    /// runtime then loses the waker of this task, so the task is woken.
     reader: Option<Waker>,
 }
 
@@ -76,7 +76,8 @@ impl UnixSocket {
         readable
     }
 
-    /// Stores the task that waits for input. It is not needed after the socket is registered for reading and writing.
+    /// Stores the task that waits for input, because a later write may register the socket again. Does nothing if the socket is
+    /// already registered for reading and writing.
     fn awaits_input(&mut self, cx: &Context<'_>) {
         if !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
@@ -94,7 +95,7 @@ impl UnixSocket {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(read) => {
                     if read.as_ref().is_ok_and(|read| (1..bytes.len()).contains(read)) {
-                        // All input was read. The kernel reports further input (epoll(7)).
+                        // The read did not fill the slice, so all input was read. The kernel reports further input (epoll(7)).
                         ready.clear_ready();
                     }
                     return Poll::Ready(read);
@@ -169,7 +170,7 @@ impl Transport for Socket {
                 read
             });
         }
-        // The buffer has so much room only while a large body arrives.
+        // Only while a large body arrives, the buffer has more room than `scratch`.
         ready!(self.poll_readable(cx))?;
         buffer.resize(at + room, 0);
         let read = self.poll_read_slice(cx, &mut buffer[at..]);

@@ -35,7 +35,8 @@ impl Tls {
         loop {
             return match self.secured.read(io, &mut take) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // This is no error here, because the framing of a request shows whether it is complete.
+                // An end of the input without close_notify is no error here, because the framing of a request shows whether the
+                // request is complete.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     self.is_truncated = true;
                     Ok(0)
@@ -57,7 +58,8 @@ impl Tls {
         }
     }
 
-    /// Stores the current task if the write is pending. The task then waits for room to write.
+    /// Stores the current task if the result `written` of a write is pending, because the task then waits for room to write.
+    /// Returns `written`.
     pub(super) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written

@@ -25,8 +25,8 @@ pub(crate) trait Transport: Sized + 'static {
     /// An accepted connection that is not yet assigned to a worker.
     type Accepted: Send + 'static;
 
-    /// Returns the clock of a worker with such connections. The worker keeps the clock's descriptor from its start. The first
-    /// connection then needs no additional descriptor for the clock.
+    /// Returns the clock of a worker with such connections. The worker creates the clock at its start, because a clock may need
+    /// a descriptor, and later the process may have no descriptor left.
     fn seconds() -> Seconds {
         Seconds::of_kernel()
     }
@@ -37,16 +37,16 @@ pub(crate) trait Transport: Sized + 'static {
     /// Polls until there is input, or the end of the input.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Reads input, and appends it to the spare capacity of the buffer. A small read may use `scratch`. 0 bytes are the end of the
-    /// input.
+    /// Reads input, and appends it to the spare capacity of the buffer. A small read may first store the bytes in `scratch`.
+    /// Returns the number of bytes, which is 0 at the end of the input.
     fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], buffer: &mut BytesMut)
     -> Poll<io::Result<usize>>;
 
-    /// Reads input into a slice. 0 bytes are the end of the input.
+    /// Reads input into a slice. Returns the number of bytes, which is 0 at the end of the input.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Reads input without waiting, and without telling the runtime. 0 bytes are the end of the input. The error `WouldBlock` means
-    /// that there is no input yet.
+    /// Reads input without waiting, and without telling the runtime. Returns the number of bytes, which is 0 at the end of the
+    /// input. The error `WouldBlock` means that there is no input yet.
     ///
     /// The runtime keeps its readiness state, so no input is missed. At worst, a later read finds nothing.
     fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
@@ -58,7 +58,8 @@ pub(crate) trait Transport: Sized + 'static {
     #[cfg(feature = "tls")]
     fn try_write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Makes the runtime report only input, and no room to write. A connection calls this when it becomes idle.
+    /// Makes the runtime wake the thread only for input, and not for room to write. A connection calls this method when it
+    /// becomes idle.
     fn rest(&mut self) -> io::Result<()>;
 
     /// Returns the state of the peer. `is_eof` must be true if the end of the input has been read.
