@@ -23,8 +23,8 @@ fn handed_in() -> Result<Vec<OwnedFd>, BoxError> {
     let Ok(count) = std::env::var("LISTEN_FDS") else {
         return Ok(vec![io::stdin().as_fd().try_clone_to_owned()?]);
     };
-    // The variables may be meant for a parent of this process. Then the descriptors do not exist here, or are other
-    // files.
+    // The variables may be meant for a parent of this process. In this process the descriptors then do not exist, or
+    // refer to other files.
     if std::env::var("LISTEN_PID")? != std::process::id().to_string() {
         return Err("the sockets in LISTEN_FDS are for another process: see LISTEN_PID".into());
     }

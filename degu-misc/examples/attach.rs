@@ -120,7 +120,8 @@ async fn attach(options: &Options) -> Result<ExitCode, BoxError> {
             let input = async {
                 tokio::io::copy(&mut tokio::io::stdin(), &mut to).await?;
                 to.shutdown().await?;
-                // The server may still send after the end of stdin.
+                // The server may still send after the end of stdin, so only the end of its output ends the `select!`
+                // below.
                 std::future::pending::<io::Result<()>>().await
             };
             let mut stdout = tokio::io::stdout();

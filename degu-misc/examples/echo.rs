@@ -31,7 +31,7 @@ mod tls;
 const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] \
                      [--hyper] [--log] [--tls-cert FILE --tls-key FILE [--tls-clients CA]]";
 
-/// The number of bytes of a body that are read before the response begins.
+/// The number of bytes of a request's body that the server reads before the response begins.
 const READ_FIRST: usize = 64 * 1024;
 
 async fn echo(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
@@ -73,7 +73,7 @@ impl hyper::body::Body for Silent {
     }
 }
 
-/// The way in which requests are answered.
+/// The way in which the server answers requests.
 #[derive(Clone, Copy)]
 enum Mode {
     Echo,
@@ -91,7 +91,7 @@ fn run() -> Result<(), BoxError> {
         match argument {
             Arg::Value(value) if address.is_none() => address = Some(value.parse::<Address>()?),
             Arg::Long("max-connections") => options = options.max_connections(arguments.value()?.parse()?),
-            // This is the default.
+            // The server allows HTTP/1.0 by default.
             Arg::Long("http10") => options = options.allow_http10(true),
             Arg::Long("date") => options = options.date(true),
             Arg::Long("ignore-body") => mode = Mode::Ignore,

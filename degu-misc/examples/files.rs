@@ -6,8 +6,8 @@
 //! **Which files can be reached?** The program opens the folder once, and walks each path from there, component by
 //! component, after percent-decoding. A component may not be empty, begin with a dot, or contain a slash or NUL. So
 //! there is no `..`, and also no `.git` or `.env`. The program never follows a symbolic link. Each step opens a name
-//! relative to the folder before it, so nothing can change between a check and its use. A path that is refused gets
-//! 404, as if it did not exist. Hard links and mounts are served like ordinary files.
+//! relative to the folder of the step before, so no folder can be exchanged between a check and the use of the folder.
+//! A path that is refused gets 404, as if it did not exist. Hard links and mounts are served like ordinary files.
 //!
 //! **When is a copy still valid?** The entity-tag is made from the inode, the length, and the time of modification in
 //! nanoseconds. It is a strong validator as far as the clock of the file system distinguishes two writes. A date in
@@ -55,7 +55,7 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
     }
     let not_found = || Ok((404, "file not found\n").into());
     let Some(path) = Path::of(request.segments()) else { return not_found() };
-    // On a thread for blocking work, because the file system blocks.
+    // The search runs on a thread for blocking work, because calls of the file system block.
     let found = tokio::task::spawn_blocking(move || path.find(&root)).await?;
     match found {
         Ok(Found::File { file, about, kind }) => file_response(&request, file, &about, kind),
@@ -242,7 +242,8 @@ fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str
     }
 }
 
-/// Returns a part of a file as a body. If the file becomes shorter meanwhile, the response is cut.
+/// Returns a part of a file as a body. If the file becomes shorter while it is sent, the response is cut short, and the
+/// client gets an error.
 fn part(mut file: File, start: u64, length: u64) -> io::Result<Body> {
     file.seek(SeekFrom::Start(start))?;
     Ok(Body::from_reader(length, tokio::fs::File::from_std(file)))

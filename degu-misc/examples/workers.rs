@@ -31,7 +31,7 @@ struct Options {
     target: String,
 }
 
-/// The requests of all workers. Each worker takes the next one.
+/// The requests of all workers. Each worker takes the next request again and again.
 struct Work<'o> {
     options: &'o Options,
     next: AtomicUsize,

@@ -35,7 +35,8 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,
-    /// The issued certificates in order, each with `true` if it is revoked. The first one has the serial number 1.
+    /// The certificates in the order in which they were issued, each with `true` if it is revoked. The first
+    /// certificate has the serial number 1, the second 2, and so on.
     issued: Mutex<Vec<(Leaf, bool)>>,
 }
 
@@ -311,7 +312,8 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
     params
 }
 
-/// Returns the value, or panics with a sentence, because the test cannot go on.
+/// Returns the value, or panics with the error, because the test cannot go on. `what` is the name of the value in the
+/// text.
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
     made.unwrap_or_else(|error| panic!("cannot create the {what} of a temporary PKI: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The atomic counter of 64 bits. On processors without 64-bit atomics, a crate emulates it.
+//! The 64-bit atomic counter of this crate. On processors without 64-bit atomics, another crate emulates the counter.
 
 #[cfg(not(target_has_atomic = "64"))]
 pub(crate) use portable_atomic::AtomicU64;

@@ -47,7 +47,8 @@ pub struct CaSet {
     /// The calls that filled this set, in order. A reload repeats them.
     steps: Vec<Step>,
     pub(crate) members: Vec<Ca>,
-    /// The number of CAs before the last call that added CAs. [`labelled`](Self::labelled) labels the CAs after them.
+    /// The number of CAs in the set before the last call that added CAs. [`labelled`](Self::labelled) labels only the
+    /// CAs of that call.
     before_last: usize,
     pub(crate) crls: Vec<Crl>,
     pub(crate) any_time: bool,
@@ -57,7 +58,7 @@ pub struct CaSet {
 enum Step {
     /// A call that read a file or a folder.
     Read(fn(CaSet, &Path) -> Result<CaSet, Error>, PathBuf),
-    /// A call that was given a value in memory.
+    /// A call that was given a value in memory. A reload cannot repeat it.
     Memory,
     /// A call of `labelled`, or of `labelled_by_file` if there is no label.
     Label(Option<String>),
@@ -66,7 +67,7 @@ enum Step {
 #[derive(Clone)]
 pub(crate) struct Ca {
     pub(crate) label: Arc<str>,
-    /// The program gave no label, so the label is the name in the certificate.
+    /// True if the program gave no label, so the label is the name in the certificate.
     pub(crate) is_labelled_by_name: bool,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) source: Source,
@@ -248,7 +249,8 @@ impl CaSet {
         Ok(())
     }
 
-    /// Returns a new set by the same calls, which read the files again.
+    /// Repeats the calls that filled this set, which reads the files again, and returns the new set. It is an error if
+    /// a value came from memory.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {

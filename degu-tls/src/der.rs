@@ -416,7 +416,7 @@ mod tests {
 
     const UTF8: u8 = 0x0c;
 
-    /// Returns a set of attributes: their types, the tags of their values, and these.
+    /// Returns a SET of attributes in DER. Each attribute is given as its type, the tag of its value, and its value.
     fn set(attributes: &[(&[u8], u8, &[u8])]) -> Vec<u8> {
         let pair = |(oid, tag, value): &(&[u8], u8, &[u8])| {
             element(SEQUENCE, &[element(OID, oid), element(*tag, value)].concat())
@@ -497,7 +497,7 @@ mod tests {
             element(SEQUENCE, &[]),
             element(0xa3, &element(SEQUENCE, &extension)),
         ];
-        // Both outer lengths take two bytes.
+        // The outer length and the first inner length each have two bytes.
         let long = |content: &[u8]| [&[SEQUENCE, 0x82, 0, content.len() as u8], content].concat();
         let whole = long(&long(&parts.concat()));
         let walk = |der: &[u8]| {

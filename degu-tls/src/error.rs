@@ -169,7 +169,7 @@ kinds! {
     NoTrust "give at least one CA or pin",
     /// Different CAs from different files have the same name.
     Label "give each CA a label, with `CaSet::labelled` or `CaSet::labelled_by_file`",
-    /// A CA has no revocation list, although other CAs have one.
+    /// A CA has no revocation list, although the caller gave revocation lists.
     CrlMissing "give a revocation list of every CA, or of no CA",
     /// A revocation list cannot be used. It is malformed, it is a delta list or an indirect list, or its signature is wrong.
     /// Or two CAs have the same name, so it is unknown which CA issued the list.

@@ -95,7 +95,7 @@ const FOREIGN: [(&[u8], &str); 6] = [
     ),
     (
         b"-----BEGIN OPENSSH PRIVATE KEY-----",
-        // ssh-keygen has no other form for Ed25519.
+        // ssh-keygen cannot write an Ed25519 key in another form.
         "has a private key in the form of OpenSSH: convert an RSA or ECDSA key with `ssh-keygen -p -N '' -m PEM -f FILE`; \
          instead of an Ed25519 key, make a new one with `openssl genpkey -algorithm ed25519 -out FILE.pem`",
     ),
@@ -108,7 +108,7 @@ fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
     }
     Some(match der::first_element(bytes) {
         Some((der::INTEGER, [3])) => PKCS12,
-        // Java and Windows write PKCS #12 in BER, with an indefinite length.
+        // Java and Windows write PKCS #12 in BER with an indefinite length, which `first_element` does not parse.
         None if bytes.starts_with(b"\x30\x80\x02\x01\x03") => PKCS12,
         Some((der::INTEGER, _)) => {
             "is a private key in DER, not PEM: convert it with `openssl pkey -inform der -in FILE -out FILE.pem`"

@@ -41,8 +41,9 @@ impl Judge {
 
     /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
     ///
-    /// rustls calls no verifier for a resumed session. Its certificate is therefore verified again here, at the current time.
-    /// The certificate is also verified here if the verifier's note is missing, or is about another policy or another chain.
+    /// rustls calls no verifier for a resumed session. The certificate of such a session is therefore verified again
+    /// here, at the current time. The certificate is also verified here if the verifier's note is missing, or is about
+    /// another policy or another chain.
     ///
     /// # Errors
     ///

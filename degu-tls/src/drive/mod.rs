@@ -158,7 +158,8 @@ impl Handshake {
 
     fn process(&mut self, io: &mut impl Write) -> Result<(), Error> {
         let (result, note) = noted(|| self.connection.process_new_packets());
-        // Only one of several calls receives the peer's certificate and leaves a note.
+        // In a handshake this function is called several times. Only one call receives the peer's certificate, and has
+        // a note. This note is kept.
         self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
             self.write_alert(io);
@@ -179,7 +180,7 @@ impl Handshake {
 
     /// Writes the rest of an alert, as far as the socket takes it.
     pub fn write_alert(&mut self, io: &mut impl Write) {
-        // Errors are ignored, because the peer is refused in any case. It then does not learn the reason.
+        // An error of the socket is ignored: the peer is refused in any case, but does not learn the reason.
         while self.connection.wants_write() && matches!(self.connection.write_tls(io), Ok(1..)) {}
         let _ = io.flush();
     }

@@ -12,10 +12,11 @@ use crate::peer::PeerIdentity;
 
 /// The most bytes that are encrypted and written together: four TLS records.
 const ROOM: usize = 64 * 1024;
-/// The same limit after the socket could not take all bytes of a write. With a smaller limit, the caller learns sooner that
-/// bytes were taken.
+/// The lowest value of the limit [`ROOM`]. It applies after the socket could not take all bytes of a write. With a
+/// smaller limit, the caller learns sooner that the socket has taken bytes.
 const LITTLE: usize = 4 * 1024;
-/// The most pieces that are encrypted together. A connection of degu-wire returns at most as many at once.
+/// The most pieces that are encrypted together. A connection of degu-wire returns at most this number of pieces at
+/// once.
 const PIECES: usize = 17;
 
 /// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
@@ -157,7 +158,7 @@ impl Secured {
                 Ok(bytes) => (bytes.len(), take(bytes).min(bytes.len())),
                 Err(_) if total > 0 => return Ok(Some(total)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                // The caller then gets the fault, and not this end.
+                // The fault caused this end of the input. The caller gets the fault.
                 Err(_) if self.fault.is_some() => return Ok(None),
                 Err(error) => return Err(error.kind().into()),
             };
@@ -169,8 +170,8 @@ impl Secured {
         }
     }
 
-    /// Returns whether [`read`](Self::read) can return without reading from the socket. It can if there are received
-    /// bytes, or if it is known that the connection has ended or has a fault.
+    /// Returns whether [`read`](Self::read) can return without reading from the socket. This is true if there are
+    /// received bytes, or if the connection is known to have ended or to have a fault.
     pub fn has_input(&mut self) -> bool {
         self.fault.is_some()
             || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -179,8 +180,8 @@ impl Secured {
     /// Writes bytes from the beginning of `pieces`, and returns their number. The socket has taken all of these bytes.
     ///
     /// One call writes at most 17 pieces, without counting empty pieces, and at most 64 KiB. After a call that failed
-    /// because the socket was full, the limit is 4 KiB. It doubles with each call until it is 64 KiB again. The number is
-    /// 0 only if all pieces are empty.
+    /// because the socket was full, the limit is 4 KiB. Each later call that succeeds doubles the limit, until it is 64
+    /// KiB again. The returned number is 0 only if all pieces are empty.
     ///
     /// # Errors
     ///
@@ -228,8 +229,8 @@ impl Secured {
         Ok(())
     }
 
-    /// Announces to the peer that no more bytes follow (close_notify). If the socket would block, the caller calls this
-    /// again.
+    /// Announces to the peer that no more bytes follow (close_notify). If the socket would block, the caller calls
+    /// `close` again.
     ///
     /// # Errors
     ///

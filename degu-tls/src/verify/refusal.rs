@@ -71,7 +71,8 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
         Pki::CertRevoked => (Kind::Revoked, C::Revoked),
         Pki::CrlExpired { .. } => (Kind::CrlExpired, C::ExpiredRevocationList),
         Pki::UnknownRevocationStatus => (Kind::RevocationUnknown, C::UnknownRevocationStatus),
-        // The list is a file of this side. The peer therefore learns only that its status is unknown.
+        // A revocation list is a file of this side. The peer therefore learns only that the status of its certificate
+        // is unknown.
         Pki::InvalidCrlNumber
         | Pki::InvalidCrlSignatureForPublicKey
         | Pki::IssuerNotCrlSigner
@@ -253,7 +254,8 @@ impl Chain<'_> {
         if leaf.issuer() == leaf.subject() {
             return (Kind::SelfSigned, format!("{subject} is self-signed"));
         }
-        // Follows the names of the issuers through the certificates that the peer sent. The loop ends, because each is used once.
+        // Follows the names of the issuers through the certificates that the peer sent. The loop ends, because each
+        // certificate is used only once.
         let mut sent: Vec<_> = self.sent().collect();
         let mut issuer = leaf.issuer().to_vec();
         while let Some(next) = sent.iter().position(|parsed| parsed.subject() == issuer) {

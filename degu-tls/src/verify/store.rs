@@ -1,4 +1,5 @@
-//! The CAs and revocation lists of a policy. They are checked when the policy is built. Then webpki verifies peers by them.
+//! The CAs and revocation lists of a policy. They are checked when the policy is built. After that, webpki verifies
+//! peers with them.
 
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -23,7 +24,7 @@ pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
     /// The names of the anchors in DER, for a server's certificate request (RFC 8446 §4.2.4).
     pub(super) subjects: Vec<DistinguishedName>,
-    /// The label and the key's hash of each anchor, in the order of the anchors.
+    /// The label of each anchor and the hash of its key, in the order of `anchors`.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
     /// The CAs that cannot be used: the subject of each in DER, and the reason.
@@ -65,7 +66,7 @@ impl Store {
                 }
                 Err(error) => match der::subject(&ca.certificate) {
                     Some(subject) => store.left_out.push((subject.into(), error)),
-                    // Bytes that are not a certificate are a mistake in the file.
+                    // A value that is not a certificate is a mistake of the caller, and not a CA that can be left out.
                     None => return Err(error),
                 },
             }
@@ -79,7 +80,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Checks and adds the revocation lists. `kept` are the CAs of the anchors, in the same order.
+    /// Checks and adds the revocation lists. `kept` are the CAs from which the anchors were made, in the order of the
+    /// anchors.
     fn add_crls(&mut self, crls: &[Crl], kept: &[&Ca], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in crls {
@@ -166,7 +168,8 @@ impl Store {
         Some(&self.labels[index].label)
     }
 
-    /// Returns the reason why a CA with this subject was left out. Returns `None` if none was left out.
+    /// Returns the reason why a CA with this subject (a name in DER) was left out. Returns `None` if no such CA was
+    /// left out.
     pub(super) fn left_out(&self, subject: &[u8]) -> Option<&Error> {
         self.left_out.iter().find_map(|(name, why)| (**name == *subject).then_some(why))
     }
