@@ -22,8 +22,8 @@ use crate::state::{Phase, ServerState};
 
 /// The pause after a failed accept that the client did not cause.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time for which the acceptor waits until an idle connection that it has asked to close makes room. After that, the
-/// acceptor asks another connection.
+/// The time for which the acceptor waits after it has asked an idle connection to close. If there is still no room then, it
+/// asks another connection.
 const TURN: Duration = Duration::from_millis(50);
 /// The time for which the process must have had no free descriptor before an idle connection is closed. Most shortages are
 /// shorter.
@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
     sockets: Vec<Accepting>,
-    /// The index of the socket that is polled first. It changes with each accept, so a busy socket does not starve the other
-    /// sockets.
+    /// The index of the socket that is polled first. The index changes with each accept, so a busy socket does not starve the
+    /// other sockets.
     turn: usize,
     /// A connection that was accepted from the kernel, and may have to wait for room.
     newcomer: Option<Accepted>,

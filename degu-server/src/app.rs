@@ -78,8 +78,9 @@ use crate::{IntoResponse, Request, Response, Session};
 /// `tokio::task::spawn_blocking` for code that blocks. Use `tokio::task::spawn_local` for work that continues after the request.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`, so no bound is missing")]
 pub trait App: Send + Sync + 'static {
-    /// Returns whether a connection is accepted. If it is not, the server closes the connection without a response. The server
-    /// calls this method once for each connection, before the first request. By default every connection is accepted.
+    /// Returns whether a connection is accepted. If the method returns `false`, the server closes the connection without a
+    /// response. The server calls this method once for each connection, before the first request. By default every connection
+    /// is accepted.
     ///
     /// # Cancel safety
     ///
@@ -94,8 +95,8 @@ pub trait App: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the peer goes away, when a deadline of the connection expires, and when the grace period of a
-    /// shutdown ends. If the peer closes a Unix socket, the future is dropped at once. If the peer closes a TCP connection, it is
-    /// dropped after [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default.
+    /// shutdown ends. If the peer closes a Unix socket, the future is dropped at once. If the peer closes a TCP connection, the
+    /// future is dropped after [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default.
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response;
 }
 

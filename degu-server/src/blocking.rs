@@ -27,11 +27,11 @@ use crate::request::owned_head;
 use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
 
 /// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. Use it for handlers that
-/// block, for example on a database or a device. Meanwhile the other apps of the server continue.
+/// block, for example on a database or a device. While the function blocks, the other apps of the server continue.
 ///
-/// The body of the request is read first, up to `limit` bytes. If there is more, the client gets 413. The function gets the
-/// request with its whole body. It may return the same types as an async handler if they are `Send`: a status, a tuple, text,
-/// or a `Result` of these. [`Response`] is not `Send`.
+/// The body of the request is read first, up to `limit` bytes. If the body is longer, the client gets 413. The function gets
+/// the request with its whole body. It may return the same types as an async handler if they are `Send`: a status, a tuple,
+/// text, or a `Result` of these. [`Response`] is not `Send`.
 ///
 /// ```
 /// use degu_server::{Address, BlockingRequest, Error, Method, Server, blocking};

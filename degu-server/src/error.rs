@@ -110,8 +110,8 @@ impl Error {
         }
     }
 
-    /// Returns the client's fault in the body, if that caused the error. The connection is closed after the response, because
-    /// the server does not read on to the next request.
+    /// Returns the client's fault in the body, if such a fault caused the error. The connection is closed after the response,
+    /// because the server does not read on to the next request.
     pub const fn fault(&self) -> Option<RemoteError> {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }

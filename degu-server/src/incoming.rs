@@ -314,9 +314,9 @@ impl Incoming {
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
-    /// Receives parts, and stores them for later reads, until they take this many bytes of memory or the body ends. A handler
-    /// calls this before it responds. If the beginning of the body has a fault, the response can then have the status of that
-    /// fault.
+    /// Receives parts, and stores them for later reads, until the stored parts take at least `bytes` bytes of memory or the
+    /// body ends. A handler calls this before it responds. If the beginning of the body has a fault, the response can then have
+    /// the status of that fault.
     ///
     /// Each chunk takes about 80 bytes in addition to its data and its extensions, so many small chunks take more memory than
     /// their data.

@@ -97,8 +97,8 @@
 //! - It adds no fields to a response, except the framing fields, `connection`, `upgrade` (in a 101), and
 //!   [`date`](Options::date) if that option is on. It adds a content-type only to error texts, JSON and events.
 //! - It writes no error into a response that has begun. If such a response fails, the connection is cut.
-//! - It moves no connection to another thread.
-//! - It needs no async runtime of the program.
+//! - It moves no connection from one worker to another.
+//! - It needs no async runtime of the program, except for `Server::serve_local` and `hyper::serve`.
 //! - It does not speak HTTP/2.
 
 mod admission;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The number of lines that may be written at once.
 const BURST: u32 = 10;
-/// The time in which one more line becomes allowed.
+/// The time after which one more line may be written.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A limit that allows ten lines at once, and one line each second after that.

@@ -163,13 +163,13 @@ impl Options {
 
     /// Sets whether HTTP/1.0 requests are served. If this is off, they get 505.
     ///
-    /// An HTTP/1.0 request may have no Host. An app that checks the [authority](crate::Request::authority) must therefore refuse
-    /// an empty one. The response has no chunks, and there is no `100 Continue`. The connection is kept only if the client asks
-    /// for that and the length of the response is known. A body of unknown length ends with the connection. If the server cuts
-    /// such a body, it resets the TCP connection, or under TLS sends no close_notify. On a Unix socket the client cannot
-    /// detect the cut.
+    /// An HTTP/1.0 request may have no Host. An app that checks the [authority](crate::Request::authority) must therefore
+    /// refuse an empty authority. The response has no chunks, and there is no `100 Continue`. The connection is kept only if
+    /// the client asks for keep-alive and the length of the response is known. The end of the connection marks the end of a
+    /// body of unknown length. If the server cuts such a body, it resets the TCP connection, or under TLS sends no
+    /// close_notify. On a Unix socket the client cannot detect the cut.
     ///
-    /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests by default.
+    /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 requests by default.
     pub fn allow_http10(mut self, allow: bool) -> Self {
         Arc::make_mut(&mut self.limits).allow_http10 = allow;
         self
@@ -215,8 +215,8 @@ impl Options {
     }
 
     /// Sets the maximum time for which an exchange continues after the client has ended its side of a TCP connection, by a FIN
-    /// or under TLS by close_notify. Each byte in either direction restarts the time. When it expires, the handler and the body
-    /// of the response are dropped, and the connection is closed without a response.
+    /// or under TLS by close_notify. Each byte in either direction restarts the time. When the time expires, the handler and
+    /// the body of the response are dropped, and the connection is closed without a response.
     ///
     /// The server cannot tell whether the client has closed its socket, or has half-closed it and still reads, as `nc -N` does.
     /// Both send only a FIN. Without this limit, an endless response would continue after the client has closed its socket.
@@ -258,9 +258,9 @@ impl Options {
         self
     }
 
-    /// Sets the maximum number of requests of a connection, at least one. The last response has `connection: close`. Set it if
-    /// a load balancer should distribute clients again from time to time. Default: `None`, because a new connection costs more
-    /// than a request.
+    /// Sets the maximum number of requests of a connection, at least one. The last response has `connection: close`. Set a
+    /// maximum if a load balancer should distribute clients again from time to time. Default: `None`, because a new connection
+    /// costs more than a request.
     pub fn max_requests(mut self, requests: Option<u64>) -> Self {
         self.max_requests = requests.map_or(u64::MAX, |requests| requests.max(1));
         self
@@ -282,9 +282,9 @@ impl Options {
         self
     }
 
-    /// Sets the way in which a worker waits for the next request after a response. It may spin: it polls the socket for some
-    /// microseconds before it blocks. If client and server run on different cores, spinning makes a round trip as fast as on
-    /// one core.
+    /// Sets the way in which a worker waits for the next request after a response. A worker may spin, which means that it polls
+    /// the socket for some microseconds before it blocks. If client and server run on different cores, spinning makes a round
+    /// trip as fast as on one core.
     ///
     /// While a connection spins, the other busy connections of its worker run at each yield. Idle connections and the acceptor
     /// run after 32 requests or 50 µs. No connection spins if more than four connections of its worker are busy.
@@ -296,8 +296,8 @@ impl Options {
     }
 
     /// Sets whether the field `date` is added to every response that has none. RFC 9110 §6.6.1 requires `date` of a server that
-    /// has a clock. Switch it on if there are caches between client and server. Default: off, because processes and devices do
-    /// not read it.
+    /// has a clock. Switch the option on if there are caches between client and server. Default: off, because the clients of
+    /// this server, which are other processes and devices, do not read `date`.
     pub fn date(mut self, on: bool) -> Self {
         self.date = on;
         self
@@ -309,8 +309,9 @@ impl Options {
         self
     }
 
-    /// Sets a function that makes the bodies of error responses. All errors of an API can then have one format. The arguments of
-    /// `body` are the status and the default text of the response, without its line end. It returns a media type and the body.
+    /// Sets a function that makes the bodies of error responses. All errors of an API can then have one format. The arguments
+    /// of `body` are the status and the default text of the response, without its line end. `body` returns a media type and the
+    /// body.
     ///
     /// ```
     /// use degu_server::{Address, Error, Request, Server, Session, reason_phrase};
@@ -338,9 +339,10 @@ impl Options {
     ///   content-type from `text/plain` to another, `body` is not called.
     /// - The 421 and the 403 of [`Hosts`](crate::applib::Hosts), and the 503 of [`blocking`](crate::blocking()).
     ///
-    /// It is not called for a response without a text, such as the 404 of a [`Router`](crate::applib::Router). It does not change
-    /// the status. A response to HEAD has no body. If `body` panics, returns over 8 KiB, or returns a malformed media type, the
-    /// default text is sent. `body` must not block, because the task of a connection or of the acceptor calls it. Default: none.
+    /// `body` is not called for a response without a text, such as the 404 of a [`Router`](crate::applib::Router). The status
+    /// stays the same. A response to HEAD has no body. If `body` panics, returns over 8 KiB, or returns a malformed media type,
+    /// the default text is sent. `body` must not block, because the task of a connection or of the acceptor calls it. Default:
+    /// none.
     pub fn error_body(mut self, body: impl Fn(u16, &str) -> (&'static str, String) + Send + Sync + 'static) -> Self {
         self.error_body = Some(Box::new(body));
         self
@@ -356,8 +358,8 @@ impl Options {
         self
     }
 
-    /// Sets the mode of a Unix socket's file, before any client can connect. `0o600` allows only the user of this process to
-    /// connect. A client must also have access to the folder. Default: the umask of the process determines the mode.
+    /// Sets the mode of a Unix socket's file, before any client can connect. `0o600` allows only the owner of the file, and
+    /// root, to connect. A client must also have access to the folder. Default: the umask of the process determines the mode.
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket.mode = Some(mode);
         self
@@ -372,8 +374,8 @@ impl Options {
         self
     }
 
-    /// Sets whether a socket on `[::]` accepts only IPv6 clients. Switch it on to bind `0.0.0.0` and `[::]` to the same port.
-    /// Default: off. The socket then accepts IPv4 clients too, with addresses such as `[::ffff:192.0.2.1]`. The sysctl
+    /// Sets whether a socket on `[::]` accepts only IPv6 clients. Switch the option on to bind `0.0.0.0` and `[::]` to the same
+    /// port. Default: off. The socket then accepts IPv4 clients too, with addresses such as `[::ffff:192.0.2.1]`. The sysctl
     /// `net.ipv6.bindv6only` has no effect.
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.socket.ipv6_only = only;

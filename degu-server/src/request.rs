@@ -110,8 +110,9 @@ impl<'r> Request<'r> {
         self.head.target()
     }
 
-    /// Returns the host, with an optional port, to which the client sent the request. It comes from the target if that is a whole
-    /// URI, otherwise from the field Host. It is empty if Host is empty, or if an HTTP/1.0 request has no Host.
+    /// Returns the host, with an optional port, to which the client sent the request. The value comes from the target if the
+    /// target is a whole URI, otherwise from the field Host. The value is empty if Host is empty, or if an HTTP/1.0 request has
+    /// no Host.
     pub fn authority(&self) -> &'r str {
         self.head.authority()
     }

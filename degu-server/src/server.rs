@@ -38,7 +38,7 @@ use crate::{App, Options};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server<A> {
-    /// At least one.
+    /// The listening sockets, at least one.
     listeners: Vec<Listener>,
     options: Options,
     app: A,
@@ -58,9 +58,9 @@ impl<A: App> Server<A> {
     /// The name `localhost` stands for 127.0.0.1 and `[::1]`, if the machine has both, otherwise for one of them. `[::]` also
     /// accepts IPv4 clients, unless [`ipv6_only`](Options::ipv6_only) is set.
     ///
-    /// If the file of a Unix socket exists and no server listens on it, it is replaced. It is unlinked when the server is shut
-    /// down or dropped. Meanwhile a lock on the file `<path>.lock` keeps other servers from doing the same, if the file system
-    /// has locks.
+    /// If the file of a Unix socket exists and no server listens on it, it is replaced. The file is unlinked when the server is
+    /// shut down or dropped. While a server replaces or unlinks the file, it holds a lock on the file `<path>.lock`, if the
+    /// file system has locks. No other server of this crate can then do the same.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl<A: App> Server<A> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// After the return, these signals no longer end the process.
+    /// After this method has returned, SIGTERM and SIGINT no longer end the process.
     ///
     /// # Errors
     ///

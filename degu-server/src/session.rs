@@ -12,7 +12,7 @@ use crate::{Credentials, Stats};
 
 /// The state of a connection: the peer, the number of requests, and values that the app stores.
 ///
-/// It exists from before the first request until the connection ends. The stored values are then dropped.
+/// The session exists from before the first request until the connection ends. The stored values are dropped at the end.
 pub struct Session {
     pub(crate) peer: Peer,
     pub(crate) requests: u64,

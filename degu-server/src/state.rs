@@ -157,8 +157,8 @@ impl ServerState {
         }
     }
 
-    /// Waits until there may be room, or another connection can be asked to close. The future also completes if this happens
-    /// between this call and the first poll of the future.
+    /// Waits until there may be room, or another connection can be asked to close. A wake-up between this call and the first
+    /// poll of the future is not lost.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }

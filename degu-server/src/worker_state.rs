@@ -265,8 +265,8 @@ impl WorkerState {
         self.busy.get() <= SPINNING
     }
 
-    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a second. If
-    /// thousands of connections get a request in the same second, not all of them may hold buffers.
+    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a second.
+    /// This saves memory if thousands of connections get a request in the same second.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.busy.get() > KEPT
     }

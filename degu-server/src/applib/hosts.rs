@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 
 use crate::{App, Error, Request, Response, Session};
 
-/// An app that accepts only requests for listed hosts, and no requests from web pages of other hosts. It passes them to another
-/// app.
+/// An app that accepts only requests for listed hosts, and no requests from web pages of other hosts. It passes the accepted
+/// requests to another app.
 ///
 /// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding the page
 /// can also read the responses. Its name `attacker.example` then resolves to 127.0.0.1, so the browser treats the server as the

@@ -41,7 +41,7 @@ impl Router {
         Self::default()
     }
 
-    /// Mounts an app under a segment. It replaces an earlier app of the same segment.
+    /// Mounts an app under a segment. Replaces an earlier app of the same segment.
     #[must_use]
     pub fn mount(mut self, component: impl Into<Box<str>>, app: impl App) -> Self {
         let component = component.into();

@@ -1,4 +1,4 @@
-//! Conversions between Degu's bodies, which are sources of parts, and those of `http-body`, which are streams of frames.
+//! Conversions between Degu's bodies, which are sources of parts, and the bodies of `http-body`, which are streams of frames.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

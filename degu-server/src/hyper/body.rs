@@ -15,8 +15,9 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// If the service leaves more bytes of a request's body unread, the connection is closed after the response. hyper keeps the
-/// connection only if a single read takes the whole rest of the body. The first read of hyper has this size.
+/// The most bytes of a request's body that the service may leave unread. If it leaves more, the connection is closed after the
+/// response. hyper keeps the connection only if a single read takes the whole rest of the body, and this is the size of hyper's
+/// first read.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.

@@ -170,7 +170,7 @@ impl Transport for Socket {
                 read
             });
         }
-        // Only while a large body arrives, the buffer has more room than `scratch`.
+        // The buffer has more room than `scratch` only while a large body arrives.
         ready!(self.poll_readable(cx))?;
         buffer.resize(at + room, 0);
         let read = self.poll_read_slice(cx, &mut buffer[at..]);
