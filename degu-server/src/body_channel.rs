@@ -118,7 +118,7 @@ impl Receiver {
         }
         state.is_wanted = true;
         // If the reader is the handler, it runs in the connection's task. That task calls `is_wanted` after each poll of the
-        // handler, so it need not be woken.
+        // handler, so the task need not be woken.
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.reader = Some(cx.waker().clone());
             let supplier = state.supplier.clone();

@@ -38,7 +38,7 @@ impl Default for Faults {
 impl Counters {
     /// Returns the counter of the connections that ended because of this fault.
     pub(crate) fn fault(&self, fault: Fault) -> &AtomicU64 {
-        // `Fault::ALL` has every fault, so the 0 is never used.
+        // `Fault::ALL` has every fault, so the default 0 is never used.
         let place = Fault::ALL.iter().position(|listed| *listed == fault).unwrap_or(0);
         &self.faults.0[place]
     }
@@ -59,7 +59,7 @@ impl Drop for OpenTunnel<'_> {
     }
 }
 
-/// Adds to a counter. Only the thread of the counter's worker may call this.
+/// Adds to a counter. Only the thread of the counter's worker may call this function.
 pub(crate) fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }

@@ -53,8 +53,8 @@ impl<A: App> Worker<A> {
         queue: UnboundedReceiver<Accepted>,
         alongside: Box<dyn FnOnce() -> io::Result<Alongside> + Send>,
     ) -> io::Result<JoinHandle<io::Result<()>>> {
-        // The worker writes a byte into the pipe when it has started. If it fails, the pipe ends without a byte. A channel of std
-        // would add 11,000 lines of LLVM IR to every program.
+        // The worker writes a byte into the pipe when it has started. If the start fails, the pipe ends without a byte. A
+        // channel of std would add 11,000 lines of LLVM IR to every program.
         let (mut start, mut started) = io::pipe()?;
         let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
             // The first worker ends after all other workers, so the end of its thread is the end of the server.

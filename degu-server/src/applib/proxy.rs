@@ -249,12 +249,13 @@ impl ProxyApp {
                     Err(error) => self.bad_response(error),
                 });
             }
-            // This does not happen, because degu-client returns an error for a 101 without an offer.
+            // This case does not occur, because degu-client returns an error for a 101 without an offer.
             (Ok(UpgradeOf::Switched { .. }), None) => return Ok(self.bad_response(LocalError::NotOffered)),
             (Err(error), _) => return self.answer_for(error),
         };
         if response.body.remaining().is_none() {
-            // A response without a length may be endless, for example a stream of events. It ends when the client goes away.
+            // A response without a length may be endless, for example a stream of events. The server drops the response when
+            // the client goes away.
             response.body.set_body_timeout(None);
         }
         let (id, status, reason) = (self.id, response.status, response.reason);

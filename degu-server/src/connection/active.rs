@@ -205,7 +205,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 Err(reason) => report.cut(reason, unsent),
             }
         }
-        // In the other cases the peer has no response that it could lose.
+        // After `Last::Nothing` or an error, there is no response that the peer could still read.
         matches!(ended, Ok(Last::Whole | Last::Cut))
     }
 
@@ -268,7 +268,7 @@ fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -
     }
     let (peer, status, error) = (session.address(), response.status, &*error as &(dyn std::error::Error + 'static));
     let held_back = match status {
-        // Clients can overload an app on purpose. The 503 of such an app must not fill the log.
+        // Clients can overload an app on purpose. The app's responses with 503 must not fill the log.
         503 => worker.server.may_log(),
         500.. => Some(None),
         _ => None,
@@ -293,14 +293,14 @@ fn answer(
     // If the source is not sent, it is dropped here. It may contain the body of the request. The code below checks whether that
     // body still has a reader.
     let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
-    // The check is as late as possible, because a shutdown may have begun while the app worked.
+    // The check for a shutdown is as late as possible, because a shutdown may have begun while the app worked.
     if worker.is_stopping() {
         machine.stop();
     }
     match request_body {
-        // After a fault the next request cannot be found, even if the app has handled the fault.
+        // After a fault in the body the connection cannot continue, even if the app has handled the fault.
         Some(body) if body.fault().is_some() => machine.abandon_request_body(0),
-        // The body still has a reader.
+        // The body still has a reader, and the client may send the body only after `100 Continue`.
         Some(body) if !body.is_abandoned() => machine.send_continue(),
         _ => machine.abandon_request_body(DRAIN as u64),
     }

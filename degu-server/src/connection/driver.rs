@@ -154,7 +154,7 @@ impl<'c, T: Transport> Driver<'c, T> {
     ) -> Result<F::Output, CloseReason> {
         poll_fn(|cx| {
             loop {
-                // Another task may wait for a part of the request's body.
+                // The reader of the request's body may be another task, which waits for a part.
                 self.supply(cx, body);
                 if let Poll::Ready(output) = caught(|| handler.as_mut().poll(cx))? {
                     return Poll::Ready(Ok(output));

@@ -93,7 +93,7 @@ impl Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        // The peer must not take an incomplete response for a complete one.
+        // A reset shows the peer that the response is incomplete.
         if self.pulse.leave_io() && self.last.is_none() {
             self.stream.reset_on_close();
         }
@@ -104,7 +104,7 @@ impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.ends {
-            // Further input is dropped, and not passed to hyper.
+            // The connection is about to end without hyper, so hyper gets no more input.
             return Poll::Pending;
         }
         if !self.ahead.is_empty() {

@@ -231,7 +231,7 @@ impl Pulse {
     pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
         let state = self.lock();
         let (is_late, is_head) = (matches!(state.late, Some(Wait::Head | Wait::Body)), state.is_head);
-        // The next line may call a function of the options, so the lock must be released.
+        // `last_response` may call a function of the options, so the lock must be released before.
         drop(state);
         if !is_late {
             return Default::default();

@@ -104,7 +104,7 @@ where
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
-                    // Otherwise hyper would add `keep-alive` if the client asked for it.
+                    // To a response of version 1.1, hyper would add `keep-alive` if the client asked for it.
                     *response.version_mut() = Version::HTTP_10;
                 }
             }

@@ -179,7 +179,7 @@ impl Bound {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         if !address.is_unix() {
-            // Accepted sockets inherit this option. Each write contains all ready bytes, so the kernel need not wait for more.
+            // Accepted sockets inherit TCP_NODELAY. Each write contains all ready bytes, so the kernel need not wait for more.
             socket.set_tcp_nodelay(true)?;
         }
         let address = address_of(&address).ok_or(AddressError::from(AddressFault::Unnamed))?;

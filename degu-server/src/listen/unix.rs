@@ -71,7 +71,7 @@ impl SocketFile {
         // The path is made absolute, because the process may change its working directory before it unlinks the file.
         file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
         if let Some((user, group)) = owner {
-            // No client can connect before this, because the socket does not listen yet.
+            // No client can connect before the owner is set, because the socket does not listen yet.
             lchown(path, user, group).map_err(|error| {
                 let owner = options.owner.as_deref().unwrap_or_default();
                 io::Error::new(error.kind(), format!("cannot change the owner of the socket to {owner}: {error}"))
@@ -88,8 +88,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Without the lock, this could unlink the file of a server that starts at this moment. The file is left in place
-        // instead, and the next server replaces it.
+        // Without the lock, this process could unlink the file of a server that starts at this moment. If the lock cannot be
+        // taken, the file therefore stays, and the next server replaces it.
         let Ok(_lock) = Lock::take(&self.path, BRIEFLY) else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id) {
             let _ = fs::remove_file(&self.path);
@@ -128,7 +128,8 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| of_owner("cannot remove the stale socket", &error))
         }
-        // A full backlog (EAGAIN) means that a server listens. Other errors, such as a missing permission, do not show that.
+        // A full backlog (EAGAIN) means that a server listens. Other errors, such as a missing permission, do not show whether
+        // a server listens.
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             Err(of_owner("cannot find out whether a server listens on", &error))
         }

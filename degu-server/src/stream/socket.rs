@@ -226,7 +226,7 @@ impl Transport for Socket {
 
     fn shut_down_writing(&self) {
         if let Some(fd) = self.fd() {
-            // If this fails, the peer is gone.
+            // If the call fails, the peer is gone.
             let _ = SockRef::from(&fd).shutdown(Shutdown::Write);
         }
     }
