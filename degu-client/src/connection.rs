@@ -15,8 +15,9 @@ use crate::options::Base;
 /// any stream.
 ///
 /// A connection carries one exchange at a time. A response borrows the connection while the response exists. The caller
-/// may drop a response before it has read the whole body. The next request, or [`is_closed`](Self::is_closed), then
-/// ends that exchange. If the whole body has been received, the connection stays open. Otherwise it is closed.
+/// may drop a response without having read the whole body. The next request, or [`is_closed`](Self::is_closed), then
+/// ends that exchange. If the whole body has been received, the connection stays open. Otherwise the connection is
+/// closed.
 ///
 /// # Cancel safety
 ///
@@ -118,10 +119,10 @@ macro_rules! requests {
             ///
             /// # Errors
             ///
-            /// Any error of the exchange. After most errors the connection is closed. It stays open in two cases,
-            /// because no byte of the request was written: if the request [cannot be sent](crate::ErrorKind::Local),
-            /// and if its [body cannot be made](crate::ErrorKind::Body). [`field`](crate::Error::field) of the error
-            /// names the field at fault, if there is one.
+            /// Any error of the exchange. After most errors the connection is closed. The connection stays open in two
+            /// cases, because no byte of the request was written: if the request [cannot be
+            /// sent](crate::ErrorKind::Local), and if its [body cannot be made](crate::ErrorKind::Body).
+            /// [`field`](crate::Error::field) of the error names the field at fault, if there is one.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Timeout;
 
-/// The time at which a timeout passes, and the timeout itself, which an error names.
+/// The time at which a timeout expires, and the timeout itself, which an error names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline {
     pub(crate) end: Instant,

@@ -9,9 +9,9 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// An error says [what happened and whose fault it is](ErrorKind), in [which phase](Phase) it happened, and whether the
 /// request [may be sent again](Self::is_retryable).
 ///
-/// After most errors the connection is closed. It stays open in two cases: if the client refused the request before it
-/// wrote a byte ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]), and if the content of the
-/// response is at fault ([`ErrorKind::Status`], [`ErrorKind::Content`]).
+/// After most errors the connection is closed. The connection stays open in two cases: if the client refused the
+/// request before it wrote a byte ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]), and if the
+/// content of the response is at fault ([`ErrorKind::Content`], or [`ErrorKind::Status`] with a body of at most 4 KiB).
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///

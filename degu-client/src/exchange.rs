@@ -40,7 +40,8 @@ use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
 use crate::stream::Idle;
 
-/// The longest wait for `100 Continue`. After this time the body is sent without it (RFC 9110 §10.1.1; curl: 1 s).
+/// The longest wait for `100 Continue`. After this time the client sends the body without having received `100
+/// Continue` (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
 
 /// The number of bytes of a request's body after which the exchange reads, and other tasks run.
@@ -310,8 +311,8 @@ impl Exchange {
         }
     }
 
-    /// Processes the error of a read. `UnexpectedEof` is the end of a TLS connection without close_notify. It counts as
-    /// EOF, except inside a body, because the body may have been cut.
+    /// Processes the error of a read. `UnexpectedEof` is the end of a TLS connection without close_notify. Inside a
+    /// body this end is an error, because the body may have been cut. Elsewhere it counts as EOF.
     pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(self.error(error));
@@ -401,7 +402,7 @@ impl Exchange {
         self.phase() == Phase::ReadingBody && !self.machine.is_receiving() && self.is_sent()
     }
 
-    /// Returns whether the whole request has been sent, and the stream holds back none of it.
+    /// Returns whether the whole request has been sent, and the stream holds back none of the bytes.
     pub(crate) fn is_sent(&self) -> bool {
         !self.machine.is_sending() && self.machine.is_flushed() && !self.unflushed
     }
@@ -411,8 +412,8 @@ impl Exchange {
         !self.broken && self.machine.is_reusable()
     }
 
-    /// Returns the event that the exchange waits for. `None` means that it waits for the caller's source of the
-    /// request's body. Only the timeout of the whole exchange applies to that wait.
+    /// Returns the event that the exchange waits for. `None` means that the exchange waits for the caller's source of
+    /// the request's body. Only the timeout of the whole exchange applies to that wait.
     fn waits_for(&self) -> Option<Wait> {
         Some(match self.stage {
             Stage::Head if self.is_sent() => Wait::Head,

@@ -18,7 +18,7 @@ use crate::pool::Lease;
 ///
 /// A response borrows its connection while the response exists. A response from a pool or from `exchange` owns its
 /// connection instead. The caller may leave the body unread. If the whole body has been received when the connection is
-/// used next, the connection stays open. Otherwise it is closed.
+/// used next, the connection stays open. Otherwise the connection is closed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ResponseOf<B> {
@@ -91,7 +91,7 @@ pub(crate) trait Hold<D: Driver> {
     fn end(&mut self) {}
 }
 
-/// The connection of a response that borrows it, or that returns it to a pool at the end of the body.
+/// The connection of a response. The response borrows the connection, or returns it to a pool at the end of the body.
 pub struct Lent<'c, D: Driver>(Loan<'c, D>);
 
 enum Loan<'c, D: Driver> {
@@ -143,8 +143,8 @@ impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S
         Self::over(Lent(Loan::Lent(link)), source, head, framing)
     }
 
-    /// Returns the body of a response over a connection of a pool. If there is no body, the connection goes back at
-    /// once.
+    /// Returns the body of a response over a connection of a pool. If the exchange has already ended, because there is
+    /// no body, the connection goes back to the pool at once.
     #[inline(always)]
     pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
         let machine = lease.link().map(|link| (link.exchange.machine.framing(), link.exchange.has_ended()));

@@ -70,9 +70,9 @@
 //! - After most other errors the connection is closed. [`Error::is_retryable`] says whether the request may be sent
 //!   again.
 //! - An exchange is full duplex. The client returns the response as soon as its head has arrived, and continues to send
-//!   the request's body while the response is read. It stops sending if the response shows that the server does not
-//!   read the rest: if it has a status of 400 or more or `connection: close`, or comes instead of `100 Continue` (RFC
-//!   9112 §9.5).
+//!   the request's body while the response is read. The client stops sending if the response shows that the
+//!   server does not read the rest of the body. This is so if the response has a status of 400 or more, ends the
+//!   connection (`connection: close`), or comes instead of `100 Continue` (RFC 9112 §9.5).
 //!
 //! # What it never does
 //!

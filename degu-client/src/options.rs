@@ -117,8 +117,8 @@ impl<D> OptionsOf<D> {
     /// Sets how long a whole exchange may take: from the call that sends the request until the response's body has been
     /// read to its end. Pauses of the caller count. After this time the exchange fails with [`Timeout::Exchange`].
     ///
-    /// Making a connection has this limit too, separately. So a connection and its first exchange may together take
-    /// twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
+    /// The same limit applies separately to making a connection. So a connection and its first exchange may together
+    /// take twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
     /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for later requests.
     ///
     /// The timeouts for the phases of an exchange apply as well. The first timeout that passes becomes the error. A
@@ -134,7 +134,8 @@ impl<D> OptionsOf<D> {
 
     /// Sets how long it may take to make a connection, in total: resolving the name, trying its addresses, the TLS
     /// handshake, and `on_connect`. After this time connecting fails with [`Timeout::Connect`]. A blocking client
-    /// cannot interrupt the resolution of a name. If the time ends meanwhile, it fails after the resolution.
+    /// cannot interrupt the resolution of a name. If the time ends during the resolution, connecting fails after the
+    /// resolution.
     ///
     /// Default: 10 s (curl: 5 minutes, Go's default transport: 30 s). With `None`, only the limits of the system apply.
     pub fn connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -153,8 +154,8 @@ impl<D> OptionsOf<D> {
 
     /// Sets how a connection waits for the head of a response. The connection may spin: it busy-polls its socket for
     /// some microseconds before it blocks. Spinning makes a round trip between two cores as fast as a round trip on one
-    /// core. While an async connection spins, other tasks of the runtime cannot use its thread. They get the thread
-    /// back after 32 responses or 50 µs.
+    /// core. While an async connection spins, other tasks of the runtime cannot use the thread of its task. They get
+    /// the thread back after 32 responses or 50 µs.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -183,10 +184,11 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. After this time it is not used again, and the
-    /// next request or response closes it. The time should be shorter than the server's own idle timeout. Otherwise the
-    /// server may close the connection while a request is on its way. If the server announces a timeout of N seconds
-    /// (`Keep-Alive: timeout=N`), the limit is at most N - 1 seconds, or N / 2 seconds if that is longer.
+    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. After this time the pool does not use the
+    /// connection again. It closes the connection when the next request begins or the next response ends. The time
+    /// should be shorter than the server's own idle timeout. Otherwise the server may close the connection while a
+    /// request is on its way. If the server announces a timeout of N seconds (`Keep-Alive: timeout=N`), the limit is at
+    /// most N - 1 seconds, or N / 2 seconds if that is longer.
     ///
     /// Default: 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s; Go and hyper-util: 90 s). With
     /// `None`, connections are kept until the server closes them.

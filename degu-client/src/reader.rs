@@ -10,8 +10,8 @@ use crate::link::Driver;
 /// The body of a response as a reader, returned by the method `reader` of a body. It is a [`BufRead`](std::io::BufRead)
 /// in the blocking client, and an `AsyncBufRead` of tokio in the async client.
 ///
-/// The reader has no buffer of its own. When it is dropped, unread data is still in the body. After the reader's end,
-/// `trailers` of the body returns the trailers.
+/// The reader has no buffer of its own. When the reader is dropped, unread data is still in the body. After the
+/// reader's end, `trailers` of the body returns the trailers.
 ///
 /// The end of the reader is the end of the body. If the body was cut or is malformed, a read returns an
 /// [`io::Error`](std::io::Error) that contains the [`Error`](crate::Error). Its kind is

@@ -100,7 +100,7 @@ impl<B> ResponseOf<B> {
 }
 
 /// Defines the methods that read a body: with `async` and `.await` for the async client, without them for the blocking
-/// one.
+/// client.
 macro_rules! reads {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
@@ -185,8 +185,9 @@ macro_rules! reads {
             /// Reads the next server-sent event; `None` at the end of the body.
             ///
             /// [`sse::Decoder`](crate::sse::Decoder) bounds the length of an event, and keeps the beginning of an event
-            /// until the rest has been received. When a connection ends, keep the decoder. A new request with its
-            /// [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` resumes the stream.
+            /// until the rest has been received. When a connection ends, keep the decoder. A new request resumes the
+            /// stream if its field `last-event-id` has the value of the decoder's
+            /// [`last_event_id`](crate::sse::Decoder::last_event_id).
             ///
             /// # Errors
             ///

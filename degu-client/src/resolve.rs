@@ -23,7 +23,7 @@ pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
     }
 }
 
-/// Returns a new Unix socket, and the address to which it is to connect.
+/// Returns a new Unix socket, and the address to which the caller connects the socket.
 pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), ErrorKind> {
     Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
 }

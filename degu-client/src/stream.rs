@@ -32,7 +32,7 @@ pub(crate) trait Stream: Send {
     }
 
     /// Reads from the socket directly, without a runtime, and appends the bytes; 0 bytes mean EOF. If `blocks` is true,
-    /// it waits for the first byte until the socket's own timeout. Under TLS it returns
+    /// the read waits for the first byte until the socket's own timeout. Under TLS the read returns
     /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete or has no data, so the caller
     /// can check the clock.
     ///

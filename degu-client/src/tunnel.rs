@@ -33,10 +33,10 @@ pub enum UpgradeOf<T, B> {
 ///
 /// # Cancel safety
 ///
-/// If a read or a write is dropped before it is done, it has moved no byte. Under TLS, a write is done when the bytes
-/// are encrypted. If the socket has no room, a flush or a read that waits sends them later. So a task that writes and
-/// then waits for something else has to flush first, as with any `AsyncWrite`. Otherwise the last bytes may remain
-/// unsent.
+/// If the future of a read or a write is dropped before it is done, the call has moved no byte. Under TLS, a write is
+/// done when the bytes are encrypted. If the socket has no room, a flush or a read that waits sends these bytes later.
+/// So a task that writes and then waits for something else has to flush first, as with any `AsyncWrite`. Otherwise the
+/// last bytes may remain unsent.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
     /// Bytes that have been received and that the caller has not read.

@@ -1,4 +1,4 @@
-//! A terminal: it offers to switch protocols, then copies stdin to the tunnel, and the tunnel to stdout.
+//! A terminal: the program offers to switch protocols, then copies stdin to the tunnel, and the tunnel to stdout.
 //!
 //! `attach [--blocking] [-X METHOD] [--token TOKEN] [--data TEXT] [--tls-ca FILE [--tls-cert FILE --tls-key FILE]
 //! [--tls-no-name]] ADDRESS TARGET`
@@ -120,8 +120,7 @@ async fn attach(options: &Options) -> Result<ExitCode, BoxError> {
             let input = async {
                 tokio::io::copy(&mut tokio::io::stdin(), &mut to).await?;
                 to.shutdown().await?;
-                // The server may still send after the end of stdin, so only the end of its output ends the `select!`
-                // below.
+                // The server may still send after the end of stdin, so this future completes only after an error.
                 std::future::pending::<io::Result<()>>().await
             };
             let mut stdout = tokio::io::stdout();

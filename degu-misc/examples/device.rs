@@ -1,5 +1,5 @@
-//! The server for microcontrollers on TCP sockets of this host, with small buffers. It echoes bodies, so the tests of other
-//! servers can be run against it.
+//! Degu's server for microcontrollers (`degu_wire::embedded`), with small buffers, on TCP sockets of this host. It
+//! echoes bodies, so the tests of other servers can be run against it.
 //!
 //! `device IP:PORT`
 //!

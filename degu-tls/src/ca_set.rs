@@ -88,8 +88,8 @@ impl CaSet {
         Self::default()
     }
 
-    /// Reads all certificates of a PEM file. The label of each CA is its common name, unless
-    /// [`labelled`](Self::labelled) sets another one.
+    /// Reads all certificates of a PEM file. The label of each CA is its common name (its whole name if it has no
+    /// common name), unless [`labelled`](Self::labelled) sets another label.
     ///
     /// # Errors
     ///

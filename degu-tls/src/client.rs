@@ -260,8 +260,8 @@ impl<T> ClientTlsBuilder<T> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider. The policy uses only its suites with ECDHE and AES-GCM, AES-CCM or
-    /// ChaCha20-Poly1305. The process default of rustls is not used.
+    /// Builds the policy with this provider. Of the provider's cipher suites, the policy uses only those with ECDHE and
+    /// AES-GCM, AES-CCM or ChaCha20-Poly1305. The process default of rustls is not used.
     ///
     /// # Errors
     ///

@@ -53,8 +53,9 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer. It is the label that was [set](crate::CaSet::labelled), or
-    /// otherwise the CA's common name. Returns `None` if the peer was verified by its pinned key or by the system.
+    /// Returns the label of the CA that vouched for the peer. It is the label that was [set](crate::CaSet::labelled),
+    /// or otherwise the CA's common name (its whole name if it has no common name). Returns `None` if the peer was
+    /// verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }

@@ -16,7 +16,7 @@ use crate::resolve::{admit, interleave, target, unix_socket};
 /// The time after which the next address of a DNS name is tried too, while the earlier attempts go on (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
+/// Connects, makes the TLS handshake if the options turn TLS on, and calls `on_connect`.
 pub(crate) async fn dial(base: &Base, until: Option<Deadline>) -> Result<(Box<dyn AsyncStream>, Address), Error> {
     let until = base.settings.to_connect(until);
     let address = base.address.to_connect();

@@ -43,7 +43,7 @@ impl ConnectionOf<Async> {
     ///
     /// The body may also be a [`LocalBody`], whose source is not `Send`. Then the future is not `Send` either.
     ///
-    /// If the response has no body, it is returned only after the whole request has been sent.
+    /// If the response has no body, the response is returned only after the whole request has been sent.
     ///
     /// ```no_run
     /// use degu_client::{Body, Client, Connection, Headers, Method};
@@ -163,11 +163,11 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
 }
 
 impl OwnedIncoming {
-    /// Turns the body into a body that can be sent. Its length, chunk boundaries, extensions and trailers stay as they
-    /// are. A body without a length and without chunks, which ends with its connection, is sent in chunks.
+    /// Turns the body into a body that can be sent. The length, the chunk boundaries, the extensions and the trailers
+    /// stay as they are. A body without a length and without chunks, which ends with its connection, is sent in chunks.
     ///
     /// When the whole body has been received, `give_back` gets the connection, if the connection can carry another
-    /// request. If the body is dropped before its end, the connection is closed.
+    /// request. If the returned body is dropped before its end, the connection is closed.
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
         match self.pass(give_back) {
             Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),

@@ -29,7 +29,7 @@ pub(super) fn dial_pooled(base: &Base, until: Option<Deadline>) -> Result<(Box<d
     dial(base, until, &Interrupter::new())
 }
 
-/// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
+/// Connects, makes the TLS handshake if the options turn TLS on, and calls `on_connect`.
 pub(super) fn dial(
     base: &Base,
     until: Option<Deadline>,

@@ -149,7 +149,7 @@ impl ClientOf<Blocking> {
     /// Makes a connection.
     ///
     /// The client tries the addresses of a DNS name one after the other. IPv6 and IPv4 take turns. Each attempt has an
-    /// equal share of the remaining time. The client cannot interrupt the system while it resolves the name. So
+    /// equal share of the remaining time. The client cannot interrupt the system while the system resolves the name. So
     /// connecting may take longer than [`connect_timeout`](OptionsOf::connect_timeout).
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::stream::{Idle, Scratch, Stream, check, pending, read, some, uninterru
 /// A stream of the blocking client. A read may block.
 pub(crate) trait BlockingStream: Stream {
     /// Waits until the stream has bytes to read (if `reads`) or room to write (if `writes`). Returns `false` if the
-    /// limit ended the wait. For a stream that the caller brought, it returns `true` at once.
+    /// limit ended the wait. For a stream that the caller brought, returns `true` at once.
     fn wait(&mut self, _reads: bool, _writes: bool, _limit: Option<Duration>) -> io::Result<bool> {
         Ok(true)
     }
@@ -80,7 +80,8 @@ impl BlockingStream for Socket {
 }
 
 /// Waits until a socket has bytes to read (if `reads`) or room to write (if `writes`). Returns `false` if the limit
-/// ended the wait. It may return `true` too early, for example after a signal. So the caller tries again.
+/// ended the wait. The result may be `true` too early, for example after a signal. The caller therefore tries to read
+/// or write, and waits again.
 pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
     let mut interest = PollFlags::empty();
     interest.set(PollFlags::POLLIN, reads);

@@ -48,7 +48,7 @@ impl TunnelOf<Blocking> {
         self.stream.interrupter().cloned()
     }
 
-    /// Repeats a step, and waits for the stream between its attempts, until the step is ready.
+    /// Repeats a step until it is ready. After each attempt that is not ready, waits for the stream.
     fn until_ready<T>(
         &mut self,
         reads: bool,
@@ -63,8 +63,8 @@ impl TunnelOf<Blocking> {
     }
 }
 
-/// Reads the bytes that have been received. A stream that the caller brought blocks until bytes arrive or its own
-/// timeout passes.
+/// Reads the bytes that have been received. A stream that the caller brought blocks until bytes arrive or the stream's
+/// own timeout expires.
 fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<usize>> {
     received.reserve(MOST_READ);
     // Under TLS a read may receive only a part of a record, and is then interrupted.
@@ -134,7 +134,7 @@ impl Shared {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Repeats a step, and waits for the socket between its attempts, until the step is ready.
+    /// Repeats a step until it is ready. After each attempt that is not ready, waits for the socket.
     fn until_ready<T>(
         &self,
         reads: bool,

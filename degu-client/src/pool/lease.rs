@@ -82,7 +82,8 @@ impl<D: Driver> Shared<D> {
         Error::connecting(timeout, &self.base.address)
     }
 
-    /// Takes back a connection. The request that has waited longest gets it. If no request waits, the pool keeps it.
+    /// Takes back a connection. The request that has waited longest gets the connection. If no request waits, the pool
+    /// keeps it.
     #[inline]
     fn give_back(&self, connection: Box<Pooled<D>>) {
         let now = D::now();
@@ -92,7 +93,7 @@ impl<D: Driver> Shared<D> {
         }
     }
 
-    /// Takes back a right to make a connection. The request that has waited longest gets it.
+    /// Takes back a right to make a connection. The request that has waited longest gets this right.
     fn release(&self) {
         let woken = self.state().release();
         if let Some(woken) = woken {
@@ -199,7 +200,7 @@ impl<D: Driver> Drop for Lease<D> {
     }
 }
 
-/// The wait of a request for its turn. When it is dropped, the request leaves the queue.
+/// The wait of a request for its turn. When the `Turn` is dropped, the request leaves the queue.
 pub(crate) struct Turn<'p, D: Driver> {
     shared: &'p Arc<Shared<D>>,
     until: Option<Deadline>,

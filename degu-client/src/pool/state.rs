@@ -54,7 +54,8 @@ pub(super) struct State<D: Driver> {
     made: usize,
     /// The number of rights to make a connection ([`Grant::Dial`]) that have been neither used nor returned.
     making: usize,
-    /// The totals since the pool was made. The counts of its current state are not kept up to date here.
+    /// The totals since the pool was made. The other counters, which describe the current state of the pool, are not
+    /// kept up to date here.
     totals: Stats,
 }
 
@@ -165,8 +166,8 @@ impl<D: Driver> State<D> {
         self.granted.remove(&ticket)
     }
 
-    /// Removes a request from the queue. Returns the permission that the request has got already. The caller passes it
-    /// on.
+    /// Removes a request from the queue. Returns the permission that the request has got already. The caller gives this
+    /// permission to another request.
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<D>> {
         self.waiting.remove(&ticket);
         let grant = self.granted.remove(&ticket);
@@ -256,8 +257,8 @@ impl<D: Driver> State<D> {
     }
 
     /// Notes that a request is sent again, because the connection with this number ended before a response came. Also
-    /// closes the idle connections that were made before it, because a server that was restarted has closed all of
-    /// them.
+    /// closes the idle connections that were made before that connection, because a server that was restarted has
+    /// closed all of them.
     pub(super) fn retry(&mut self, number: u64) {
         let before = self.idle.len();
         self.close_idle(|idle| idle.connection.number <= number);

@@ -24,7 +24,8 @@ fn policies() -> (ServerTls, ClientTls) {
     (server, ClientTls::private(ca_set).build().unwrap())
 }
 
-/// Returns a socket with small buffers. Its peer reads a head, calls `then`, and closes the connection.
+/// Returns a socket with small buffers. The peer of this socket reads the head of a request, calls `then`, and closes
+/// the connection.
 fn near(
     server: &ServerTls,
     then: impl FnOnce(&mut Secured, &mut UnixStream) + Send + 'static,

@@ -125,7 +125,8 @@ impl Secured {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UnexpectedEof`]: the connection ended without close_notify. A third party may have cut it.
+    /// - [`ErrorKind::UnexpectedEof`]: the connection ended without close_notify. A third party may have cut the
+    ///   connection.
     /// - [`ErrorKind::Interrupted`]: the bytes from the socket were not a whole record, or a record without data. The caller
     ///   calls `read` again.
     /// - [`ErrorKind::InvalidData`] with an [`Error`] inside: the peer refuses this side, or violates the protocol.

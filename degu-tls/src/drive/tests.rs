@@ -11,7 +11,8 @@ use crate::error::{Blame, Kind};
 use crate::note::{Note, noted};
 use crate::{ClientTls, ServerTls};
 
-/// Drives a bare connection of rustls against a handshake of ours until both are done.
+/// Makes a handshake between a client of this crate and a bare server connection of rustls. Returns the note that the
+/// verifier of the server left.
 fn drive(tls: &ClientTls, connection: &mut Connection) -> Option<Note> {
     let (mut near, mut far) = Pipe::pair();
     let mut handshake = tls.connect(Some("host.example"), "x").unwrap().handshake().unwrap();
@@ -20,7 +21,7 @@ fn drive(tls: &ClientTls, connection: &mut Connection) -> Option<Note> {
         handshake.advance(&mut near).unwrap();
         let (result, note) = noted(|| pump(connection, &mut far));
         result.unwrap();
-        // Only one of several flights has the certificate, so the note is kept.
+        // Only one of several reads receives the certificate and has a note, so this note is kept.
         kept = note.or(kept);
     }
     assert!(!connection.is_handshaking());
