@@ -139,8 +139,8 @@ explained! {
         Reason "a reason phrase with a control character",
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
-        /// A request begins with a byte that can begin neither a method nor an empty line, or with more empty lines than
-        /// `Limits::max_leading_lines` (RFC 9112 §2.2).
+        /// A request begins with a byte that can begin neither a method nor an empty line, or with more empty lines
+        /// than `Limits::max_leading_lines` (RFC 9112 §2.2).
         LeadingBytes "bytes that do not begin an HTTP message",
         /// A field name is empty, or has a byte that is not allowed in a token, such as a space before the colon (RFC
         /// 9112 §5.1).
@@ -167,8 +167,8 @@ explained! {
         TransferEncoding "Transfer-Encoding in a message of HTTP/1.0 or in a 1xx response",
         /// The value of Expect is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an Expect field other than `100-continue`",
-        /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit, the
-        /// fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
+        /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit,
+        /// the fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
         HeadTooLarge "a head longer than the limit (max_head)",
         /// More fields than `Limits::max_fields`, or more trailer fields than `Limits::max_trailer_fields` (RFC 6585
         /// §5).

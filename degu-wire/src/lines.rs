@@ -54,8 +54,8 @@ impl Lines {
         Self { cr_ends: true, ..Self::new(limit) }
     }
 
-    /// Adds the next data. The caller must first call [`next_line`](Self::next_line) until it returns `None`, so no line
-    /// of the previous data is left.
+    /// Adds the next data. The caller must first call [`next_line`](Self::next_line) until it returns `None`, so no
+    /// line of the previous data is left.
     pub fn push(&mut self, data: Bytes) {
         debug_assert!(self.input.is_empty(), "lines of the previous data are unread: read until `None` before `push`");
         self.input = data;

@@ -11,8 +11,8 @@
 //!    it. So a peer on the same core can answer. The driver does not yield before every read, because a yield takes 1.5
 //!    times as long as a read, and input that arrives during the yield waits.
 //! 2. **Stop when other threads want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread
-//!    ran. The next 511 waits then block at once. Each time this happens again, about twice as many waits block at once,
-//!    up to 8,191.
+//!    ran. The next 511 waits then block at once. Each time this happens again, about twice as many waits block at
+//!    once, up to 8,191.
 //! 3. **Back off.** After a spin in which nothing arrived, the next wait blocks at once. After each further such spin,
 //!    more waits block at once: 3, then 7, up to 255. Each such spin also doubles the length of the next one, up to
 //!    [`LONGEST`], because a peer that blocks too needs time to wake. After a successful spin, the next spin may last
@@ -61,8 +61,8 @@ const CONTENDED_LEVEL: u8 = 13;
 pub enum Spin {
     /// Blocks at once. Suitable for distant peers, and for machines that must save energy.
     Off,
-    /// Spins for 20 to 100 µs before blocking, backs off when nothing arrives in that time, and stops when other threads
-    /// want the core. The default.
+    /// Spins for 20 to 100 µs before blocking, backs off when nothing arrives in that time, and stops when other
+    /// threads want the core. The default.
     #[default]
     Adaptive,
     /// Spins for up to this time at every wait, and never longer than four seconds. Unlike `Adaptive`, does not back

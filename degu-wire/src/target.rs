@@ -45,7 +45,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`LocalError::Target`] if the path does not begin with a slash, has a query or a fragment, or is not visible ASCII.
+    /// [`LocalError::Target`] if the path does not begin with a slash, has a query or a fragment, or is not visible
+    /// ASCII.
     pub fn new(path: &str) -> Result<Self, LocalError> {
         if !path.starts_with('/') || path.contains('?') || !is_target_text(path.as_bytes()) {
             return Err(LocalError::Target);

@@ -68,7 +68,7 @@ enum Repr {
     /// flow label is 0.
     Ip(SocketAddr, Option<Box<str>>),
     Path(Box<[u8]>),
-    /// A name, or `None` if the kernel chooses the name.
+    /// A name in the abstract namespace of Linux, or `None` if the kernel chooses the name.
     Abstract(Option<Box<[u8]>>),
     Name {
         host: Box<str>,
@@ -76,13 +76,13 @@ enum Repr {
     },
 }
 
-/// The kinds of an [`Address`], for code that opens the socket: [`Address::kind`].
+/// The kind and the parts of an [`Address`], returned by [`Address::kind`]. It is for code that opens the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressKind<'a> {
-    /// IPv4.
+    /// An IPv4 address and a port.
     V4(SocketAddrV4),
-    /// IPv6.
+    /// An IPv6 address with its zone, and a port.
     V6 {
         /// The address.
         ip: Ipv6Addr,
@@ -109,7 +109,7 @@ pub enum AddressKind<'a> {
 /// The zone of a scoped IPv6 address (RFC 4007 §11): the interface on which a link-local address is valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Zone<'a> {
-    /// No zone.
+    /// The address has no zone.
     #[default]
     None,
     /// The index of an interface. For [`Address::ipv6`] the index 0 means no zone, as for the system.
@@ -128,7 +128,7 @@ impl Address {
     pub const IPV6_LOOPBACK: Self = Self::of_ip(IpAddr::V6(Ipv6Addr::LOCALHOST));
     /// Every IPv6 address of the host, on a port that the kernel chooses.
     pub const IPV6_ANY: Self = Self::of_ip(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    /// A name in the abstract namespace of Linux that the kernel chooses.
+    /// A name in the abstract namespace of Linux. The kernel chooses the name when the socket is bound.
     pub const ABSTRACT: Self = Self(Repr::Abstract(None));
 
     /// The longest path of a Unix socket on Linux, in bytes, without the final NUL. On macOS and the BSDs the longest
@@ -173,7 +173,8 @@ impl Address {
         address.check().map(|()| address)
     }
 
-    /// Returns the address of a Unix socket in the abstract namespace of Linux. The name may hold any byte, NUL included.
+    /// Returns the address of a Unix socket in the abstract namespace of Linux. The name may hold any byte, NUL
+    /// included.
     ///
     /// # Errors
     ///
@@ -308,7 +309,8 @@ impl Address {
     }
 }
 
-/// Returns whether an interface may have this name. Digits alone are an index.
+/// Returns whether an interface may have this name. A name of digits alone is refused, because it would be read as an
+/// index.
 fn is_interface(name: &str) -> bool {
     let forbidden = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
     name.len() <= Address::MAX_ZONE && !name.contains(forbidden) && !name.bytes().all(|byte| byte.is_ascii_digit())

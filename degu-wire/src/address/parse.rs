@@ -15,7 +15,7 @@ impl FromStr for Address {
     ///
     /// # Errors
     ///
-    /// The text has none of these forms. The offset is an offset in the text, in bytes.
+    /// The text is not an address. The offset of the error counts the bytes of `text`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressFault::Empty.into());
@@ -23,7 +23,7 @@ impl FromStr for Address {
         if let Some(rest) = text.strip_prefix("unix:") {
             return unix(rest).map_err(|error| error.shifted("unix:".len()));
         }
-        // `http://host:80`, `http+unix://%2Frun%2Fx.sock`.
+        // Examples are `http://host:80` and `http+unix://%2Frun%2Fx.sock`.
         if let Some(at) = text.find("://") {
             return Err(AddressError::at(AddressFault::Scheme, at));
         }
@@ -68,7 +68,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// The host is neither an IP address nor a DNS name. The offset is an offset in `host`.
+    /// The host is neither an IP address nor a DNS name. The offset of the error counts the bytes of `host`.
     pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
         if let Some(inner) = host.strip_prefix('[') {
             let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, host.len()))?;
@@ -90,7 +90,7 @@ impl Address {
     }
 }
 
-/// Parses `1*DIGIT`. Unlike `u16::from_str`, it accepts no sign.
+/// Parses a port: `1*DIGIT` of at most 16 bits. Unlike `u16::from_str`, this function accepts no sign.
 fn port(digits: &str) -> Option<u16> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
@@ -107,7 +107,7 @@ fn unix(text: &str) -> Result<Address, AddressError> {
         };
     }
     Address::unix_bytes(decode(text)?).map_err(|error| match error.fault {
-        // The text could be decoded, so every `%` in it begins an escape.
+        // The text could be decoded, so every `%` in it begins an escape, and the first `%00` is the first NUL.
         AddressFault::PathNul => AddressError::at(error.fault, text.find("%00").unwrap_or(0)),
         _ => error.fault.into(),
     })
@@ -141,7 +141,7 @@ fn name(name: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// Parses an IPv6 address without brackets, with its zone.
+/// Parses an IPv6 address without brackets, with an optional zone.
 fn ipv6(text: &str, port: u16) -> Result<Address, AddressError> {
     let (ip, zone) = match text.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),

@@ -12,8 +12,8 @@ use super::{Address, AddressError, AddressFault, Repr};
 pub enum SocketName<'a> {
     /// An IP address, with the index of its zone, and a port.
     Ip(SocketAddr),
-    /// The content of `sun_path` without a final NUL: a path, or an abstract name after a NUL. If it is empty, the
-    /// kernel chooses a name when the socket is bound.
+    /// The content of `sun_path` without a final NUL: a path, or an abstract name after a NUL. If this content is
+    /// empty, the kernel chooses a name when the socket is bound.
     Unix(Cow<'a, OsStr>),
     /// A DNS name, to be resolved first.
     Dns {
@@ -25,8 +25,8 @@ pub enum SocketName<'a> {
 }
 
 impl Address {
-    /// Returns the name that a socket takes for this address. `interface_index` returns the index of an interface by
-    /// its name (`if_nametoindex(3)`). It is called if the zone is a name.
+    /// Returns the name that a socket takes for this address. `interface_index` returns the index of the interface with
+    /// a name, like `if_nametoindex(3)`. This function is called only if the zone is a name.
     ///
     /// ```
     /// use degu_wire::{Address, AddressError, SocketName};

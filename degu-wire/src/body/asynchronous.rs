@@ -26,7 +26,7 @@ use crate::Chunk;
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
-/// The number of parts that a channel holds. If it is full, the sender waits.
+/// The number of parts that a channel holds. While the channel is full, `send` waits.
 const HELD: usize = 2;
 
 /// Defines the constructors for a kind of source and its bounds.
@@ -108,8 +108,8 @@ macro_rules! constructors {
                 Self::chunks_from_source(Box::pin(parts(chunks)))
             }
 
-            /// Returns a body and the sender of its chunks. It is for code that writes a body at its own pace, in
-            /// another task or thread for example.
+            /// Returns a body and the sender of its chunks. The sender is for code that writes a body at its own pace,
+            /// for example in another task or thread.
             ///
             /// ```
             /// use degu_wire::{Body, BoxError, Chunk, Trailers};
@@ -135,7 +135,7 @@ macro_rules! constructors {
 constructors!(dyn Source);
 constructors!(dyn Source + Send, Send);
 
-/// Reads `left` bytes, or fewer if the reader ends, in pieces of at most 64 KiB.
+/// Returns a source that reads `left` bytes, or fewer if the reader ends, in pieces of at most 64 KiB.
 #[cfg(feature = "io")]
 fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> impl Source {
     let (mut reader, mut buffer) = (Box::pin(reader), BytesMut::new());
@@ -158,7 +158,7 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
 
 /// The sender of a body that was made by `channel`.
 ///
-/// If the sender is dropped before [`finish`](Self::finish), because its task fails or panics for example, the message
+/// If the sender is dropped before [`finish`](Self::finish), for example because its task fails or panics, the message
 /// is cut short, and the peer notices it.
 pub struct BodySender {
     parts: mpsc::Sender<Message>,
@@ -191,12 +191,12 @@ fn channel() -> (BodySender, impl Source) {
 }
 
 impl BodySender {
-    /// Sends a part, such as a [`Chunk`](crate::Chunk). Waits while the channel is full: it holds two parts. So a slow
-    /// peer slows down the caller.
+    /// Sends a part, such as a [`Chunk`](crate::Chunk). Waits while the channel is full. The channel holds two parts,
+    /// so a slow peer slows down the caller.
     ///
     /// # Errors
     ///
-    /// The body was dropped, because the peer is gone or the message is not sent.
+    /// The body was dropped, because the connection ended or the message is not sent.
     ///
     /// # Cancel safety
     ///

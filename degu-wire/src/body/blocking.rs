@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
 
-/// A body whose source blocks its thread, for the blocking client. It is made from a reader of std or an iterator.
+/// A body whose source blocks its thread, for the blocking client. Its constructors take readers of std and iterators.
 pub type BlockingBody = BodyOf<dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
 
 impl BlockingBody {
@@ -74,7 +74,7 @@ impl BlockingBody {
     }
 }
 
-/// Reads `left` bytes, or fewer if the reader ends, in pieces of at most 64 KiB.
+/// Returns an iterator that reads `left` bytes, or fewer if the reader ends, in pieces of at most 64 KiB.
 fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<Bytes>> + Unpin {
     let (mut reader, mut buffer) = (Box::new(reader), BytesMut::new());
     iter::from_fn(move || {
@@ -92,7 +92,7 @@ fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<B
     })
 }
 
-/// Makes an iterator a source that is never pending.
+/// Lets an iterator of parts be a source. Such a source is never pending.
 impl Source for dyn Iterator<Item = Result<Part, BoxError>> + Unpin {
     fn poll_part(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
         Poll::Ready(self.get_mut().next())

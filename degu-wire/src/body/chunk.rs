@@ -23,7 +23,8 @@ use crate::chunk::{CRLF, Extension, ExtensionValue, Extensions, MAX_CHUNK_LINE, 
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// The data. A chunk without data cannot be sent: a size of zero ends the body.
+    /// The data. A chunk without data is never sent, because a size of zero ends the body. It is left out if it has no
+    /// extensions, and sending it is an error otherwise.
     pub data: Bytes,
     /// The extensions, in their order.
     pub extensions: ChunkExtensions,
@@ -37,8 +38,8 @@ impl Chunk {
 
     /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
-    /// If the name is not a token, or the value has a control character, this method does not fail. But sending the
-    /// chunk fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
+    /// If the name is not a token, or the value has a control character other than HTAB, this method does not fail. But
+    /// sending the chunk fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
     #[must_use]
     pub fn with_extension(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.extensions.push(name, Some(&value));
@@ -53,8 +54,8 @@ impl Chunk {
         self
     }
 
-    /// Returns the value of the first extension of this name. It is empty if the extension has no value. `None` if there
-    /// is no such extension, or if its value is not UTF-8.
+    /// Returns the value of the first extension of this name. Returns an empty text if the extension has no value.
+    /// Returns `None` if there is no such extension, or if its value is not UTF-8.
     pub fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
         self.extensions.get(name)
     }
@@ -71,7 +72,7 @@ impl fmt::Debug for Chunk {
 ///
 /// The form is normalized. It has no whitespace around `;` and `=`, because a sender must not generate it (RFC 9110
 /// §5.6.3). It has quotation marks and backslashes only where they are needed. Received extensions are converted to
-/// this form, so two values are equal if they mean the same. Reading an extension walks through the text. It allocates
+/// this form, so two values are equal if they mean the same. Each read of an extension parses this text, and allocates
 /// only for a value with escapes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
@@ -127,7 +128,8 @@ impl ChunkExtensions {
         self.raw = text.into();
     }
 
-    /// Returns the text for a chunk line whose size has this number of digits.
+    /// Returns the text that follows the size in a chunk line. `digits` is the number of digits of the size. The error
+    /// means that the extensions cannot be sent, or that the line would be too long.
     pub(crate) fn encoded(&self, digits: usize) -> Result<&[u8], LocalError> {
         if self.poisoned || digits + self.raw.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);
@@ -137,8 +139,8 @@ impl ChunkExtensions {
 }
 
 impl fmt::Display for ChunkExtensions {
-    /// Writes the extensions in the form in which they are sent: `;seq=7;last`. They have no control characters. Bytes that are
-    /// not UTF-8 show as U+FFFD.
+    /// Writes the extensions in the form in which they are sent: `;seq=7;last`. The text has no control characters
+    /// except HTAB. Bytes that are not UTF-8 are written as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         String::from_utf8_lossy(&self.raw).fmt(f)
     }
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_longest_line_that_is_read_can_be_sent_on() {
-        // A digit, `;a=`, the value and CRLF.
+        // The line has one digit, `;a=`, the value and CRLF.
         let longest = MAX_CHUNK_LINE - 1 - 3 - 2;
         let chunk = Chunk::new("x").with_extension("a", "v".repeat(longest));
         assert_eq!(chunk.extensions.encoded(1).map(<[u8]>::len), Ok(longest + 3));

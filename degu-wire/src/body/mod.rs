@@ -35,9 +35,9 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// A part of a body that is sent or received.
 ///
-/// The parts of a chunked body are `(Chunk Data*)* Last`. The parts of every other body are `Data*`. A chunk that is in
-/// memory as a whole is one part. A larger chunk begins with a `Chunk` and continues as `Data`, so it need never be in
-/// memory as a whole.
+/// The parts of a chunked body come in the order `(Chunk Data*)* [Last]`. The parts of every other body are `Data*`. A
+/// chunk that is in memory as a whole is one part. A larger chunk begins with a `Chunk` and continues as `Data`, so a
+/// large chunk need never be in memory as a whole.
 pub enum Part {
     /// A chunk begins.
     Chunk {
@@ -45,13 +45,14 @@ pub enum Part {
         size: u64,
         /// The extensions of the chunk.
         extensions: ChunkExtensions,
-        /// The data that is in memory: the beginning of the chunk's data, all of it, or nothing.
+        /// The chunk's data, as far as it is in memory: nothing, the beginning of the data, or the whole data.
         data: Bytes,
     },
     /// Data of the chunk that began last, or of a body without chunks.
     Data(Bytes),
-    /// The end of a chunked body, with the extensions of the last chunk and the trailers. A source without extensions
-    /// and trailers may end without this part.
+    /// The end of a chunked body, with the extensions of the last chunk and the trailers. If there are neither
+    /// extensions nor trailers, a source may leave out this part, and a connection that receives the body does not
+    /// return it.
     Last {
         /// The extensions of the last chunk, which has no data.
         extensions: ChunkExtensions,
@@ -81,7 +82,7 @@ impl From<Chunk> for Part {
     }
 }
 
-/// Lets a source return results of parts. An error cuts the message short.
+/// Lets a source return a `Result` in place of a part. An error cuts the message short.
 impl<P: Into<Part>, E> TryFrom<Result<P, E>> for Part {
     type Error = E;
 
@@ -107,9 +108,9 @@ impl From<Trailers> for Part {
 /// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so a slow
 /// peer slows down the source. Parts that the source returns without waiting are collected and written together, up to
 /// 448 KiB, or up to eight parts of more than 4 KiB. When the source returns [`Poll::Pending`], the collected parts are
-/// written. The connection drops the source when it ends or fails, and when the connection itself ends.
+/// written. The connection drops the source when the source ends or fails, and when the connection itself ends.
 pub trait Source {
-    /// Returns the next part, or the end.
+    /// Returns the next part, or `None` at the end of the body.
     ///
     /// # Errors
     ///
@@ -141,8 +142,8 @@ where
 
 /// A body to send: no body, bytes in memory, or a source of parts.
 ///
-/// The type determines the framing, so a length and a coding cannot contradict each other. No body and an empty body
-/// are different things: a request without a body has no `content-length`.
+/// The kind of a body determines the framing, so a length and a coding cannot contradict each other. No body and an
+/// empty body are different things: a request without a body has no `content-length`.
 ///
 /// A [`Body`] can be sent to another thread; the client needs such bodies. A [`LocalBody`] may hold values that cannot
 /// be sent to another thread. Every body converts into a [`LocalBody`] at no cost. A `BlockingBody`, with the feature
@@ -158,9 +159,9 @@ where
 /// ```
 pub struct BodyOf<S: ?Sized> {
     content: Content,
-    /// The source of the parts, if the content comes in parts.
+    /// The source of the parts, if the body is not in memory.
     source: Option<Pin<Box<S>>>,
-    /// The function that makes the body again, if it can be made again.
+    /// The function that makes the body again, if the body was made by a function.
     make: Option<Make<S>>,
 }
 
@@ -183,7 +184,7 @@ pub enum Content {
     Bytes(Bytes),
     /// A body of this number of bytes, which follow in parts of [`Part::Data`].
     Length(u64),
-    /// Chunks, which follow in parts.
+    /// A chunked body. Its chunks follow in parts.
     Chunked,
 }
 
@@ -296,8 +297,8 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(self.content.clone(), self.source.take())
     }
 
-    /// Makes the body ready to be sent again. Returns false, and changes nothing, if that is not possible, because the
-    /// body [is not renewable](Self::is_renewable) or the function that makes it failed.
+    /// Makes the body ready to be sent again. Returns false, and changes nothing, if this is not possible: the body [is
+    /// not renewable](Self::is_renewable), or the function that makes the body failed.
     pub fn renew(&mut self) -> bool {
         if let Some(make) = &self.make
             && let Ok(Self { content, source, .. }) = make()
@@ -328,9 +329,9 @@ impl<S: ?Sized> BodyOf<S> {
 macro_rules! try_unfold {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
-            /// Returns a chunked body that an async function makes. The function is called with a state. It returns the
-            /// next part and the next state, or `None` at the end. An error cuts the message short, and the peer
-            /// detects it.
+            /// Returns a chunked body whose parts an async function makes. The function is called with a state, at
+            /// first with `seed`. The function returns the next part and the next state, or `None` at the end. An error
+            /// cuts the message short, and the peer notices it.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk};
@@ -343,7 +344,7 @@ macro_rules! try_unfold {
             ///
             /// # Cancel safety
             ///
-            /// When the connection ends, the body is dropped, and the unfinished future with it.
+            /// When the connection ends, the body is dropped together with the unfinished future.
             pub fn try_unfold<T, P, F, Fut>(seed: T, next: F) -> Self
             where
                 T: $($send +)? 'static,
@@ -360,14 +361,15 @@ macro_rules! try_unfold {
 try_unfold!(dyn Source);
 try_unfold!(dyn Source + Send, Send);
 
-/// Calls `next` with the state of the last call, and returns the parts.
+/// Returns a source that calls `next` for each part, with the state that the previous call returned.
 fn try_unfold<T, P, F, Fut>(seed: T, next: F) -> impl Source
 where
     P: Into<Part>,
     F: FnMut(T) -> Fut,
     Fut: Future<Output = Result<Option<(P, T)>, BoxError>>,
 {
-    // The state is `None` while the future owns it, and after the end. A box can be moved even if its content cannot.
+    // The state is `None` while the future owns it, and after the end. A source has to be `Unpin`. A box is `Unpin`
+    // even if its content is not.
     let mut held = Box::new((Some(seed), next));
     let mut under_way = Box::pin(None);
     move |cx: &mut Context<'_>| {

@@ -56,15 +56,15 @@ pub struct Decoder {
 /// The element that comes next in the input.
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// A chunk line, of which nothing but digits has been read.
+    /// A chunk line. Only digits of the line may have arrived, and they are read again.
     Size,
-    /// The rest of a chunk line, of which more than the digits has been read.
+    /// The rest of a chunk line whose digits have been read.
     LineEnd(Place),
-    /// Data of a chunk, of which this number of bytes is still to come.
+    /// Data of a chunk. This number of bytes is still to come.
     Data(u64),
     /// The CRLF after the data, and then a chunk line.
     DataEnd,
-    /// The trailer section, of which this number of bytes has been checked.
+    /// The trailer section. This number of its bytes has been checked.
     Trailers(u16),
     /// The body has ended. The bytes that follow do not belong to it.
     Done,
@@ -119,7 +119,7 @@ pub struct Step<'i> {
 pub enum Event<'i> {
     /// A chunk begins.
     Chunk {
-        /// The number of bytes of its data: at least one.
+        /// The number of bytes of the chunk's data: at least one.
         size: u64,
         /// The extensions that were sent with the chunk.
         extensions: Extensions<'i>,
@@ -190,9 +190,9 @@ impl Decoder {
     /// Reads the next event from the beginning of `input`.
     ///
     /// When more bytes are needed, the caller drops the [consumed](Step::consumed) bytes, appends new bytes to the
-    /// others, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer of the size of
-    /// `max_chunk_line` or `max_trailers`, whichever is larger, is always enough. After the [end](Self::is_done)
-    /// nothing more is consumed.
+    /// remaining bytes, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer of the
+    /// size of `max_chunk_line` or `max_trailers`, whichever is larger, is always enough. After the
+    /// [end](Self::is_done) nothing more is consumed.
     ///
     /// # Errors
     ///
@@ -247,7 +247,7 @@ impl Decoder {
 
     /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
     fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
-        // If the input ended within the digits, at most sixteen bytes, they are read again.
+        // If the input ends within the digits, the next call reads the digits again: they are at most sixteen bytes.
         let front = &line[..line.len().min(MAX_DIGITS + 1)];
         let mut size = 0;
         let mut digits = 0;
@@ -318,10 +318,12 @@ impl Decoder {
         Ok(Step { consumed: before, event: None })
     }
 
-    /// Sets the state after a chunk line that has been read up to its CRLF.
+    /// Sets the state after a chunk line. Returns the step for the line, whose CRLF begins after `read` bytes of the
+    /// input.
     fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
         let extensions = Extensions::from_scanned(extensions);
-        // The data is added to the budget before the next line is read.
+        // Each byte of data adds one byte to the budget. The size of the chunk can be added here, before the data has
+        // arrived, because the budget is not used until the next chunk line.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
             self.state = State::Data(size);
@@ -365,7 +367,7 @@ impl Decoder {
 }
 
 impl Step<'static> {
-    /// More bytes are needed.
+    /// The step if more bytes are needed.
     const MORE: Self = Self { consumed: 0, event: None };
 }
 
@@ -375,7 +377,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives a decoder `before`, and then `after` with the bytes of `before` overwritten.
+    /// Decodes `before`, and then the same bytes, overwritten with zeros, with `after` appended.
     fn overwritten(mut decoder: Decoder, before: &[u8], after: &[u8]) -> Result<Step<'static>, RemoteError> {
         assert_eq!(decoder.decode(before), Ok(Step::MORE));
         let input: Vec<u8> = before.iter().map(|_| 0).chain(after.iter().copied()).collect();

@@ -5,7 +5,7 @@ use crate::{Fault, RemoteError};
 
 /// The well-formed extensions of one chunk, in the order in which they were sent (RFC 9112 §7.1.1).
 ///
-/// The value is a slice of the input. The iterator parses it.
+/// This type is a slice of the input. The iterator parses the slice.
 ///
 /// ```
 /// use degu_wire::chunk::Extensions;
@@ -19,7 +19,7 @@ use crate::{Fault, RemoteError};
 /// # Ok::<(), degu_wire::RemoteError>(())
 /// ```
 ///
-/// Two values are equal if they have the same names and values in the same order: `;a="b"` equals `;a=b`.
+/// Two lists of extensions are equal if they have the same names and values in the same order: `;a="b"` equals `;a=b`.
 #[derive(Clone, Copy, Default)]
 pub struct Extensions<'i> {
     raw: &'i [u8],
@@ -29,8 +29,8 @@ impl<'i> Extensions<'i> {
     /// No extensions.
     pub const EMPTY: Self = Self { raw: &[] };
 
-    /// Checks `raw`: the text of a chunk line after the size and before the CRLF. It begins with the first `;`, or with
-    /// the whitespace before it.
+    /// Checks `raw`: the text of a chunk line after the size and before the CRLF. The text begins with the first `;`,
+    /// or with the whitespace before this `;`.
     ///
     /// # Errors
     ///
@@ -99,7 +99,8 @@ impl<'i> IntoIterator for Extensions<'i> {
 /// The iterator over [`Extensions`].
 #[derive(Clone)]
 pub struct Iter<'i> {
-    /// The text that has not been read yet: empty, or from the whitespace before a `;` on.
+    /// The text that has not been read yet. If it is not empty, it begins with a `;`, or with the whitespace before a
+    /// `;`.
     rest: &'i [u8],
 }
 
@@ -152,7 +153,7 @@ impl core::iter::FusedIterator for Iter<'_> {}
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extension<'i> {
-    /// The name: a token. It is checked when it is encoded.
+    /// The name, which is a token. The encoder checks the name.
     pub name: &'i str,
     /// The value. `;a` has no value, and `;a=""` has an empty value.
     pub value: Option<ExtensionValue<'i>>,
@@ -227,7 +228,7 @@ impl PartialEq for ExtensionValue<'_> {
 
 impl Eq for ExtensionValue<'_> {}
 
-/// Compares with bytes and with text.
+/// Compares the value with bytes or with a text.
 impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for ExtensionValue<'_> {
     fn eq(&self, other: &T) -> bool {
         *self == ExtensionValue::Plain(other.as_ref())

@@ -17,7 +17,7 @@
 //! chunk-ext       = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
 //! chunk-ext-name  = token
 //! chunk-ext-val   = token / quoted-string
-//! trailer-section = *( field-line CRLF )                      its line ends; fields are parsed as those of a head
+//! trailer-section = *( field-line CRLF )                      only the line ends are checked here
 //! ```
 //!
 //! - The size has at most sixteen digits, so it always fits into 64 bits. RFC 9112 §7.1 asks that recipients
@@ -62,7 +62,8 @@
 //! # The encoder
 //!
 //! [`encode_chunk_head`] and [`encode_last_chunk`] write lines into a `&mut [u8]`; the caller writes data, [`CRLF`] and
-//! trailers, usually without a copy. The decoder reads every line that they write.
+//! trailers, usually without a copy. A new decoder with the default limits accepts every line that these functions
+//! write.
 //!
 //! ```
 //! use degu_wire::{Limits, chunk};

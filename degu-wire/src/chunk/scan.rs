@@ -1,7 +1,7 @@
 //! The grammar of chunk extensions as a table: each row is a state, and each column is a class of bytes.
 //!
-//! The grammar is a table because the received bytes may end anywhere in a line. The state of the scanner is one
-//! number, with which the scanner continues.
+//! The grammar is a table because the received bytes may end anywhere in a line. The scanner's state is one number, so
+//! the scanner can continue at any byte.
 
 use crate::abnf;
 
@@ -42,8 +42,8 @@ const PAIR: u8 = 8 << 3;
 /// No state: the byte is not allowed here.
 const STOP: u8 = u8::MAX;
 
-/// The rows of the table. The classes of bytes are: controls, CR and LF among them, which are never in an extension; SP
-/// and HTAB; `tchar`; four bytes that are a class each; and the other bytes of text.
+/// The rows of the table. Each column is a class of bytes. Controls, which include CR and LF, are never in an
+/// extension. Blanks are SP and HTAB. `;`, `=`, `"` and `\` each have a class of their own. `text` is all other text.
 #[rustfmt::skip]
 const ROWS: [[u8; 8]; 9] = [
     //             control blank       tchar  ;          =       "        \     text
@@ -163,7 +163,7 @@ mod tests {
             (";ab=cd;ef\r\n", 9),
             (";a;b=c;d=e\r\n", 10),
             (";a=b\r", 4),
-            // These may be incomplete. The table decides.
+            // These extensions may be incomplete. The table decides.
             (";a", 0),
             (";a=b", 0),
             (";a=b;", 4),
@@ -172,7 +172,7 @@ mod tests {
             (";a=b;c =d\r\n", 4),
             (";a=b;c=\"d\"\r\n", 4),
             (" ;a\r\n", 0),
-            // These are not extensions. The table decides that, too.
+            // These texts are not extensions. The table refuses them.
             (";\r\n", 0),
             (";=b\r\n", 0),
             (";a=\r\n", 0),
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn qdtext_is_what_leads_from_a_quoted_string_to_itself() {
         for byte in 0..=u8::MAX {
-            // RFC 9110 §5.6.4
+            // The bytes of `qdtext` (RFC 9110 §5.6.4).
             let expected = matches!(byte, b'\t' | b' ' | 0x21 | 0x23..=0x5b | 0x5d..=0x7e | 0x80..=0xff);
             let mut scanner = Scanner(QUOTED);
             assert_eq!((scanner.run(&[byte], 0), scanner == Scanner(QUOTED)) == (1, true), expected, "{byte:#04x}");

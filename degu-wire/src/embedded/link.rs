@@ -44,8 +44,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         self.state.allowance = Allowance::new(time);
     }
 
-    /// Waits until `scan` finds a whole head at the front of the window. Returns `None` if the connection ended before a
-    /// head began.
+    /// Waits until `scan` finds a whole head at the front of the window. Returns `None` if the connection ended before
+    /// a head began.
     pub(super) async fn read_head<M>(
         &mut self,
         window: &mut Window<'_>,

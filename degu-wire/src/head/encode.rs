@@ -1,5 +1,5 @@
-//! Writing heads. Every byte of the application is checked before it is written, so every parser reads the head as the
-//! application meant it.
+//! Writing heads. Every byte that comes from the application is checked before it is written, so every parser finds
+//! exactly the fields that the application set.
 
 use super::{
     fields::{Names, is_forbidden_in_trailers},
@@ -32,7 +32,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    // The fields of a request determine its end. It never ends with the connection.
+    // The fields of a request determine the end of its body. The end of the connection cannot be the end of a request.
     if framing == Framing::UntilClose {
         return Err(LocalError::BodyNotAllowed);
     }
@@ -54,7 +54,7 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    // RFC 9112 §6.1 and RFC 9110 §8.6: messages without a body have no framing field.
+    // A 1xx or 204 response has no body and no framing field (RFC 9112 §6.1, RFC 9110 §8.6).
     if framing != Framing::None && (status < 200 || status == 204) {
         return Err(LocalError::BodyNotAllowed);
     }

@@ -48,8 +48,9 @@ fn is_optional_port(text: &[u8]) -> bool {
     }
 }
 
-/// Returns the end of a reg-name: `*( unreserved / pct-encoded / sub-delims )`, but without the comma, because two
-/// joined Host fields contain a comma. An IPv4 address is a reg-name too.
+/// Returns the offset after the reg-name at the beginning of the text. A reg-name is `*( unreserved / pct-encoded /
+/// sub-delims )`, but no comma is accepted here, because two joined Host fields contain a comma. An IPv4 address is a
+/// reg-name too.
 fn reg_name_end(text: &[u8]) -> usize {
     let mut end = 0;
     loop {

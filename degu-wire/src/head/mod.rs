@@ -46,8 +46,9 @@ pub(crate) use {
 /// Finds the end of a head: the offset after the first empty line that follows another line. The first `searched` bytes
 /// have been searched before.
 ///
-/// A caller whose input grows in pieces passes the length of the input at the last call, and parses the head when there
-/// is an end. So each byte is searched once, even if the bytes arrive one by one.
+/// A caller whose input grows in pieces passes as `searched` the length that the input had at the previous call. When
+/// this function returns an offset, the caller parses the head. So each byte is searched once, even if the bytes arrive
+/// one by one.
 ///
 /// ```
 /// use degu_wire::head::find_head_end;
@@ -77,8 +78,8 @@ impl Search {
         is_due
     }
 
-    /// Returns whether the bytes since the last search end a head. A LF without CR counts as an end too. A peer that ends
-    /// its lines with LF alone is then refused at once, and does not wait until the deadline.
+    /// Returns whether the bytes since the last search end a head. An LF without CR counts as an end too. So a peer
+    /// that ends its lines with LF alone is refused at once, and not only at the deadline.
     fn may_end(self, input: &[u8]) -> bool {
         let fresh = input.get(self.0.saturating_sub(1)..).unwrap_or_default();
         let bare = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');

@@ -30,7 +30,7 @@ pub(crate) struct RequestMeta {
     pub(crate) len: u16,
     method: Span,
     target: Span,
-    /// The path within the target. After it comes the query with its `?`, or nothing.
+    /// The path in the target. The rest of the target is empty, or the query with its `?`.
     path: Span,
     pub(crate) authority: Span,
     /// True if the value of Host has a zone.
@@ -41,7 +41,7 @@ pub(crate) struct RequestMeta {
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
     is_json: bool,
-    /// The method, if it has a variant of its own.
+    /// The method, if it is not an extension method.
     pub(crate) known_method: Option<Method<'static>>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct RequestMeta {
 ///
 /// # Errors
 ///
-/// The fault of the peer. It has the status with which a server answers.
+/// The fault of the peer. The error has the status with which a server answers.
 pub fn parse_request<'b>(
     input: &'b [u8],
     slots: &'b mut [FieldSpan],
@@ -66,7 +66,7 @@ pub fn parse_request<'b>(
         .map(|meta| RequestHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
-/// Parses as [`parse_request`] does, for callers that keep the bytes and the offsets apart.
+/// Parses as [`parse_request`] does, for callers that store the bytes and the offsets themselves.
 #[inline]
 pub(crate) fn scan_request(
     input: &[u8],
@@ -122,7 +122,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         [b' ', rest @ ..] if target_end > target => offset(rest),
         [] => return Ok(None),
         [b'#', ..] => return Err(RemoteError::at(Fault::TargetFragment, target_end)),
-        // A line of two words is HTTP/0.9.
+        // A request line of HTTP/0.9 has no version.
         [b'\r', ..] if target_end > target => return Err(RemoteError::at(Fault::Version, target_end)),
         _ => return Err(RemoteError::at(Fault::Target, target_end)),
     };
@@ -214,7 +214,7 @@ fn is_authority(authority: &[u8]) -> bool {
     !authority.is_empty() && is_host(authority)
 }
 
-/// Returns whether the encoder may send a target. It must have one of the three forms that the parser accepts.
+/// Returns whether the encoder may send a target. The target must have one of the three forms that the parser accepts.
 pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
     is_target_text(target)
         && match target[0] {
@@ -240,7 +240,7 @@ impl<F: Text> RequestHeadOf<F> {
         if self.meta.path.0 == self.meta.path.1 { "/" } else { self.text(self.meta.path) }
     }
 
-    /// Returns the query: the text after the `?`, if there is a `?`.
+    /// Returns the query: the text after the `?`. Returns `None` if the target has no `?`.
     pub fn query(&self) -> Option<&str> {
         let (from, to) = (self.meta.path.1, self.meta.target.1);
         (from < to).then(|| self.text((from + 1, to)))
@@ -280,8 +280,8 @@ impl<F> RequestHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). This is the
-    /// default in HTTP/1.1. A client of HTTP/1.0 has to ask for it.
+    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). In HTTP/1.1 this
+    /// is the default. A client of HTTP/1.0 has to ask for a persistent connection.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }

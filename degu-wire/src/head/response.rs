@@ -35,17 +35,17 @@ pub(crate) struct ResponseMeta {
 
 /// Parses a final or interim response head from the beginning of `input`.
 ///
-/// `None` means that the bytes are the beginning of a head, and more bytes are needed. The rest is as in
-/// [`parse_request`](super::parse_request), except that some common faults of servers are accepted. These faults cannot
+/// `None` means that the bytes are the beginning of a head, and more bytes are needed. The function works like
+/// [`parse_request`](super::parse_request), except that it accepts some common faults of servers. These faults cannot
 /// change the end of a message:
 ///
 /// - The space before an absent reason phrase may be missing (RFC 9112 §4).
-/// - A folded field line is read as if each fold were one space (RFC 9112 §5.2), and blanks between a field's name and the
-///   colon are skipped (RFC 9112 §5.1). Such a line is rewritten in `input`, at the same length, and parsed again. Content-Length,
-///   Transfer-Encoding, Connection, Content-Range and Upgrade are refused in this form.
+/// - A folded field line is read as if each fold were one space (RFC 9112 §5.2), and blanks between a field's name and
+///   the colon are skipped (RFC 9112 §5.1). Such a line is rewritten in `input`, at the same length, and parsed again.
+///   Content-Length, Transfer-Encoding, Connection, Content-Range and Upgrade are refused in this form.
 /// - Fields that must be unique in a request may be repeated, except for Content-Length, Transfer-Encoding and
 ///   Content-Range.
-/// - A 204 may have Transfer-Encoding, which has no meaning there. The connection cannot be used after it.
+/// - A 204 may have Transfer-Encoding, which has no meaning there. The connection cannot be used after such a response.
 ///
 /// # Errors
 ///
@@ -161,9 +161,9 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Parses as [`parse_response`] does, for callers that keep bytes and spans apart. Returns whether the head is
-/// complete. If it is, `meta` has been set. The result does not contain `meta`, because the compiler would then copy it
-/// at each return.
+/// Parses as [`parse_response`] does, for callers that store the bytes and the offsets themselves. Returns whether the
+/// head is complete. If the head is complete, `meta` has been set. The result does not contain `meta`, because the
+/// compiler would then copy it at each return.
 #[inline]
 pub(crate) fn scan_response(
     input: &mut [u8],
@@ -227,8 +227,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     Ok(true)
 }
 
-/// Reads ` 3DIGIT` after the version, or returns `None` if more bytes are needed. A number below 100 is not a status. A
-/// status from 600 on is to be treated as 5xx (RFC 9110 §15).
+/// Reads a space and the three digits of the status after the version. Returns `None` if more bytes are needed. A
+/// number below 100 is not a status. A status from 600 on is to be treated as 5xx (RFC 9110 §15).
 #[inline(always)]
 fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
     let digit = |byte: u8| u16::from(byte - b'0');

@@ -22,12 +22,12 @@ pub struct Client {
     is_head: bool,
     /// True if the request asked for ranges.
     is_ranged: bool,
-    /// The number of bytes of a 206 response that must still arrive according to its Content-Range. `None` if that is
-    /// not checked.
+    /// The number of bytes of a 206 response that must still arrive according to its Content-Range. `None` if this
+    /// number is not checked.
     partial_left: Option<u64>,
     /// True if the connection can carry another request after this exchange, as far as the client knows.
     persistent: bool,
-    /// True if the server sent `100 Continue`, or the request does not wait for it.
+    /// True if the body may be sent: the request does not wait for `100 Continue`, or the wait is over.
     continued: bool,
     interim: usize,
     /// The framing of the response's body.
@@ -127,7 +127,7 @@ impl Connection<Client> {
         }
         // A HEAD that the caller wrote as an extension method is HEAD, too: its response has no body.
         let method = method.known_as();
-        // RFC 9110 §9.3.8.
+        // A TRACE request has no body (RFC 9110 §9.3.8).
         if method == Method::Trace && !matches!(*content, Content::None) {
             return Err(LocalError::BodyNotAllowed);
         }
@@ -155,8 +155,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns the name of the field because of which [`request`](Self::request) refuses these headers, or `None` if no
-    /// field is the reason. The name is for error texts. `framing` is the framing of the body.
+    /// Returns the name of the field that makes [`request`](Self::request) refuse these headers, or `None` if there is
+    /// no such field. The name is for error texts. `framing` is the framing of the body.
     ///
     /// ```
     /// use degu_wire::{Framing, Headers, Method, machine::{Client, Connection}};
@@ -211,7 +211,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Notes the meaning of a head. Returns whether this is the head of the final response.
+    /// Changes the state according to a response head. Returns whether this is the head of the final response.
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
             101 if self.accepts_offer(head) => {
@@ -265,7 +265,8 @@ impl Connection<Client> {
         fault
     }
 
-    /// Returns the framing of the response's body, after its head has arrived.
+    /// Returns the framing of the response's body. The value is valid after [`poll_response`](Self::poll_response) has
+    /// returned the response.
     pub const fn framing(&self) -> Framing {
         self.role.framing
     }
@@ -308,8 +309,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns whether the body of the request may be sent now: the server has sent `100 Continue`, or the request does
-    /// not wait for it.
+    /// Returns whether the body of the request may be sent now: the request does not wait for `100 Continue`, the
+    /// server has sent this response, or the caller has called [`send_body_anyway`](Self::send_body_anyway).
     pub fn may_send_body(&self) -> bool {
         self.role.continued
     }
@@ -323,9 +324,10 @@ impl Connection<Client> {
         }
     }
 
-    /// Returns whether the server will not read the rest of the request (RFC 9112 §9.5). Returns true if the final
-    /// response has arrived before the whole request was sent, and has an error status, ends the connection, or came
-    /// instead of an awaited `100 Continue`. Bytes that are [pending](Self::pending) count as not sent.
+    /// Returns whether the caller should stop sending the request, because the server will not read the rest of it (RFC
+    /// 9112 §9.5). Returns true if the final response has arrived before the whole request was sent, and has an error
+    /// status, ends the connection, or came instead of an awaited `100 Continue`. Bytes that are
+    /// [pending](Self::pending) count as not sent.
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
         unsent && (response.status() >= 400 || !response.keep_alive() || !self.role.continued)

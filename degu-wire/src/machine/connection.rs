@@ -12,7 +12,8 @@ use crate::body::Part;
 use crate::framing::Framing;
 use crate::{Headers, Limits, LocalError};
 
-/// One end of a connection, in the role of [`Server`](super::Server) or [`Client`](super::Client): see the [module](super).
+/// One end of a connection, in the role of [`Server`](super::Server) or [`Client`](super::Client): see the
+/// [module](super).
 pub struct Connection<R> {
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
@@ -20,7 +21,7 @@ pub struct Connection<R> {
     pub(super) role: R,
 }
 
-/// The progress of an exchange. It has the same steps for both roles.
+/// The progress of an exchange. The steps are the same for both roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     #[default]
@@ -89,7 +90,7 @@ impl<R> Connection<R> {
         self.sender.out.sent(bytes);
     }
 
-    /// Returns whether all bytes have been written.
+    /// Returns whether all pending bytes have been written.
     pub fn is_flushed(&self) -> bool {
         self.sender.out.is_flushed()
     }
@@ -156,7 +157,7 @@ impl<R> Connection<R> {
     }
 }
 
-/// Returns the headers with the field Upgrade.
+/// Returns a copy of the headers with one more field: Upgrade, with `protocol` as its value.
 pub(super) fn with_upgrade(headers: &Headers, protocol: &str) -> Result<Headers, LocalError> {
     if headers.contains("upgrade") {
         return Err(LocalError::FieldNotAllowed);

@@ -12,10 +12,11 @@ use bytes::{Buf, Bytes};
 const COPIED: usize = 4 * 1024;
 /// If this number of small bytes is pending, a driver should write before it sends more parts.
 const ENOUGH: usize = 64 * 1024;
-/// The same bound for all pending bytes, if some parts are large: seven parts of 64 KiB, the size of the pieces that
-/// sources read. By default, a Unix socket accepts less in one write (208 KiB).
+/// If large data is pending, and this number of bytes in all, a driver should write before it sends more parts. The
+/// bound is seven pieces of 64 KiB, because sources read pieces of this size. One write to a Unix socket takes less by
+/// default (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
-/// If this number of large parts is pending, a driver should write before it sends more parts.
+/// If this number of parts with large data is pending, a driver should write before it sends more parts.
 const MOST_LARGE: usize = 8;
 
 /// The bytes that wait to be written: one buffer for all small pieces, and the large data between them.
@@ -63,7 +64,8 @@ impl Outgoing {
             self.small.shrink_to(ENOUGH);
             (self.sent, self.joined) = (0, 0);
         } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
-            // Without this, small bytes would accumulate if a slow peer never reads all of the output.
+            // The written bytes are removed, because they would accumulate if a slow peer never reads all of the
+            // output.
             self.small.drain(..self.sent);
             (self.sent, self.joined) = (0, self.joined.saturating_sub(self.sent));
         }

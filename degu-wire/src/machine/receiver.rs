@@ -12,12 +12,12 @@ use crate::head::{FieldSpan, Search, has_begun, parse_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
-/// The free bytes of the buffer for the first reads of a message: enough for a head and a small body.
+/// The number of free bytes in the buffer for the first reads of a message: enough for a head and a small body.
 const FIRST_READ: u32 = 8 * 1024;
-/// The most free bytes of the buffer for a read. The number doubles up to this bound while each read of a body fills
-/// the buffer.
+/// The largest number of free bytes in the buffer for a read. While each read of a body fills the buffer, the number
+/// doubles up to this bound.
 const MOST_READ: u32 = 256 * 1024;
-/// The fewest free bytes of the buffer for a read.
+/// The smallest number of free bytes in the buffer for a read.
 const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
@@ -92,8 +92,8 @@ impl Receiver {
     }
 
     /// Takes a head from the buffer, and keeps its text. Returns false if more bytes are needed, or if the connection
-    /// ended before a head began. `scan` parses the head, and returns its length and the number of its fields. It is
-    /// called only when a parse is [due](Search::is_due).
+    /// ended before a head began. `scan` parses the head, and returns its length and the number of its fields. `scan`
+    /// is called only when a parse is [due](Search::is_due).
     pub(super) fn take_head(
         &mut self,
         scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<(u16, u16)>, RemoteError>,
@@ -160,7 +160,7 @@ impl Receiver {
         Ok(Poll::Ready(part))
     }
 
-    /// Returns the rest of a body of known length, if all of it has arrived and it is not empty.
+    /// Returns the rest of a body of known length, if the whole rest has arrived and is not empty.
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
         let Framing::Length(remaining) = self.body else { return None };
         if remaining > self.buffer.len() as u64 || self.fault.is_some() {
@@ -233,7 +233,8 @@ fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> 
     Ok(Trailers::received(received))
 }
 
-/// Takes a chunk line from the buffer, and keeps the extensions before its CRLF.
+/// Takes a chunk line of `len` bytes from the buffer. Returns the extensions of the chunk: the last `extensions` bytes
+/// before the CRLF.
 fn take_line(buffer: &mut BytesMut, len: usize, extensions: usize) -> ChunkExtensions {
     if extensions == 0 {
         buffer.advance(len);

@@ -35,7 +35,7 @@ impl Sender {
         result.inspect_err(|_| out.truncate(start))
     }
 
-    /// Begins the body after a head, and writes it if it is in memory.
+    /// Begins the body after a head, and writes the body if it is in memory.
     pub(super) fn begin_body(&mut self, framing: Framing, content: Cow<'_, Content>) {
         self.chunk_left = 0;
         self.body = framing.of_rest();

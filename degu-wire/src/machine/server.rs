@@ -23,10 +23,10 @@ pub struct Server {
     stopping: bool,
 }
 
-/// The event that a server's connection waits for, which decides the deadline.
+/// The event that a server's connection waits for. The driver chooses the deadline by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaits {
-    /// A request of which no byte has arrived.
+    /// The first byte of a request. Empty lines before the request do not count.
     Request,
     /// The rest of a head.
     Head,
@@ -100,7 +100,7 @@ impl Connection<Server> {
     /// ended. This call replaces two calls of [`poll_part`](Self::poll_part), for the data and for the end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
-        // A client that sends its body does not wait any more.
+        // A client that sends its body no longer waits for `100 Continue`.
         self.role.terms.continue_pending &= rest.is_none();
         rest
     }
@@ -120,7 +120,7 @@ impl Connection<Server> {
 
     /// Notes that the server reads no more of the request's body. If the rest has at most `drain` bytes, the driver has
     /// to read and drop it after the response. If the rest is longer, the connection ends with this exchange. If the
-    /// length of the rest is unknown, the number of received bytes counts instead, which must be at least 1. The
+    /// length of the rest is unknown, the number of received bytes counts instead, and must be at least 1. The
     /// connection also ends if the client still waits for `100 Continue`.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len();

@@ -54,7 +54,7 @@ fn what_is_small_does_not_pile_up_beside_what_is_large() {
     for _ in 0..1000 {
         sender.send_part(Part::from(crate::Chunk::new(small.clone()))).unwrap();
         sender.send_part(Part::from(crate::Chunk::new(large.clone()))).unwrap();
-        // All but the last bytes of the large one.
+        // Writes everything except the last bytes of the large data.
         sender.out.sent(sender.out.pending().bytes() - 10);
         assert_eq!(sender.out.large.len(), 1);
         assert!(sender.out.small.capacity() < 8 * COPIED, "{}", sender.out.small.capacity());
