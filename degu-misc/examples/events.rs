@@ -1,8 +1,8 @@
 //! A feed of server-sent events: `events ADDRESS` sends a tick each second to every client that requests `/events`.
 //!
 //! A client that sends `last-event-id` gets the ticks after the tick with this number. Browsers send this field when
-//! they reconnect; `/` is a page for browsers. `curl -N` shows the stream. The first line of output is `listening on
-//! ADDRESS`.
+//! they reconnect; `/` is a page for browsers. `curl -N` shows the stream. The first line of output is
+//! `listening on ADDRESS`.
 
 use std::time::Duration;
 
