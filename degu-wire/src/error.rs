@@ -135,7 +135,7 @@ explained! {
         VersionNotSupported "an HTTP version that is not supported",
         /// The status is not three digits from 100 to 999 (RFC 9112 §4).
         Status "a malformed status code",
-        /// The reason phrase has a control character (RFC 9112 §4).
+        /// The reason phrase has a control character other than HTAB (RFC 9112 §4).
         Reason "a reason phrase with a control character",
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
@@ -145,7 +145,7 @@ explained! {
         /// A field name is empty, or has a byte that is not allowed in a token, such as a space before the colon (RFC
         /// 9112 §5.1).
         FieldName "a malformed field name",
-        /// A field value has a control character (RFC 9110 §5.5).
+        /// A field value has a control character other than HTAB (RFC 9110 §5.5).
         FieldValue "a field value with a control character",
         /// A field line is folded (RFC 9112 §5.2).
         ObsFold "a field value that is folded over several lines",
@@ -163,15 +163,15 @@ explained! {
         TransferCoding "a transfer coding that is not implemented",
         /// Transfer-Encoding is not a list of codings that ends with `chunked`, or has `chunked` twice (RFC 9112 §6.3).
         FinalCoding "a Transfer-Encoding that is malformed, or does not end with exactly one `chunked`",
-        /// Transfer-Encoding in a message of HTTP/1.0, or in a 1xx response (RFC 9112 §6.1).
+        /// A message of HTTP/1.0, or a 1xx response, has Transfer-Encoding (RFC 9112 §6.1).
         TransferEncoding "Transfer-Encoding in a message of HTTP/1.0 or in a 1xx response",
         /// The value of Expect is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an Expect field other than `100-continue`",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit,
         /// the fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
         HeadTooLarge "a head longer than the limit (max_head)",
-        /// More fields than `Limits::max_fields`, or more trailer fields than `Limits::max_trailer_fields` (RFC 6585
-        /// §5).
+        /// A head has more fields than `Limits::max_fields`, or a trailer section has more than
+        /// `Limits::max_trailer_fields` (RFC 6585 §5).
         TooManyFields "more fields than the limit (max_fields or max_trailer_fields)",
         /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
         ChunkSize "a malformed chunk size",
@@ -179,13 +179,14 @@ explained! {
         ChunkExtension "a malformed chunk extension",
         /// A chunk line is longer than `Limits::max_chunk_line`.
         ChunkLineTooLong "a chunk line longer than the limit (max_chunk_line)",
-        /// The chunk extensions are longer than `Limits::extension_budget` allows.
+        /// The chunk extensions of a body are longer than `Limits::free_extension` and `Limits::extension_budget`
+        /// allow.
         ExtensionBudget "more chunk extensions than the limit (extension_budget)",
         /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
         ChunkEnd "chunk data that is not followed by CRLF",
         /// A chunk is longer than `Limits::max_chunk`, and the caller asked for whole chunks.
         ChunkTooLarge "a chunk over the limit",
-        /// A trailer field that a recipient must know before the body (RFC 9110 §6.5.1).
+        /// A trailer section has a field that a recipient must know before the body (RFC 9110 §6.5.1).
         TrailerForbidden "a field that is not allowed in trailers",
         /// The trailer section is longer than `Limits::max_trailers`.
         TrailersTooLarge "trailers longer than the limit (max_trailers)",
@@ -201,10 +202,10 @@ explained! {
         NoResponse "nothing before the connection ended",
         /// Bytes arrived between two exchanges, or after the last exchange of the connection.
         UnsolicitedBytes "unsolicited bytes, which belong to no exchange",
-        /// More interim responses than `Limits::max_interim`.
+        /// The server sent more interim (1xx) responses to a request than `Limits::max_interim`.
         TooManyInterim "more interim (1xx) responses than the limit (max_interim)",
-        /// A 101 (Switching Protocols) for a protocol that the request did not offer, or before the whole request was
-        /// sent (RFC 9110 §7.8).
+        /// The server sent a 101 (Switching Protocols) for a protocol that the request did not offer, or before the
+        /// whole request was sent (RFC 9110 §7.8).
         UnexpectedUpgrade "a 101 response without a matching offer in the request, or before the whole request was sent",
         /// A response has status 206 (Partial Content), although the request asked for no range (RFC 9110 §15.3.7).
         UnexpectedPartial "a 206 response although the request had no range",
@@ -240,12 +241,12 @@ explained! {
         Target "the request target must be an absolute path, an http(s) URI, or `*` with OPTIONS, in visible ASCII without fragment",
         /// The status is not from 100 to 999, or the status of a final response is below 200.
         Status "a status must be 100 to 999, and the status of a final response 200 to 999",
-        /// The reason phrase has a control character.
+        /// The reason phrase has a control character other than HTAB.
         Reason "the reason phrase has a control character",
         /// A field name is not a token (RFC 9110 §5.1).
         FieldName "a field name is empty, or has a character that is not allowed, such as a space",
-        /// A field value has a control character, or whitespace around it (RFC 9110 §5.5). Or the value of Host is
-        /// malformed (RFC 9110 §7.2).
+        /// A field value has a control character other than HTAB, or begins or ends with whitespace (RFC 9110 §5.5). Or
+        /// the value of Host is malformed (RFC 9110 §7.2).
         FieldValue "a field value has a control character, begins or ends with whitespace, or is not a valid Host",
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 bytes",
@@ -256,9 +257,10 @@ explained! {
         FieldNotAllowed "the library itself sets this field: remove it (in `connection` only `close` and `keep-alive` are allowed)",
         /// Content-Length was set to a value other than the length of the body.
         ContentLength "content-length differs from the length of the body",
-        /// A field that is not allowed in trailers (RFC 9110 §6.5.1).
+        /// The field is not allowed in trailers (RFC 9110 §6.5.1).
         TrailerForbidden "this field is not allowed in trailers: send it as a header",
-        /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
+        /// The name of a chunk extension is not a token, its value has a control character other than HTAB, or the
+        /// chunk line is over 4 KiB.
         ChunkExtension "a chunk extension has a malformed name or a control character, or the chunk line is over 4 KiB",
         /// A message with this status or method cannot have a body (RFC 9112 §6.3).
         BodyNotAllowed "a message with this status or method cannot have a body",

@@ -151,8 +151,8 @@ impl Headers {
     /// # Errors
     ///
     /// [`LocalError::FieldName`] if the name is not a token. [`LocalError::FieldValue`] if the value has a control
-    /// character, or whitespace around it. [`LocalError::HeadTooLarge`] if the fields together, with the fields to be
-    /// removed, would be over 65,535 bytes. After an error, the headers are unchanged.
+    /// character other than HTAB, or begins or ends with whitespace. [`LocalError::HeadTooLarge`] if the fields
+    /// together, with the fields to be removed, would be over 65,535 bytes. After an error, the headers are unchanged.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         self.own().put(name, written(value), true)
     }

@@ -157,8 +157,8 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// Returns the value for the bytes from `start` to `stop - 1`, of `total` bytes. `total` is `None` if it is not
-    /// known.
+    /// Returns the value for the bytes from `start` to `stop - 1`, of `total` bytes. `total` is `None` if the length of
+    /// the representation is not known.
     ///
     /// # Errors
     ///

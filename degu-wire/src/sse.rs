@@ -196,7 +196,7 @@ impl Decoder {
             "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 self.retry = value.parse().ok().map(Duration::from_millis).or(self.retry);
             }
-            // A comment, or a field that the standard does not know: ignored.
+            // The line is a comment, or a field that the standard does not define. Such lines are ignored.
             _ => {}
         }
         Ok(())

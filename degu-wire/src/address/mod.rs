@@ -97,7 +97,7 @@ pub enum AddressKind<'a> {
     Abstract(&'a [u8]),
     /// A name in the abstract namespace that the kernel chooses when the socket is bound.
     KernelChosen,
-    /// A DNS name, not resolved.
+    /// A DNS name and a port. The name has not been resolved.
     Name {
         /// The name, in lower case.
         host: &'a str,

@@ -15,7 +15,7 @@ pub enum SocketName<'a> {
     /// The content of `sun_path` without a final NUL: a path, or an abstract name after a NUL. If this content is
     /// empty, the kernel chooses a name when the socket is bound.
     Unix(Cow<'a, OsStr>),
-    /// A DNS name, to be resolved first.
+    /// A DNS name, which the caller must resolve first.
     Dns {
         /// The name, in lower case.
         host: &'a str,

@@ -30,7 +30,7 @@ use crate::headers::Trailers;
 #[cfg(feature = "std")]
 const PIECE: usize = 64 * 1024;
 
-/// Any error of an application.
+/// An error of the application, of any type.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// A part of a body that is sent or received.
@@ -145,9 +145,9 @@ where
 /// The kind of a body determines the framing, so a length and a coding cannot contradict each other. No body and an
 /// empty body are different things: a request without a body has no `content-length`.
 ///
-/// A [`Body`] can be sent to another thread; the client needs such bodies. A [`LocalBody`] may hold values that cannot
-/// be sent to another thread. Every body converts into a [`LocalBody`] at no cost. A `BlockingBody`, with the feature
-/// `std`, is made from readers and iterators that block.
+/// A [`Body`] can be sent to another thread. The asynchronous client needs such bodies. A [`LocalBody`] may hold values
+/// that cannot be sent to another thread. Every body converts into a [`LocalBody`] at no cost. A `BlockingBody`, with
+/// the feature `std`, is made from readers and iterators that block.
 ///
 /// ```
 /// use degu_wire::{Body, Chunk};
@@ -180,7 +180,7 @@ pub type LocalBody = BodyOf<dyn Source>;
 pub enum Content {
     /// No body.
     None,
-    /// The whole body, which may be empty.
+    /// The whole body, in memory. It may be empty.
     Bytes(Bytes),
     /// A body of this number of bytes, which follow in parts of [`Part::Data`].
     Length(u64),
@@ -261,7 +261,7 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(Content::Chunked, Some(source))
     }
 
-    /// Returns a body that a function makes. A pool of the client can then send the request again, with a new body. The
+    /// Returns a body that a function makes. The client's pool can then send the request again, with a new body. The
     /// function is called now, and once more if the request is sent again.
     ///
     /// ```

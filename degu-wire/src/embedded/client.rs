@@ -137,7 +137,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`response`](Self::response).
+    /// The errors of [`response`](Self::response).
     pub async fn may_send_body(&mut self) -> Result<bool, Error<S::Error>> {
         while self.continues {
             let meta = self.read_head().await?;

@@ -89,7 +89,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(read > 0)
     }
 
-    /// Sends bytes. Bytes that fit into the output buffer are queued there, and sent later.
+    /// Sends bytes. Bytes that fit into the output buffer are queued there, and sent later. Longer data is written at
+    /// once.
     pub(super) async fn put(&mut self, bytes: &[u8]) -> Result<(), Error<S::Error>> {
         if self.output.len() - self.state.queued.min(self.output.len()) < bytes.len() {
             self.write_queued().await?;

@@ -14,8 +14,8 @@ use crate::{Fault, Framing, Limits, RemoteError};
 
 /// A reader of the body of a [request](super::Request::body), or of a [response](super::Response::body).
 ///
-/// The type also implements [`Read`]. If a client waits for `100 Continue`, the first read of the request's body sends
-/// this response.
+/// The type also implements [`Read`]. If a client waits for `100 Continue`, the server sends `100 Continue` at the
+/// first read of the request's body.
 pub struct BodyReader<'r, 'x, S, C> {
     pub(super) incoming: &'r mut Incoming<'x>,
     pub(super) link: &'r mut Link<'x, S, C>,
@@ -201,9 +201,9 @@ impl<'x> Incoming<'x> {
                 return Ok(None);
             }
             Framing::Chunked => {
-                // A copy of the decoder decodes the bytes here, and `take` decodes the same bytes again. This function
-                // cannot return the event itself, because an event borrows the window. Its caller could then not fill
-                // the window when no event was found.
+                // A copy of the decoder decodes the bytes here, and `take` decodes the same bytes again. An event
+                // borrows the window. If this function returned the event itself, the caller could not fill the window
+                // when no event was found.
                 let mut decoder = self.decoder;
                 let step = decoder.decode(self.window.bytes())?;
                 match step.event {

@@ -103,8 +103,8 @@ impl<'b> Server<'b> {
 /// The reason for closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
-    /// The last response was sent. Or the client closed the connection between two requests, or sent no request
-    /// within [`Options::idle`].
+    /// The last response was sent. Or the client closed the connection between two requests, or sent no byte of a
+    /// request in time.
     Done,
     /// The server answered a request with the status of this error.
     Refused(Error<E>),

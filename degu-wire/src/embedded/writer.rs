@@ -23,7 +23,7 @@ pub struct BodyWriter<'w, 'x, S, C> {
 /// The rest of the body that the caller writes.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// [`Framing::None`] after the end of the body, or if there is no body.
+    /// The framing of the rest of the body: [`Framing::None`] after the end of the body, or if there is no body.
     rest: Framing,
     /// True for a response to HEAD. The bytes of its body are dropped.
     is_dropped: bool,

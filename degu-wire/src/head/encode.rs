@@ -155,7 +155,7 @@ fn finish(sink: &SliceSink) -> Result<usize, LocalError> {
     if sink.len() > Limits::MAX_HEAD { Err(LocalError::HeadTooLarge) } else { Ok(sink.len()) }
 }
 
-/// Writes a field line, or refuses it if it may not be sent.
+/// Writes a field line. Returns an error if the field may not be sent.
 pub(crate) fn put_field<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     if !is_token(name) {
         return Err(LocalError::FieldName);

@@ -30,7 +30,8 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
 /// without the zone.
 ///
 /// The grammar of Host has no zone, but Node and aiohttp send the zone of their address. A zone has a meaning only on
-/// the host of the sender (RFC 6874 §4), so the server's machine removes it. The zone may begin with `%` or `%25`.
+/// the host of the sender (RFC 6874 §4), so the server's machine removes the zone. The zone may begin with `%` or
+/// `%25`.
 pub(crate) fn zone(text: &[u8]) -> Option<Range<usize>> {
     let from = text.iter().position(|&byte| byte == b'%')?;
     let to = from + text[from..].iter().position(|&byte| byte == b']')?;

@@ -10,7 +10,8 @@
 //!
 //! The caller owns the bytes and the storage for the fields' offsets. A parsed head is a view into both. One pass
 //! checks every byte, decides the [`Framing`](crate::Framing), and refuses input that two programs could understand
-//! differently. The first fault in the order of the bytes is reported, so more bytes after it do not change the result.
+//! differently. The first fault in the order of the bytes is reported, so bytes after the fault do not change the
+//! result.
 
 mod encode;
 mod fields;

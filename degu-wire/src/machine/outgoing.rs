@@ -12,14 +12,15 @@ use bytes::{Buf, Bytes};
 const COPIED: usize = 4 * 1024;
 /// If this number of small bytes is pending, a driver should write before it sends more parts.
 const ENOUGH: usize = 64 * 1024;
-/// If large data is pending, and this number of bytes in all, a driver should write before it sends more parts. The
-/// bound is seven pieces of 64 KiB, because sources read pieces of this size. One write to a Unix socket takes less by
-/// default (208 KiB).
+/// If large data is pending, and at least this number of bytes is pending in all, a driver should write before it sends
+/// more parts. The bound is seven pieces of 64 KiB, because sources read pieces of this size. One write to a Unix
+/// socket takes less by default (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
 /// If this number of parts with large data is pending, a driver should write before it sends more parts.
 const MOST_LARGE: usize = 8;
 
-/// The bytes that wait to be written: one buffer for all small pieces, and the large data between them.
+/// The bytes that wait to be written: one buffer for all small pieces, and the large data (more than 4 KiB each)
+/// between them.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) small: Vec<u8>,

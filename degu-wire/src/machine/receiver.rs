@@ -23,7 +23,7 @@ const LEAST_READ: usize = 2 * 1024;
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
-    /// The last head. The next head uses its storage if no clone of the last head is left.
+    /// The last head. If no clone of the last head is left, the next head uses the same storage.
     pub(super) head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
     /// The framing of the rest of the body: [`Framing::None`] after the end of the body has been returned.
@@ -77,7 +77,7 @@ impl Receiver {
         self.body = framing.of_rest();
     }
 
-    /// Drops all received bytes. If they belong to an unfinished body, reading the body is an error from now on.
+    /// Drops all received bytes. If a body is unfinished, every later call that reads it returns an error.
     pub(super) fn discard_all(&mut self) {
         if self.body != Framing::None {
             self.fault.get_or_insert(Fault::TruncatedBody.into());
@@ -126,7 +126,7 @@ impl Receiver {
         let head = self.head.get_or_insert_default();
         let lines = match Arc::get_mut(head) {
             Some(unshared) => unshared,
-            // If a clone of the last head exists, its storage is left to the clone.
+            // A clone of the last head still uses the storage, so the next head gets new storage.
             None => {
                 *head = Arc::default();
                 Arc::make_mut(head)

@@ -23,7 +23,7 @@ pub struct Server {
     stopping: bool,
 }
 
-/// The event that a server's connection waits for. The driver chooses the deadline by it.
+/// The event that a server's connection waits for. The driver sets a deadline that depends on this event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaits {
     /// The first byte of a request. Empty lines before the request do not count.
