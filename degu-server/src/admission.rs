@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::response::last_response;
 use crate::state::{Phase, ServerState};
 
-/// The pause after a failed accept that the client did not cause.
+/// The pause after a failed accept, if neither the client nor a lack of descriptors is the cause.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The time for which the acceptor waits after it has asked an idle connection to close. If there is still no room then, it
 /// asks another connection.

@@ -54,7 +54,7 @@ impl<A: App> Dispatcher<A> {
         }
     }
 
-    /// Starts another worker. Returns `false` if the system does not allow that.
+    /// Starts another worker. Returns `false` if the worker cannot be started.
     fn start_worker(&mut self) -> bool {
         let (queue, accepted) = unbounded_channel();
         let worker = Worker { index: self.queues.len(), ..self.first.clone() };

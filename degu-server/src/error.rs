@@ -58,8 +58,8 @@ struct Answer {
 impl Error {
     /// Returns an error for a response with this status, and with this text as its body.
     ///
-    /// The text should tell the client what went wrong, and what to send instead. It is sent as `text/plain`. If the text is
-    /// empty, the response has no body. If the status is not from 200 to 999, the client gets 500.
+    /// The text should tell the client what went wrong, and what to send instead. The text is sent as `text/plain`. If the text
+    /// is empty, the response has no body. If the status is not from 200 to 999, the client gets 500.
     pub fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
         Self(Repr::App(Box::new(Answer { status, text: text.into(), fields: Vec::new(), source: None })))
     }
@@ -127,7 +127,7 @@ impl Error {
         Self(Repr::Over)
     }
 
-    /// Returns the text of an error that the app made. It is empty for other errors.
+    /// Returns the text of an error that the app made. The text of other errors is empty.
     pub(crate) fn text(&self) -> &str {
         if let Repr::App(answer) = &self.0 { &answer.text } else { "" }
     }
@@ -137,8 +137,9 @@ impl Error {
         if let Repr::App(answer) = &self.0 { &answer.fields } else { &[] }
     }
 
-    /// Returns the `degu_server::Error` that `error` is, or that is among its sources. Returns `None` if there is none, or if
-    /// [`is_over`](Self::is_over) is true for it. Such an error is a failure of the app.
+    /// Returns the `degu_server::Error` that determines the response to `error`. This is `error` itself, or one of its sources.
+    /// Returns `None` if there is no such error. An error for which [`is_over`](Self::is_over) is true is a failure of the app,
+    /// so the result is `None` too.
     pub(crate) fn within(error: &BoxError) -> Option<&Self> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {

@@ -73,7 +73,7 @@ enum Rest {
 struct Stored {
     /// Parts that were received, and that no read has returned yet. The first part may be an incomplete chunk.
     parts: VecDeque<Part>,
-    /// The extensions and trailers at the end of the body, if it had any.
+    /// The extensions and trailers at the end of the body, if the body had any.
     last: Option<(ChunkExtensions, Trailers)>,
 }
 
@@ -232,7 +232,7 @@ impl Incoming {
     }
 
     /// Returns the next data of the body, at least one byte, or `None` at the end. A piece of data is as long as the network
-    /// delivers it. It may be a part of a chunk.
+    /// delivers it. A piece may be a part of a chunk.
     ///
     /// # Errors
     ///
@@ -359,8 +359,8 @@ impl Incoming {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// Returns the number of bytes that were not read yet, or `None` if the body has no announced length. At the end of any body
-    /// it returns 0.
+    /// Returns the number of bytes that were not read yet, or `None` if the body has no announced length. Returns 0 at the end
+    /// of any body.
     pub fn remaining(&self) -> Option<u64> {
         let is_known = !matches!(self.framing, Framing::Chunked | Framing::UntilClose);
         (is_known || self.ended).then_some(self.left)
@@ -473,7 +473,7 @@ impl Incoming {
     }
 }
 
-/// Appends `piece` to `data`. If `data` shares memory with a receive buffer, its bytes are copied first.
+/// Appends `piece` to `data`. If `data` shares memory with a receive buffer, the bytes of `data` are copied first.
 fn append(data: &mut Bytes, piece: &[u8]) {
     let mut all = BytesMut::from(std::mem::take(data));
     all.extend_from_slice(piece);

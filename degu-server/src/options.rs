@@ -384,7 +384,8 @@ impl Options {
 
     /// Sets a function that accepts or refuses each connection before its first request, by its address or credentials, for
     /// example. If the function returns `false`, the connection is closed without a response. If the app has an
-    /// [`on_connect`](crate::App::on_connect) itself, that is called first. Default: every connection is accepted.
+    /// [`on_connect`](crate::App::on_connect) itself, the method of the app is called first. Default: every connection is
+    /// accepted.
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
         let wanted = std::sync::Arc::new(wanted);
         self.on_connect = Some(Box::new(move |session| {
@@ -491,9 +492,9 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. It includes the wait for the
-    /// handshake's turn ([`max_handshakes`](Self::max_handshakes)). After that the connection is closed. Default: 10 s (nginx:
-    /// 60 s, Go: none).
+    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. The time includes the wait
+    /// for the handshake's turn ([`max_handshakes`](Self::max_handshakes)). After that the connection is closed. Default: 10 s
+    /// (nginx: 60 s, Go: none).
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handshake = seconds(timeout.into());
         self

@@ -105,9 +105,9 @@ impl Exchange {
         self.status
     }
 
-    /// Returns the number of bytes of the response's body that were sent, without the framing. It is 0 for a response to HEAD.
-    /// After a 101, it is the number of bytes of the new protocol. If the response was cut, the number may include bytes that
-    /// were not sent.
+    /// Returns the number of bytes of the response's body that were sent, without the framing. The number is 0 for a response
+    /// to HEAD. After a 101, it is the number of bytes of the new protocol. If the response was cut, the number may include
+    /// bytes that were not sent.
     pub const fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
@@ -120,7 +120,7 @@ impl Exchange {
     }
 
     /// Returns the text of the reason for which the response was cut or did not begin. Returns `None` if the response is
-    /// complete; it may still have an error status.
+    /// complete. A complete response may have an error status.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
     }

@@ -77,7 +77,7 @@ impl<'r> Request<'r> {
         self.head.method()
     }
 
-    /// Returns the whole path as it was sent, with its percent-encoding and without the query. It includes the
+    /// Returns the whole path as it was sent, with its percent-encoding and without the query. The path includes the
     /// [mount](Self::mount). If the target is a whole URI, this is the path of the URI.
     pub fn path(&self) -> &'r str {
         self.head.path()
@@ -98,7 +98,7 @@ impl<'r> Request<'r> {
     }
 
     /// Moves the first of the [segments](Self::segments) to the end of the [mount](Self::mount), and returns the segment.
-    /// Routers call this.
+    /// Routers call this method.
     pub fn shift_path(&mut self) -> Option<&'r str> {
         let first = self.segments().first().copied()?;
         self.shifted += 1;

@@ -162,7 +162,7 @@ pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
 }
 
 /// Returns the bytes of a response that refuses a request, and the length of its body. Only code without the machine of
-/// degu-wire calls this: the acceptor, and the connections of `hyper::serve`.
+/// degu-wire calls this function: the acceptor, and the connections of `hyper::serve`.
 pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: bool) -> (Vec<u8>, usize) {
     let (media_type, body) = options.body_of_error(status, refusal(status, why));
     let (phrase, length) = (reason_phrase(status), body.len());

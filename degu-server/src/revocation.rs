@@ -21,9 +21,9 @@ pub(crate) struct Vetted {
 }
 
 impl Vetted {
-    /// Returns the peer of a connection that a revocation must close. Returns `None` if the peer has no certificate, or if
-    /// [`Options::close_revoked`](crate::Options::close_revoked) is off. `changes` is the number of changes of the policy before
-    /// the handshake.
+    /// Returns a value that detects when the certificate of a connected peer is revoked. Returns `None` if the peer has no
+    /// certificate, or if [`Options::close_revoked`](crate::Options::close_revoked) is off. `changes` is the number of changes
+    /// of the policy before the handshake.
     pub(crate) fn new(options: &Options, identity: Option<&Arc<PeerIdentity>>, changes: u64) -> Option<Self> {
         let (policy, identity) = (options.tls.clone()?, identity?.clone());
         options.close_revoked.then_some(Self { policy, identity, changes: changes.into() })

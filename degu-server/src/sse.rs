@@ -61,7 +61,8 @@ where
     (200, headers, LocalBody::chunks_from_source(Box::pin(Stream::new(events, session.closing())))).into()
 }
 
-/// The body of the response. It sends the events, and comments while there is no event. It ends when the server shuts down.
+/// The body of the response. The body consists of the events, and of comments while there is no event. The body ends when the
+/// server shuts down.
 struct Stream {
     /// `None` after the server has begun to shut down.
     events: Option<Pin<Box<dyn Source>>>,

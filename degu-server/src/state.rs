@@ -46,7 +46,8 @@ pub(crate) struct ServerState {
     /// `max_connections`.
     is_out_of_descriptors: AtomicBool,
     phase: watch::Sender<Phase>,
-    /// True if [`phase`](Self::phase) is not `Running`. Every request reads this flag, because it needs no lock.
+    /// True if [`phase`](Self::phase) is not `Running`. Every request reads this flag, and not the phase, because reading the
+    /// flag needs no lock.
     is_stopping: AtomicBool,
     /// The permits for handshakes. Each handshake in progress holds a permit.
     #[cfg(feature = "tls")]
@@ -83,7 +84,7 @@ impl ServerState {
         self.is_stopping.load(Relaxed)
     }
 
-    /// Begins a phase. Does nothing if this phase or a later one has already begun.
+    /// Begins a phase. Does nothing if this phase or a later phase has already begun.
     pub(crate) fn begin(&self, next: Phase) {
         self.is_stopping.store(true, Relaxed);
         self.phase.send_if_modified(|phase| {
@@ -95,7 +96,7 @@ impl ServerState {
         });
     }
 
-    /// Waits until this phase or a later one has begun. The future borrows nothing.
+    /// Waits until this phase or a later phase has begun. The future borrows nothing.
     pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut phases = self.phase.subscribe();
         async move {
@@ -134,9 +135,9 @@ impl ServerState {
         self.notify_room(1);
     }
 
-    /// Wakes the acceptor if it may wait for room. It can wait only if the server was full before the last `left` connections
-    /// ended. A connection also calls this method with 0 when its last response has been sent, and when it was asked to close
-    /// but stays open.
+    /// Wakes the acceptor if it may wait for room. The acceptor can wait only if the server was full before the last `left`
+    /// connections ended. A connection also calls this method with 0 when its last response has been sent, and when it was
+    /// asked to close but stays open.
     pub(crate) fn notify_room(&self, left: usize) {
         // The acceptor checks again, so a wake-up without room does no harm.
         if self.is_full_without(left) {

@@ -90,7 +90,7 @@ pub struct Stats {
     pub tunnels: usize,
     /// Connections that were accepted, including the refused ones.
     pub accepted: u64,
-    /// Connections that were refused because too many were open.
+    /// Connections that were refused because the server was full and all open connections were busy.
     pub refused: u64,
     /// Requests that reached the app.
     pub requests: u64,

@@ -68,7 +68,8 @@ impl Place {
         self.worker.vetted.borrow_mut().insert(self.number, (peer, address.clone()));
     }
 
-    /// Records that the connection has received a request.
+    /// Records that the connection has received a request. If the server needs room for a new connection, it closes connections
+    /// that have not received a request before this connection.
     pub(crate) const fn begin_request(&mut self) {
         self.spare = Spare::Idle;
     }

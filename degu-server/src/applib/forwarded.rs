@@ -37,7 +37,7 @@ pub fn set_forwarded_for(session: &Session, headers: &mut Headers) -> Result<(),
     }
 }
 
-/// Returns whether this is the name of a field by which proxies tell the address of the client.
+/// Returns whether `name` is the name of a field by which proxies tell the address of the client.
 pub(super) fn is_forwarded(name: &str) -> bool {
     is(name, "forwarded") || name.get(..12).is_some_and(|start| is(start, "x-forwarded-"))
 }

@@ -100,7 +100,7 @@ pub struct ProxyApp {
 }
 
 /// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s. A POST that
-/// is sent at that moment is lost, and cannot be repeated safely.
+/// is sent while the server closes the connection is lost, and cannot be repeated safely.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The idle connections to upstreams that a session keeps. Each has the number of its proxy, and the time of its last use.
@@ -177,8 +177,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets the maximum time for connecting to the upstream. It includes the lookup of the name, attempts with all addresses, and
-    /// the TLS handshake. After that the client gets 504.
+    /// Sets the maximum time for connecting to the upstream. The time includes the lookup of the name, attempts with all
+    /// addresses, and the TLS handshake. After that the client gets 504.
     ///
     /// Default: the value in the options of the [`Client`], which is 10 s by default.
     #[must_use]
@@ -187,7 +187,7 @@ impl ProxyApp {
     }
 
     /// Sets the maximum time from the end of the request to the end of the response's head. After that the client gets 504. If
-    /// the upstream holds requests back until it has news (long polling), this time must be longer than it holds them, or `None`.
+    /// the upstream delays its response until it has news (long polling), set a time that is longer than this delay, or `None`.
     /// Even with `None` the wait ends when the client goes away.
     ///
     /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s for each read).
@@ -197,8 +197,8 @@ impl ProxyApp {
     }
 
     /// Sets the maximum time without progress of a body. If the upstream takes no byte of the request's body for this time, the
-    /// client gets 504. If it sends no byte of a response with a known length, the response is cut. A response without a length
-    /// has no such limit.
+    /// client gets 504. If the upstream sends no byte of a response with a known length for this time, the response is cut. A
+    /// response without a length has no such limit.
     ///
     /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s).
     #[must_use]

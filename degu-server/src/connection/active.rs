@@ -29,7 +29,7 @@ enum Last {
     Nothing,
 }
 
-/// A busy connection, with the machine that it needs.
+/// A busy connection. Its driver has the machine of `degu_wire`, which an idle connection does not need.
 pub(super) struct Active<'c, T: Transport, A> {
     pub(super) driver: Driver<'c, T>,
     session: &'c mut Session,
@@ -257,8 +257,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 }
 
-/// If the response was made from an error that ends the connection, returns the reason for the end. Logs any other error of the
-/// app.
+/// Returns the reason for the end of the connection, if the response was made from an error that ends the connection. Logs any
+/// other error of the app.
 fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -> Option<Box<CloseReason>> {
     let error = response.take_error()?;
     response.set_error_body(&error, &worker.options);

@@ -247,7 +247,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         self.flush().await
     }
 
-    /// Reads and drops the rest of the request's body, up to [`DRAIN`] bytes. Returns whether this was the whole rest.
+    /// Reads and drops the rest of the request's body, up to [`DRAIN`] bytes. Returns whether the whole rest was read.
     pub(super) async fn drain(&mut self) -> Result<bool, CloseReason> {
         let mut left = DRAIN;
         loop {

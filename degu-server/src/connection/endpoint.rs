@@ -55,7 +55,8 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Records that the connection does not wait for the peer now. It is then not closed to make room for another connection.
+    /// Records that the connection does not wait for the peer now. The connection is then not closed to make room for another
+    /// connection.
     pub(super) fn work(&mut self) {
         self.deadline.set_wait(Wait::Handler, self.place.worker.seconds());
         self.place.alarm.set_busy();
@@ -79,7 +80,7 @@ impl<T: Transport> Endpoint<T> {
         add(&self.place.worker.counters().received, bytes as u64);
     }
 
-    /// Records that bytes were received from the peer or sent to it. They count for the minimum rate.
+    /// Records that bytes were received from the peer or sent to it. These bytes count for the minimum rate.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.deadline.moved(bytes, self.place.worker.seconds());
     }

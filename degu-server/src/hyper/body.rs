@@ -15,9 +15,9 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// The most bytes of a request's body that the service may leave unread. If it leaves more, the connection is closed after the
-/// response. hyper keeps the connection only if a single read takes the whole rest of the body, and this is the size of hyper's
-/// first read.
+/// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is closed
+/// after the response. hyper keeps the connection only if a single read takes the whole rest of the body, and this is the size
+/// of hyper's first read.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.
@@ -44,8 +44,8 @@ pub struct RequestBody {
 
 impl RequestBody {
     /// Sets the minimum rate for the rest of this body, in place of [`Options::progress`](crate::Options::progress): see
-    /// [`Incoming::set_progress`](crate::Incoming::set_progress). Call this in a layer around a router, where the body still has
-    /// this type.
+    /// [`Incoming::set_progress`](crate::Incoming::set_progress). Call this method in a layer around a router, where the body
+    /// still has this type.
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
             let progress = Progress::new(bytes, window.into());

@@ -46,7 +46,7 @@ impl Io {
 
     /// Writes the [last response](Pulse::last_response), if there is one, and half-closes the connection. Then reads and drops
     /// further input, because closing a socket with unread input would reset the connection (RFC 9112 §9.6). The connection's
-    /// task ends this after a maximum time, or earlier if the peer sends too slowly.
+    /// task ends the connection after a maximum time, or earlier if the peer sends too slowly.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
@@ -164,9 +164,9 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Detects that the peer is gone or too slow. hyper calls this method whenever it is polled, even if there is nothing to flush.
-    /// hyper does not read while the service works, so this method reads some input. If that input stays unread, the kernel is
-    /// asked once a second whether the peer is gone.
+    /// Detects that the peer is gone or too slow. hyper calls this method whenever hyper is polled, even if there is nothing to
+    /// flush. hyper does not read while the service works, so this method reads some input. If that input stays unread, the
+    /// kernel is asked once a second whether the peer is gone.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {

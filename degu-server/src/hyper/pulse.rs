@@ -187,8 +187,8 @@ impl Pulse {
         }
     }
 
-    /// Records that a read found nothing. Returns whether the connection ends now. It ends if no request has begun, and no more
-    /// requests are accepted.
+    /// Records that a read found nothing. Returns whether the connection ends now. The connection ends if no request has begun,
+    /// and no more requests are accepted.
     pub(super) fn read_nothing(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         state.reader = Some(cx.waker().clone());
@@ -214,7 +214,7 @@ impl Pulse {
         }
     }
 
-    /// Records that the kernel has taken all bytes that hyper wrote. Reports the last exchange if it is over.
+    /// Records that the kernel has taken all bytes that hyper wrote. Reports the last exchange if this exchange is over.
     pub(super) fn flushed(&self) {
         if self.options.on_response.is_some() {
             let mut state = self.lock();
@@ -406,7 +406,7 @@ impl Pulse {
 
 /// The methods for exchanges.
 impl Pulse {
-    /// Records that an exchange has begun. It is in progress until its last [`Hold`] is dropped.
+    /// Records that an exchange has begun. The exchange is in progress until its last [`Hold`] is dropped.
     pub(super) fn begin(self: &Arc<Self>, is_head: bool, report: Option<Report>) -> Hold {
         let mut guard = self.lock();
         let state = &mut *guard;

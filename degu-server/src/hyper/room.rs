@@ -11,7 +11,7 @@ use crate::alarm::{Alarm, Spare};
 use crate::options::Options;
 use crate::state::ServerState;
 
-/// The place of a connection among the `max_connections` of a server. Dropping it makes room for another connection.
+/// The place of a connection among the `max_connections` of a server. Dropping this value makes room for another connection.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) server: Arc<ServerState>,

@@ -24,8 +24,8 @@ pub(crate) struct Accepted {
 /// A listening socket that is registered with a runtime.
 #[derive(Debug)]
 pub(crate) struct Accepting {
-    /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. It is
-    /// declared before `socket`, because it must be dropped first.
+    /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. This
+    /// field is declared before `socket`, so the file is unlinked before the socket is closed.
     file: Option<SocketFile>,
     socket: AsyncFd<OwnedFd>,
 }
@@ -60,7 +60,7 @@ impl Accepting {
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// Accepts a connection from the kernel, even if the runtime has not noticed it yet.
+    /// Accepts a connection from the kernel, even if the runtime has not noticed the connection yet.
     pub(crate) fn accept_now(&self) -> io::Result<Accepted> {
         let (socket, peer) = SockRef::from(&self.socket).accept()?;
         socket.set_nonblocking(true)?;

@@ -49,8 +49,8 @@ pub struct Listener {
 /// A listening socket, with its address. A Unix socket that this process has bound also has a file.
 #[derive(Debug)]
 struct Bound {
-    /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. It is
-    /// declared before `socket`, because it must be dropped first.
+    /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. This
+    /// field is declared before `socket`, so the file is unlinked before the socket is closed.
     file: Option<SocketFile>,
     socket: Socket,
     address: Address,

@@ -28,14 +28,15 @@ const BRIEFLY: Duration = Duration::from_millis(100);
 /// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The number of connections that may wait to be accepted, on every kind of socket. The kernel limits it to the sysctl
+/// The number of connections that may wait to be accepted, on every kind of socket. The kernel limits this number to the sysctl
 /// `net.core.somaxconn`, by default 4,096 on Linux.
 pub(super) const BACKLOG: i32 = 4096;
 
 /// The file of a socket that this process bound. Dropping this value unlinks the file, unless another server has replaced it.
 ///
-/// Drop it before the socket. While the socket is open, no other file has the same inode number. If the socket is closed first,
-/// the next server may replace the file, and the new file may get this number. This process would then unlink the new file.
+/// Drop this value before the socket. While the socket is open, no other file has the same inode number. If the socket is
+/// closed first, the next server may replace the file, and the new file may get the same inode number. This process would then
+/// unlink the new file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -50,7 +51,8 @@ fn id_of(metadata: &Metadata) -> FileId {
 }
 
 impl SocketFile {
-    /// Binds the socket to a path, sets the owner and the mode of the file, and then listens. Until then no client can connect.
+    /// Binds the socket to a path, sets the owner and the mode of the file, and then listens. No client can connect before the
+    /// socket listens.
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
@@ -97,8 +99,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Sets the mode of a socket's file. Some file systems do not allow that, for example a folder that a virtual machine shares
-/// with its host.
+/// Sets the mode of a socket's file. Some file systems do not allow this change, for example a folder that a virtual machine
+/// shares with its host.
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
         let text =

@@ -161,7 +161,8 @@ impl<T: Transport> Stream<T> {
         self.transport.peer(is_eof)
     }
 
-    /// Returns whether there is input, or the end of the input. Asks the kernel, because the runtime may not know yet.
+    /// Returns whether there is input, or the end of the input. Asks the kernel, because the runtime may not have noticed new
+    /// input yet.
     pub(crate) fn has_input(&mut self) -> bool {
         #[cfg(feature = "tls")]
         if self.tls.as_mut().is_some_and(|tls| tls.secured.has_input()) {
@@ -270,7 +271,7 @@ impl<T: Transport> Stream<T> {
 
 #[cfg(feature = "tls")]
 impl<T: Transport> Drop for Stream<T> {
-    /// Sends close_notify, if the socket has room for it. This also happens if the connection's task is aborted.
+    /// Sends close_notify, if the socket has room for it. `drop` also runs if the connection's task is aborted.
     fn drop(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_cut) {
             let _ = tls.secured.close(&mut Io::now(&mut self.transport));

@@ -11,8 +11,8 @@ use super::transport::Transport;
 #[derive(Debug)]
 pub(super) struct Tls {
     pub(super) secured: Secured,
-    /// True if the connection ends with a reset. close_notify is then not sent, because it would tell the peer that the data is
-    /// complete.
+    /// True if the connection ends with a reset. close_notify is then not sent, because close_notify would tell the peer that
+    /// the data is complete.
     pub(super) is_cut: bool,
     /// True if the input has ended without close_notify. A third party may have cut the input.
     pub(super) is_truncated: bool,
@@ -25,8 +25,8 @@ impl Tls {
         Self { secured, is_cut: false, is_truncated: false, writer: None }
     }
 
-    /// Reads, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it took.
-    /// Returns the sum of these numbers, which is 0 at the end of the input.
+    /// Reads input, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it
+    /// took. Returns the sum of these numbers, which is 0 at the end of the input.
     pub(super) fn read(
         &mut self,
         io: &mut (impl Read + Write),
@@ -84,8 +84,8 @@ pub(super) struct Io<'p, 'cx, T> {
     transport: &'p mut T,
     /// The task that is woken when an operation that would block can continue. With `None`, no task is woken.
     task: Option<&'p mut Context<'cx>>,
-    /// True if the task is also woken when there is room to write. A transport wakes only one task for that, and it must be the
-    /// task that writes. TLS may also have to write while a task reads. Such a write does not wait for room.
+    /// True if the task is also woken when there is room to write. A transport wakes only one task when there is room, and this
+    /// must be the task that writes. TLS may also have to write while a task reads. Such a write does not wait for room.
     writes: bool,
     /// True if a write failed.
     pub(super) is_broken: bool,

@@ -11,9 +11,9 @@ use crate::seconds::Seconds;
 /// The state of a connection's peer, as far as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerState {
-    /// The peer can read. On a Unix socket it may have half-closed the connection.
+    /// The peer can read. On a Unix socket the peer may have half-closed the connection.
     Present,
-    /// The peer has ended its side of a TCP connection. It is unknown whether it has closed its socket or still reads.
+    /// The peer has ended its side of a TCP connection. It is unknown whether the peer has closed its socket or still reads.
     HalfClosed,
     /// The peer has closed a Unix socket, or reset a TCP connection.
     Gone,
@@ -25,8 +25,8 @@ pub(crate) trait Transport: Sized + 'static {
     /// An accepted connection that is not yet assigned to a worker.
     type Accepted: Send + 'static;
 
-    /// Returns the clock of a worker with such connections. The worker creates the clock at its start, because a clock may need
-    /// a descriptor, and later the process may have no descriptor left.
+    /// Returns the clock of a worker whose connections have this type. The worker creates the clock at its start, because a
+    /// clock may need a descriptor, and later the process may have no descriptor left.
     fn seconds() -> Seconds {
         Seconds::of_kernel()
     }
@@ -65,7 +65,8 @@ pub(crate) trait Transport: Sized + 'static {
     /// Returns the state of the peer. `is_eof` must be true if the end of the input has been read.
     fn peer(&self, is_eof: bool) -> PeerState;
 
-    /// Returns whether there is input, or the end of the input. Asks the kernel, because the runtime may not know yet.
+    /// Returns whether there is input, or the end of the input. Asks the kernel, because the runtime may not have noticed new
+    /// input yet.
     fn has_input(&self) -> bool;
 
     /// Half-closes the connection: the peer sees the end of the data, and can still send.
