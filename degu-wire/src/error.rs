@@ -1,7 +1,7 @@
 //! The errors of the codec: [`RemoteError`] for a fault of the peer, [`LocalError`] for a fault of the caller.
 //!
-//! Both are small and `Copy`. They hold no bytes of the peer, so an error can be logged as it is. The drivers report
-//! errors of the system (sockets, files).
+//! Both types are small and `Copy`. The errors hold no bytes of the peer, so an error can be logged as it is. The
+//! drivers report errors of the system (sockets, files).
 
 use core::fmt;
 

@@ -123,16 +123,16 @@
 //! | CONNECT | authority-form (RFC 9112 §3.2.3) | 400 for `*`, 501 for any other target that is not a path; a path is accepted, and the server refuses the method | no tunnel is built here |
 //! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two joined fields look like a name with a comma |
 //! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | no such address exists |
-//! | Host | a port after an empty name | refused | it names no host (RFC 9110 §4.2.1) |
+//! | Host | a port after an empty name | refused | such a value names no host (RFC 9110 §4.2.1) |
 //! | Host | no zone (RFC 6874 §4) | a zone in brackets, after `%` or `%25`, is read; the server's machine removes the zone, and Degu sends none | Node and aiohttp send the zone of their address |
 //! | Content-Length | equal values may be merged (RFC 9112 §6.3) | only one is accepted | a proxy on the path may have used the other value |
-//! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | implementations disagree about it |
-//! | Transfer-Encoding | codings with parameters (RFC 9112 §7) | no parameters | no registered coding has any |
-//! | chunk size | `1*HEXDIG` (RFC 9112 §7.1) | at most 16 digits | it must fit into 64 bits |
+//! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | implementations disagree about empty elements |
+//! | Transfer-Encoding | codings with parameters (RFC 9112 §7) | no parameters | no registered coding has parameters |
+//! | chunk size | `1*HEXDIG` (RFC 9112 §7.1) | at most 16 digits | the size must fit into 64 bits |
 //! | field value | controls other than CR, LF and NUL may be kept (RFC 9110 §5.5) | HTAB is the only control | logs and terminals act on controls |
-//! | status line | a space before an absent reason phrase (RFC 9112 §4) | the space may be missing | many servers leave it out, and nothing else can be meant |
+//! | status line | a space before an absent reason phrase (RFC 9112 §4) | the space may be missing | many servers leave out the space, and the line still has only one meaning |
 //! | field value of a response | a folded value is read (RFC 9112 §5.2), and so are blanks before a colon (§5.1) | refused in Content-Length, Transfer-Encoding, Connection, Content-Range and Upgrade | a program that overlooks the field would find another end of the message |
-//! | chunk size of a response | no blanks after it (RFC 9112 §7.1) | blanks before the end of the line are skipped | some servers write the size in a field of fixed width |
+//! | chunk size of a response | no blanks after the size (RFC 9112 §7.1) | blanks before the end of the line are skipped | some servers write the size in a field of fixed width |
 //! | fields of a response | a field that is not a list comes once (RFC 9110 §5.3) | several times, except Content-Length, Transfer-Encoding and Content-Range | devices repeat Content-Type, which does not decide framing |
 //!
 //! Tests compare the codec with a second implementation, which follows the grammar of the standards and this table.

@@ -62,9 +62,9 @@ pub struct Limits {
     ///
     /// Default 16 (Go: bounded by the head's size, curl: unbounded).
     pub max_interim: usize,
-    /// True if requests of HTTP/1.0 are served, with or without Host. Their responses have no chunks, and no interim
-    /// responses precede them. The connection is kept only if the client asks for it and the length of the response is
-    /// known. If false, the server answers such a request with 505.
+    /// True if requests of HTTP/1.0 are served, with or without Host. The responses to such requests have no chunks,
+    /// and no interim responses precede them. The connection is kept only if the client asks for it and the length of
+    /// the response is known. If false, the server answers such a request with 505.
     ///
     /// Default on, because nginx, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 by default.
     pub allow_http10: bool,

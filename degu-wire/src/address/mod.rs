@@ -162,8 +162,8 @@ impl Address {
         Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
     }
 
-    /// Returns the address of a Unix socket in the file system, from the bytes of its path. It is for code without std,
-    /// and for systems other than Unix.
+    /// Returns the address of a Unix socket in the file system, from the bytes of its path. This function is for code
+    /// without std, and for systems other than Unix.
     ///
     /// # Errors
     ///

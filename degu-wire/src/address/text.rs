@@ -32,8 +32,8 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Returns the text in which all bytes that are not visible ASCII, `%`, and brackets are percent-encoded. Brackets are
-/// encoded because they enclose an IPv6 address.
+/// Returns the text of the bytes. `%`, brackets and all bytes that are not visible ASCII are percent-encoded. Brackets
+/// are encoded because they enclose an IPv6 address.
 fn encode(bytes: &[u8]) -> PercentEncode<'_> {
     const ENCODED: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'[').add(b']');
     percent_encode(bytes, &ENCODED)
@@ -41,7 +41,7 @@ fn encode(bytes: &[u8]) -> PercentEncode<'_> {
 
 impl Address {
     /// Returns the value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host, and
-    /// the port unless it is 80. The zone is left out, because it means nothing to other hosts (RFC 6874 §4). For a
+    /// the port unless it is 80. The zone is left out, because a zone means nothing to other hosts (RFC 6874 §4). For a
     /// Unix socket the value is `localhost`, because many servers refuse an empty Host.
     ///
     /// ```

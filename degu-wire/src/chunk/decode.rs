@@ -7,7 +7,7 @@ use super::{CRLF, Extensions, MAX_SIZE_LINE};
 use crate::abnf::{HEX, NO_HEX};
 use crate::{Fault, Limits, RemoteError};
 
-/// The most digits of a chunk size. They fit into 64 bits, so no size can overflow.
+/// The largest number of digits in a chunk size. Sixteen hexadecimal digits fit into 64 bits, so no size can overflow.
 const MAX_DIGITS: usize = 16;
 
 /// Reads a chunked body from a buffer of the caller, one [`Event`] at a time.
@@ -191,14 +191,14 @@ impl Decoder {
     ///
     /// When more bytes are needed, the caller drops the [consumed](Step::consumed) bytes, appends new bytes to the
     /// remaining bytes, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer of the
-    /// size of `max_chunk_line` or `max_trailers`, whichever is larger, is always enough. After the
-    /// [end](Self::is_done) nothing more is consumed.
+    /// size of `max_chunk_line` or `max_trailers`, whichever is larger, is always enough if it has at least 18 bytes.
+    /// After the [end](Self::is_done) nothing more is consumed.
     ///
     /// # Errors
     ///
-    /// The [`RemoteError`] is the same for every division of the input into pieces. It is returned as soon as the
-    /// offending byte is in the input. Its offset counts from the first byte of the element: the chunk line, the CRLF
-    /// after the data, or the trailer section. After an error the state of the decoder is unchanged.
+    /// The [`RemoteError`] is the same for every division of the input into pieces. The error is returned as soon as
+    /// the offending byte is in the input. The offset of the error counts from the first byte of the element: the chunk
+    /// line, the CRLF after the data, or the trailer section. After an error the state of the decoder is unchanged.
     ///
     /// - [`Fault::ChunkSize`]: not one to sixteen hexadecimal digits.
     /// - [`Fault::ChunkExtension`]: a byte that is not allowed in an extension, or whitespace before the end of the

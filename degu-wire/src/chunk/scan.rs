@@ -27,19 +27,19 @@ const BETWEEN: u8 = 0;
 const BLANK: u8 = 1 << 3;
 /// After `;`: whitespace, or the name.
 const SEMICOLON: u8 = 2 << 3;
-/// In the name.
+/// In the name: more of the name, whitespace, `=`, `;`, or the end.
 const NAME: u8 = 3 << 3;
 /// Whitespace after the name: `=` or `;` must follow.
 const NAME_BLANK: u8 = 4 << 3;
 /// After `=`: whitespace, or the value.
 const EQUALS: u8 = 5 << 3;
-/// In a value that is a token.
+/// In a value that is a token: more of the token, whitespace, `;`, or the end.
 const VALUE: u8 = 6 << 3;
-/// In a quoted-string.
+/// In a quoted-string: any byte of text. `"` ends the string.
 const QUOTED: u8 = 7 << 3;
-/// After a backslash in a quoted-string.
+/// After a backslash in a quoted-string: the byte that it escapes.
 const PAIR: u8 = 8 << 3;
-/// No state: the byte is not allowed here.
+/// Not a state, but the entry of the table for a byte that is not allowed.
 const STOP: u8 = u8::MAX;
 
 /// The rows of the table. Each column is a class of bytes. Controls, which include CR and LF, are never in an

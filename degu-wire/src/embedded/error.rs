@@ -28,7 +28,7 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
-    /// Returns the status with which a server answers, if no response has begun; `None` if the transport failed.
+    /// Returns the status with which a server answers if no response has begun. Returns `None` if the transport failed.
     pub const fn status(&self) -> Option<u16> {
         match self {
             Self::Io(_) => None,

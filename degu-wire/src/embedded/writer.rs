@@ -81,8 +81,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
     }
 
     /// Ends the body, with extensions of its last chunk, and with trailers. A peer of HTTP/1.0 gets neither of them. A
-    /// body without extensions and trailers also ends when the handler returns, or when the client asks for the
-    /// response.
+    /// body without extensions and trailers also ends without this call: the body of a response when the handler
+    /// returns, and the body of a request in [`Call::response`](super::Call::response).
     ///
     /// # Errors
     ///

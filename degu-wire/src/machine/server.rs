@@ -17,7 +17,7 @@ use crate::{Limits, LocalError, RemoteError, reason_phrase};
 /// The role of a [`Connection`] that receives requests and answers them.
 #[derive(Debug, Default)]
 pub struct Server {
-    /// The demands of the request on its response.
+    /// The demands of the request on its response and on the connection.
     terms: Terms,
     /// True after [`Connection::stop`].
     stopping: bool,
