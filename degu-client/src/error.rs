@@ -29,7 +29,7 @@ pub struct Error(Box<Failure>);
 
 #[derive(Clone)]
 struct Failure {
-    // Shared, because a pool returns one error to all requests that wait.
+    // The kind is shared, because a pool returns one error to all requests that wait.
     kind: Arc<ErrorKind>,
     phase: Phase,
     retryable: bool,
@@ -109,7 +109,7 @@ pub enum Timeout {
     /// No connection of the [pool](crate::PoolOf) became free within [`OptionsOf::timeout`](crate::OptionsOf::timeout):
     /// all `max_connections` connections were in use.
     Pool(Duration),
-    /// A timeout of a stream that the caller brought. The client does not know its length.
+    /// A timeout of a stream that the caller brought. The client does not know how long this timeout is.
     Stream,
 }
 
@@ -339,7 +339,7 @@ impl fmt::Display for Error {
             (ErrorKind::System(error), Some(address), _) => return write_unreachable(f, error, address),
             (ErrorKind::Status(_), ..) => {
                 kind.fmt(f)?;
-                // Escaped, because the text comes from the server.
+                // The summary is escaped, because its text comes from the server.
                 let summary = summary.as_deref().filter(|summary| !summary.is_empty());
                 return summary.map_or(Ok(()), |summary| write!(f, ": {summary:?}"));
             }
@@ -446,7 +446,7 @@ impl From<Infallible> for Error {
     }
 }
 
-/// Converts an error for a body that is read as a reader.
+/// Converts the error of a body that is read through a [`Reader`](crate::Reader).
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {

@@ -255,7 +255,7 @@ impl Exchange {
 
     /// Sends the next part of the request's body, or ends it.
     pub(crate) fn send_part(&mut self, part: Option<Part>) -> Result<(), Error> {
-        // The source may have taken a long time.
+        // The source may have taken a long time, so the stored time would be too early.
         self.began = None;
         let sent = match part {
             Some(part) => self.machine.send_part(part),

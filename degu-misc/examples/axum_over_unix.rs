@@ -52,7 +52,7 @@ fn listen(argument: usize, default: &str) -> Result<Listener, BoxError> {
 }
 
 async fn stop() {
-    // If no handler can be set, the signal ends the process.
+    // If no handler for the signal can be set, this function returns at once, and the program ends.
     let _ = tokio::signal::ctrl_c().await;
 }
 

@@ -70,7 +70,8 @@ async fn serve(socket: TcpStream) {
         Ok(End::Refused(error)) => eprintln!("refused: {error}"),
         Err(error) => {
             eprintln!("aborted: {error}");
-            // The connection is reset, because a cut response must not look complete.
+            // Without linger time, closing the socket resets the connection. A response that was cut short then does
+            // not look complete.
             let _ = socket.0.set_zero_linger();
         }
     }

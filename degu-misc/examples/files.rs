@@ -38,7 +38,7 @@ fn run() -> Result<(), BoxError> {
     let address: Address = address.to_str().ok_or("the address is not UTF-8")?.parse()?;
     let root = openat(CWD, &root, FOLDER, Mode::empty()).map_err(|error| format!("{}: {error}", root.display()))?;
     let root = Arc::new(root);
-    // Caches compute the age of a response, so they need its date.
+    // Caches compute the age of a response from its field `date`.
     let server = Server::options()
         .date(true)
         .bind(address, async move |_: &mut Session, request: Request<'_>| answer(root.clone(), request).await)?;

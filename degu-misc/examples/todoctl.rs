@@ -50,7 +50,7 @@ fn run(address: Address, command: &[&str]) -> Result<(), Error> {
         _ => {
             let mut response = server.get(&todos)?.success()?;
             let all: Vec<Todo> = response.body.json(MOST)?;
-            // `remove` takes this number.
+            // The command `remove` takes this number.
             all.iter().enumerate().for_each(|(number, todo)| println!("{number} {todo}"));
         }
     }

@@ -74,7 +74,7 @@ impl TempSSLServer {
 
     /// Returns an async client with another policy. `into()` makes a blocking client of it.
     pub fn client_with(&self, tls: ClientTls) -> Client {
-        // The address of a Unix socket has no name to check.
+        // The name is set, because the address of a Unix socket has no name that could be checked.
         Client::options().tls(tls).server_name("localhost").client(self.address())
     }
 

@@ -278,7 +278,7 @@ impl CaSet {
                 names.push(name);
             }
         }
-        // A message with a hundred names would be unreadable.
+        // A text with a hundred names would be unreadable, so it has at most four.
         let more = names.len().saturating_sub(4);
         names.truncate(4);
         let text = names.join(", ");

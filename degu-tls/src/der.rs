@@ -119,7 +119,7 @@ pub(crate) fn subject(certificate: &[u8]) -> Option<&[u8]> {
     fields(certificate).map(|fields| fields.subject)
 }
 
-// 1.2.840.113549.1.1.1 rsaEncryption and 1.2.840.113549.1.1.10 id-RSASSA-PSS.
+// The OBJECT IDENTIFIERs of RSA keys: 1.2.840.113549.1.1.1 (rsaEncryption) and 1.2.840.113549.1.1.10 (id-RSASSA-PSS).
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 
@@ -455,7 +455,7 @@ mod tests {
     fn a_name_has_its_last_attribute_first() {
         let country: &[u8] = &[0x55, 4, 6];
         let organisation: &[u8] = &[0x55, 4, 0x0a];
-        // 1.3.6.1.4.1.99999.1 and 2.999.
+        // The OBJECT IDENTIFIERs 1.3.6.1.4.1.99999.1 and 2.999, which have no short name.
         let (private, example): (&[u8], &[u8]) = (&[0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1], &[0x88, 0x37]);
         let whole = [
             set(&[(country, 0x13, b"CH")]),

@@ -235,7 +235,7 @@ impl fmt::Display for Kind {
 /// ```
 pub fn alert_name(alert: AlertDescription) -> String {
     match (alert, alert.as_str()) {
-        // The names of rustls differ from the names in the RFCs here.
+        // For these alerts, the name in rustls differs from the name in the RFCs.
         (AlertDescription::UnrecognisedName, _) => "unrecognized_name".into(),
         (AlertDescription::EncryptedClientHelloRequired, _) => "ech_required".into(),
         (_, Some(name)) => words(name, '_'),

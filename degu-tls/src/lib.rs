@@ -56,7 +56,7 @@
 //! - The crate opens no socket, and knows nothing of HTTP.
 #![forbid(unsafe_code)]
 
-// Unit tests use the kit of the integration tests, which calls this crate `degu_tls`.
+// Unit tests include the module `kit` of the integration tests, which calls this crate `degu_tls`.
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 extern crate self as degu_tls;
 

@@ -30,7 +30,8 @@ pub(crate) fn leave(note: Note) {
 
 /// Calls `drive`, in which rustls may call the verifier. Returns the result of `drive`, and the note that the verifier left.
 pub(crate) fn noted<T>(drive: impl FnOnce() -> T) -> (T, Option<Note>) {
-    // A caller may have made a handshake on this thread with our configuration but without this function. Its note is removed.
+    // A caller may have made an earlier handshake on this thread with our configuration but without this function. The
+    // note of that handshake is removed.
     SLOT.set(None);
     let result = drive();
     (result, SLOT.take())

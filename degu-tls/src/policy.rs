@@ -83,7 +83,7 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
 }
 
-/// The provider and the time of a build, and the warnings that it collects.
+/// The provider and the time of a build, and the warnings that the build collects.
 pub(crate) struct Build {
     pub(crate) crypto: Crypto,
     pub(crate) now: UnixTime,

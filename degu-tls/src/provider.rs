@@ -55,7 +55,7 @@ impl Crypto {
         if provider.kx_groups.is_empty() {
             return Err(lacks("no group for ECDHE"));
         }
-        // This comes before suites are removed, because a removed suite may be the only suite with SHA-256.
+        // SHA-256 is looked up before suites are removed, because a removed suite may be the only suite with SHA-256.
         let hash = provider.cipher_suites.iter().map(hash_of).find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
         let sha256 = hash.ok_or_else(|| lacks("no cipher suite with SHA-256"))?;
         provider.cipher_suites.retain(|suite| {
@@ -70,7 +70,7 @@ impl Crypto {
     /// Returns the SHA-256 of the data.
     pub(crate) fn sha256(&self, data: &[u8]) -> [u8; 32] {
         let mut hash = [0; 32];
-        // `new` chose SHA-256, so the output has this length.
+        // `new` chose SHA-256, so the output has 32 bytes, and this does not panic.
         hash.copy_from_slice(self.sha256.hash(data).as_ref());
         hash
     }

@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use crate::der;
 use crate::error::{Blame, Error, Kind};
 
-/// The origin of certificates or a key. Errors name it, and a reload reads it again.
+/// The origin of certificates or a key. Errors name this origin, and a reload reads it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
@@ -68,7 +68,8 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
         Ok(_) => nothing(bytes, source, wanted),
         Err(error) => malformed(source, &error),
     };
-    // The parser does not know encrypted keys, which have two forms. The older form has header fields, which are not base64.
+    // The PEM parser does not know encrypted keys, which have two forms. The older form has header fields, which are
+    // not base64.
     if find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || find(bytes, b"Proc-Type: 4,ENCRYPTED") {
         let what = "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
         return Err(Error::advised(Kind::Key, format!("the private key of {source} {what}")));
@@ -133,7 +134,7 @@ fn is_der(bytes: &[u8]) -> bool {
 }
 
 fn malformed(source: &Source, error: &pem::Error) -> Error {
-    // The parser's own text may quote the file, which may hold a key.
+    // The parser's own error text may quote the file, which may contain a key.
     let what = match error {
         pem::Error::MissingSectionEnd { .. } => "a section without its end",
         pem::Error::IllegalSectionStart { .. } => "a malformed `-----BEGIN` line",
@@ -243,7 +244,7 @@ mod tests {
         let utf16 =
             |pem: &[u8]| [&[0xff, 0xfe][..], &pem.iter().flat_map(|byte| [*byte, 0]).collect::<Vec<_>>()].concat();
         for (bytes, wanted) in [
-            // PFX { version 3, .. }, also in the form of indefinite length.
+            // The beginning of PKCS #12 (a PFX with version 3), with a definite length and with an indefinite length.
             (
                 b"\x30\x82\0\x07\x02\x01\x03\x30\x02\x05\0".to_vec(),
                 "is PKCS #12, not PEM: convert it with `openssl pkcs12 ",

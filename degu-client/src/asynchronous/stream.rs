@@ -33,7 +33,7 @@ pub(crate) trait AsyncStream: Stream {
 
 /// A connected socket, registered with the runtime.
 pub(crate) struct Socket {
-    /// `None` after a registration for output has failed.
+    /// The descriptor with its registration. `None` after a registration for output has failed.
     fd: Option<AsyncFd<OwnedFd>>,
     /// True if the socket is registered for output, too.
     writes: bool,

@@ -24,7 +24,7 @@ use crate::resolve::{admit, interleave, target, unix_socket};
 /// because shutting down the socket does not end a wait for the backlog.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Connects for a pool.
+/// Connects for a pool. The caller of a pool cannot interrupt this.
 pub(super) fn dial_pooled(base: &Base, until: Option<Deadline>) -> Result<(Box<dyn BlockingStream>, Address), Error> {
     dial(base, until, &Interrupter::new())
 }
@@ -70,7 +70,7 @@ fn establish(
     Ok((Box::new(socket), answered))
 }
 
-/// Connects to an IP address. The attempt may take the remaining time, divided by `share`.
+/// Connects to an IP address. The attempt may take the time until the deadline, divided by `share`.
 fn tcp(
     address: SocketAddr,
     until: Option<Deadline>,
@@ -93,7 +93,8 @@ fn tcp(
     }
 }
 
-/// Connects to the first of these addresses that accepts. Each attempt has an equal share of the remaining time.
+/// Tries these addresses one after the other, and returns the first connection that is made. Each attempt may take an
+/// equal share of the remaining time.
 fn first(
     addresses: &[SocketAddr],
     until: Option<Deadline>,

@@ -40,15 +40,16 @@ impl From<rustls::Error> for Refusal {
 }
 
 impl Refusal {
-    /// Returns the error for rustls. rustls derives the alert to the peer from it.
+    /// Returns the error for rustls. rustls derives the alert to the peer from this error.
     pub(crate) fn into_rustls(self) -> rustls::Error {
         use CertificateError as C;
         rustls::Error::InvalidCertificate(match self {
             Self::Pki(error) => classify(error).1,
-            // unsupported_certificate: "a certificate was of an unsupported type".
+            // rustls sends the alert unsupported_certificate: "a certificate was of an unsupported type" (RFC 8446
+            // §6.2).
             Self::WeakKey(_) => C::InvalidPurpose,
-            // access_denied: "a valid certificate […] was received, but when access control was applied, the sender decided not
-            // to proceed".
+            // rustls sends the alert access_denied (RFC 8446 §6.2): "a valid certificate […] was received, but when
+            // access control was applied, the sender decided not to proceed".
             Self::Pin(_) => C::ApplicationVerificationFailure,
             #[cfg(feature = "system")]
             Self::System(rustls::Error::InvalidCertificate(error)) if is_wrong_usage(&error) => C::InvalidPurpose,
@@ -102,7 +103,8 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
         | Pki::MalformedNameConstraint
         | Pki::TrailingData(_)
         | Pki::UnsupportedCertVersion => (Kind::Malformed, C::BadEncoding),
-        // These are constraints, limits, and errors that later versions of webpki may add. The alert is certificate_unknown.
+        // All other errors are about constraints or limits, or come from a later version of webpki. The alert is
+        // certificate_unknown.
         error => (Kind::Constraint, C::Other(OtherError(Arc::new(error)))),
     }
 }
