@@ -87,7 +87,7 @@ pub(crate) struct Exchange {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// No exchange has begun.
+    /// The request has not begun.
     Requesting,
     /// The request has begun, and the head of the response has not been returned.
     Head,

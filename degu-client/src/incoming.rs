@@ -134,7 +134,7 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
     }
 }
 
-/// The extensions and trailers of a body that has none.
+/// The extensions and trailers of a body that has neither.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S> {
@@ -277,7 +277,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
     }
 
-    /// Polls until data has been received, and returns it without consuming it. Empty at the end of the body.
+    /// Polls until data has been received, and returns the data without consuming it. The result is empty at the end of
+    /// the body.
     pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
         if self.shown().is_empty() {
             self.held = ready!(self.poll_data(cx))?.map(Part::Data);

@@ -48,7 +48,7 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
     /// Reads into the buffer of the exchange. Pending if nothing has been received.
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>>;
 
-    /// Waits for the stream until the deadline of the exchange. Ready when the exchange may continue.
+    /// Waits for the stream until the deadline of the current wait. Ready when the exchange may continue.
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 }
 
@@ -237,7 +237,8 @@ impl<D: Driver> Link<D> {
         matches!(idle, Some(Ok(Idle::Silent)))
     }
 
-    /// Begins a request on a connection that has been checked. The last argument is the deadline, and the current time.
+    /// Begins a request on a connection that has been checked. The last argument is the deadline of the exchange, and
+    /// the current time.
     pub(crate) fn begin_checked(
         &mut self,
         method: Method<'_>,

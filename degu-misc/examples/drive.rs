@@ -51,7 +51,8 @@ fn report<E: std::fmt::Display>(result: Result<Whole, E>) -> Value {
 
 /// A client that performs requests, over one connection at a time.
 trait Drive {
-    /// Performs a request. If `reuse` is true and the last connection is still open, it is used.
+    /// Performs a request. Uses the last connection if `reuse` is true and the connection is still open. Otherwise
+    /// makes a connection.
     fn perform(&mut self, method: Method<'_>, target: &str, reuse: bool) -> Value;
 }
 

@@ -104,7 +104,7 @@ fn chunk(argument: &str) -> Chunk {
     }
 }
 
-/// Prints the response.
+/// The standard output, to which the program prints the response.
 struct Output {
     out: io::StdoutLock<'static>,
     show_chunks: bool,

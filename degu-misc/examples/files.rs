@@ -80,7 +80,8 @@ fn is_not_found(error: Errno) -> bool {
     )
 }
 
-/// A decoded path of a request: names that are safe to open, each in the folder before it.
+/// A decoded path of a request, as names that are safe to open. Each name is opened in the folder that the name before
+/// it opened.
 struct Path {
     names: Vec<Vec<u8>>,
     /// True if the path ends with a slash, so it means a folder.
@@ -141,7 +142,8 @@ enum Found {
         kind: &'static str,
     },
     List(String),
-    /// A folder whose path has no slash at its end. Relative links in its list would be wrong.
+    /// A folder, but the path of the request has no slash at its end. Relative links in the list of the folder would
+    /// then be wrong.
     NeedsSlash,
 }
 

@@ -63,7 +63,7 @@ pub enum Leaf {
 }
 
 impl Leaf {
-    /// All certificates.
+    /// All certificates that a [`TempPki`] issues.
     pub const ALL: [Self; 8] = [
         Self::Server,
         Self::Client,
@@ -239,7 +239,7 @@ impl TempPki {
         Issuer::new(params, key)
     }
 
-    /// Returns a CA whose files exist.
+    /// Returns the CA with this name as an issuer of certificates. Reads the key of the CA from its file.
     fn issuer(&self, name: &str) -> Issuer<'static, KeyPair> {
         let key = sure("file", fs::read_to_string(self.file(name, "key")));
         Issuer::new(ca_params(name), sure("key", KeyPair::from_pem(&key)))

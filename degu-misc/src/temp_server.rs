@@ -8,7 +8,7 @@ use degu_server::{Address, App, Handle, Options, Server};
 /// number of servers can run in parallel.
 #[derive(Debug)]
 pub struct TempServer {
-    /// `None` after a shutdown.
+    /// The handle of the running server. `None` after a shutdown.
     handle: Option<Handle>,
     address: Address,
 }
@@ -40,7 +40,7 @@ impl TempServer {
         &self.address
     }
 
-    /// Returns a blocking client for the server. It needs no runtime.
+    /// Returns a blocking client for the server. The client needs no runtime.
     pub fn client(&self) -> degu_client::blocking::Client {
         degu_client::blocking::Client::new(self.address())
     }

@@ -317,7 +317,7 @@ fn time(reader: &mut Reader<'_>) -> Option<UnixTime> {
     Some(UnixTime::since_unix_epoch(Duration::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second)))
 }
 
-/// The days from 0000-03-01 to 1970-01-01.
+/// The number of days from 0000-03-01 to 1970-01-01.
 const EPOCH: u64 = 719_468;
 
 /// Returns a time as text, such as `2026-11-22 07:45:33 UTC` (Howard Hinnant's `civil_from_days`).
@@ -360,7 +360,7 @@ mod tests {
         time(&mut Reader(&element(tag, text.as_bytes()))).map(date)
     }
 
-    /// Returns an element of DER of fewer than 128 bytes.
+    /// Returns an element in DER. The content must have fewer than 128 bytes.
     fn element(tag: u8, content: &[u8]) -> Vec<u8> {
         [&[tag, content.len() as u8], content].concat()
     }

@@ -28,7 +28,7 @@ struct Inner {
     kind: Kind,
     blame: Blame,
     what: String,
-    /// The text `what` already contains advice. Then the advice of the kind is not added.
+    /// True if the text `what` already contains advice. `explain` then does not add the advice of the kind.
     has_advice: bool,
     alert: Option<AlertDescription>,
     source: Option<Arc<dyn StdError + Send + Sync>>,

@@ -124,7 +124,8 @@ pub struct Stats {
     pub dialled: u64,
     /// The number of requests that used a kept connection. Second attempts do not count.
     pub reused: u64,
-    /// The number of kept connections that could not be used: the server had closed them or had sent unsolicited data.
+    /// The number of kept connections that were of no use. The server had closed them or had sent unsolicited data, or
+    /// the pool closed them before a second attempt.
     pub stale: u64,
     /// The number of requests that were sent a second time.
     pub retried: u64,

@@ -97,9 +97,9 @@ impl Connect {
 /// The state of a handshake after [`Handshake::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The handshake is done, and the socket has taken all bytes of it.
+    /// The handshake is done, and the socket has taken all bytes of the handshake.
     Done,
-    /// The socket would block, or its timeout expired.
+    /// The handshake is not done, because the socket would block, or because the socket's timeout expired.
     Blocked,
 }
 
