@@ -1,6 +1,6 @@
 //! The alarm of a connection: the part of its state that other tasks read.
 //!
-//! Two other tasks read it. The worker wakes the connection's task when a deadline may have expired. The acceptor asks a
+//! Two other tasks read the alarm. The worker wakes the connection's task when a deadline may have expired. The acceptor asks a
 //! connection to close when there are too many connections. Only the connection's task decides what to do.
 
 use std::cmp::Reverse;

@@ -47,15 +47,17 @@ impl Handle {
 
     /// Shuts the server down gracefully, and waits for the end:
     ///
-    /// 1. The server accepts no more connections, and closes connections between two requests.
+    /// 1. The server accepts the connections that the kernel has queued, and then no more. It closes connections between two
+    ///    requests.
     /// 2. It answers every request whose whole head was received. The response has `connection: close`.
     /// 3. It cuts exchanges that are not done within [`Options::shutdown_grace`](crate::Options::shutdown_grace).
     /// 4. The address is free.
     ///
-    /// A response is done when the kernel has taken all of it. The kernel delivers it even after the process has ended. The client
-    /// may lose the response only if it still sends, for example a body that the handler did not read. Such data resets the
-    /// closed connection, and the client then loses the bytes that it has not read (RFC 9112 §9.6). A running server prevents
-    /// this: it reads for up to 30 s after the last response of a connection. A shutdown does not wait for that.
+    /// A response is done when the kernel has taken all of its bytes. The kernel delivers these bytes even after the process
+    /// has ended. The client may lose the response only if it still sends, for example a body that the handler did not read.
+    /// Such data resets the closed connection, and the client then loses the bytes that it has not read (RFC 9112 §9.6). A
+    /// running server prevents this, because it reads for up to 30 s after the last response of a connection. A shutdown does
+    /// not wait for these reads.
     ///
     /// # Cancel safety
     ///

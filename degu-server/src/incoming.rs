@@ -254,7 +254,7 @@ impl Incoming {
     }
 
     /// Returns the next whole chunk, with its extensions, or `None` at the end. If a part of the chunk was already returned as
-    /// data, this is the rest of the chunk, without the extensions. If the body is not chunked, this is the rest of the body.
+    /// data, returns the rest of the chunk, without the extensions. If the body is not chunked, returns the rest of the body.
     ///
     /// # Errors
     ///
@@ -315,8 +315,8 @@ impl Incoming {
     }
 
     /// Receives parts, and stores them for later reads, until the stored parts take at least `bytes` bytes of memory or the
-    /// body ends. A handler calls this before it responds. If the beginning of the body has a fault, the response can then have
-    /// the status of that fault.
+    /// body ends. A handler calls this method before it responds. If the beginning of the body has a fault, the response can
+    /// then have the status of that fault.
     ///
     /// Each chunk takes about 80 bytes in addition to its data and its extensions, so many small chunks take more memory than
     /// their data.

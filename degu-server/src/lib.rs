@@ -1,10 +1,10 @@
 //! An HTTP/1.1 server for programs that talk to each other: over Unix sockets on one machine, or over TLS between known
 //! devices.
 //!
-//! An [`Address`] says where the server listens. It is an IPv4 address, an IPv6 address (with the network interface, if
-//! it is link-local), the path of a Unix socket, or an abstract name. An [`App`] is an async function. It gets a
-//! [`Session`] and a [`Request`], and returns a [`Response`]. The future of an app need not be `Send`, because each
-//! connection stays on one of the server's threads.
+//! An [`Address`] says where the server listens. An address is an IPv4 address, an IPv6 address (with the network interface, if
+//! it is link-local), the path of a Unix socket, or an abstract name. An [`App`] is an async function. It gets a [`Session`]
+//! and a [`Request`], and returns a [`Response`]. The future of an app need not be `Send`, because each connection stays on one
+//! of the server's threads.
 //!
 //! ```no_run
 //! use degu_server::{Address, Method, Request, Response, Server, Session};

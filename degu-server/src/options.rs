@@ -161,7 +161,7 @@ impl Options {
         self
     }
 
-    /// Sets whether HTTP/1.0 requests are served. If this is off, they get 505.
+    /// Sets whether HTTP/1.0 requests are served. If the option is off, these requests get 505.
     ///
     /// An HTTP/1.0 request may have no Host. An app that checks the [authority](crate::Request::authority) must therefore
     /// refuse an empty authority. The response has no chunks, and there is no `100 Continue`. The connection is kept only if

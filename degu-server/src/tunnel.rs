@@ -46,8 +46,8 @@ impl fmt::Debug for Switch {
     }
 }
 
-/// The byte stream of a connection that has switched to another protocol. It begins with the bytes that the client sent after
-/// its request.
+/// The byte stream of a connection that has switched to another protocol. The stream begins with the bytes that the client sent
+/// after its request.
 ///
 /// `shutdown` half-closes the connection: the client reads the end of the data, and can still send. `tokio::io::split` splits
 /// the stream into a reader and a writer. A handler that moves bytes without a pause still yields to the worker's other
@@ -57,7 +57,7 @@ impl fmt::Debug for Switch {
 /// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof), because a third party may have cut the connection.
 ///
 /// As with any [`AsyncWrite`], a task must flush after it has written, before it waits for something else. Under TLS, written
-/// bytes may otherwise stay in memory. A read that waits for input sends them too.
+/// bytes may otherwise stay in memory. A read that waits for input also sends these bytes.
 ///
 /// # Cancel safety
 ///

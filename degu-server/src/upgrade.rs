@@ -41,11 +41,11 @@ impl Offer {
     }
 
     /// Returns a 101 response, which accepts the offer. `headers` are additional fields: the server itself writes `connection`
-    /// and `upgrade`. Before the response, the server reads and drops up to 64 KiB of the request's body. If there is more, the
-    /// client gets 413 instead.
+    /// and `upgrade`. Before the response, the server reads and drops up to 64 KiB of the request's body. If the rest of the
+    /// body is longer, the client gets 413 instead.
     ///
-    /// After the response, `handler` is called in the task of the connection, so its future need not be `Send`. While it runs,
-    /// the connection counts against [`max_connections`](crate::Options::max_connections). The only deadline is
+    /// After the response, `handler` is called in the task of the connection, so its future need not be `Send`. While the
+    /// handler runs, the connection counts against [`max_connections`](crate::Options::max_connections). The only deadline is
     /// [`tunnel_idle_timeout`](crate::Options::tunnel_idle_timeout). A shutdown waits for the handler, up to
     /// [`shutdown_grace`](crate::Options::shutdown_grace). [`Session::closing`] tells the handler that the server shuts down.
     ///

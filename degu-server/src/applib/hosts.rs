@@ -1,4 +1,4 @@
-//! An app that accepts only requests for listed hosts. It protects against DNS rebinding.
+//! An app that accepts only requests for listed hosts. This check protects against DNS rebinding.
 
 use std::fmt;
 use std::net::Ipv6Addr;

@@ -1,4 +1,4 @@
-//! A connection, from its first byte to its last. It is one value, which one task owns.
+//! A connection, from its first byte to its last byte. A connection is one value, which one task owns.
 //!
 //! The machine of `degu_wire` implements the rules of HTTP. This module moves bytes between the machine and the stream
 //! ([`Driver`](driver::Driver)), passes requests to the app, and sends the responses. It also handles exchanges that the peer,

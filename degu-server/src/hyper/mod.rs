@@ -50,9 +50,9 @@
 //! If the service fails or panics, the client gets 500. If a response's body fails or panics, the response is cut. Other
 //! connections are not affected.
 //!
-//! If the client closes a Unix socket or resets a TCP connection, its handler is cancelled at once, or within a second if there
-//! is unread input. If the client closes a TCP connection, the server cannot tell this from a half-close. The handler is then
-//! cancelled after [`half_close_timeout`](Options::half_close_timeout).
+//! If the client closes a Unix socket or resets a TCP connection, the handler of its request is cancelled at once, or within a
+//! second if there is unread input. If the client closes a TCP connection, the server cannot tell this from a half-close. The
+//! handler is then cancelled after [`half_close_timeout`](Options::half_close_timeout).
 //!
 //! # Switching to another protocol
 //!
@@ -61,20 +61,20 @@
 //! stream down half-closes the connection, under TLS with close_notify. As with any `AsyncWrite`, a flush is needed to send
 //! written bytes.
 //!
-//! The stream may move to another task. Its connection counts against [`max_connections`](Options::max_connections) until the
-//! stream is dropped. The stream has no deadline: `tunnel_idle_timeout` applies only to Degu's own [`Tunnel`](crate::Tunnel). A
-//! shutdown waits for the stream, up to [`shutdown_grace`](Options::shutdown_grace). After that, its reads and writes return
-//! errors. hyper does not check that the client has offered the protocol, and that the 101 names the protocol. The service
-//! must check both.
+//! The stream may move to another task. Until the stream is dropped, the connection counts against
+//! [`max_connections`](Options::max_connections). The stream has no deadline: `tunnel_idle_timeout` applies only to Degu's own
+//! [`Tunnel`](crate::Tunnel). A shutdown waits for the stream, up to [`shutdown_grace`](Options::shutdown_grace). After that,
+//! reads and writes of the stream return errors. hyper does not check that the client has offered the protocol, and that the
+//! 101 names the protocol. The service must check both.
 //!
 //! # Differences from Degu
 //!
 //! - **The grammar.** hyper accepts more malformed requests than Degu, and does not check Host.
 //! - **Refusals.** If hyper itself refuses a request, it sends 400 or 431 without a body. [`error_reply`](Options::error_reply)
-//!   and [`error_body`](Options::error_body) have no effect on that. For a request target that fills `max_head`, hyper sends
-//!   431, and Degu 414. [`on_response`](Options::on_response) is called for hyper's refusals when their connection ends, usually
-//!   within 6 s. hyper sends 414 for a target over 65,534 bytes, but `on_response` reports it as 431, because hyper's error is
-//!   the same.
+//!   and [`error_body`](Options::error_body) have no effect on these responses. For a request target that fills `max_head`,
+//!   hyper sends 431, and Degu 414. [`on_response`](Options::on_response) is called for hyper's refusals when their connection
+//!   ends, usually within 6 s. hyper sends 414 for a target over 65,534 bytes, but `on_response` reports it as 431, because
+//!   hyper's error is the same.
 //! - **[`Limits`](crate::Limits).** Only `max_head`, `max_fields` and `allow_http10` apply.
 //! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them. To set a reason phrase, a
 //!   service adds the extension `hyper::ext::ReasonPhrase` to the response.

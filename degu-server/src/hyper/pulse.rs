@@ -9,10 +9,10 @@
 //! | no | bytes were received | the rest of a head |
 //! | yes | the service has polled the body, and there was no data | more of the body |
 //! | yes | the service does not poll the body | the service, so the client cannot be late |
-//! | yes or no | the last write found no room | room to write, that is the client |
+//! | yes or no | the last write found no room | room to write, which the client makes by reading |
 //!
 //! The bodies of an exchange may be polled in any task, so a lock protects the state. A task holds the lock for only a few
-//! instructions, and two tasks rarely compete for it.
+//! instructions, and two tasks rarely compete for the lock.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};

@@ -1,9 +1,9 @@
-//! The file of a Unix socket. A server creates it with a mode, and unlinks it at the end.
+//! The file of a Unix socket. A server creates the file with a mode, and unlinks the file at the end.
 //!
 //! The file stays if the process is killed. A server that starts may therefore find a stale file, which it replaces, or the
-//! file of a live server, which it must not touch. Only a connection attempt shows the difference. But another server may
-//! start between this attempt and the replacement. Every server of this crate therefore locks a file next to the socket, tries
-//! to connect, unlinks the stale file, binds the socket, and releases the lock.
+//! file of a live server, which it must not touch. Only a connection attempt shows the difference. But another server may start
+//! between this attempt and the replacement. Every server of this crate therefore locks a file next to the socket, tries to
+//! connect, unlinks the stale file, binds the socket, listens, and releases the lock.
 //!
 //! In a folder with several users, another user may hold the lock. The code here waits for the lock for at most a second.
 
