@@ -3,12 +3,12 @@
 //! `systemd-socket-activate -l 127.0.0.1:8080 activation`
 //!
 //! The manager passes `LISTEN_FDS` sockets as the descriptors from 3 on. `LISTEN_PID` is the id of the process that may
-//! use them. Safe code cannot own a descriptor that it knows only by its number. So the program asks the kernel for a
-//! copy of each descriptor of its own process, with `pidfd_getfd` (Linux 5.6). This needs no further dependency. The
-//! original descriptors stay open until the process ends.
+//! use them. Safe code cannot take ownership of a descriptor if it knows only the number of the descriptor. So the
+//! program asks the kernel for a copy of each descriptor of its own process, with `pidfd_getfd` (Linux 5.6). This needs
+//! no further dependency. The original descriptors stay open until the process ends.
 //!
-//! If the kernel is older, or a sandbox forbids the call, set `StandardInput=socket` in the unit: without `LISTEN_FDS`,
-//! the program takes the standard input as its socket. The first lines of output are `listening on ADDRESS`, one for
+//! If the kernel is older, or a sandbox forbids the call, set `StandardInput=socket` in the unit. Without `LISTEN_FDS`,
+//! the program uses the standard input as its socket. The first lines of output are `listening on ADDRESS`, one for
 //! each address.
 
 use std::io::{self, Write};

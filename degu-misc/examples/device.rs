@@ -1,10 +1,10 @@
-//! Degu's server for microcontrollers (`degu_wire::embedded`), with small buffers, on TCP sockets of this host. It
-//! echoes bodies, so the tests of other servers can be run against it.
+//! Degu's server for microcontrollers (`degu_wire::embedded`), with small buffers, on TCP sockets of this host. The
+//! server echoes bodies, so the tests of other servers can be run against this server.
 //!
 //! `device IP:PORT`
 //!
-//! Heads have at most 6 KiB and 64 fields, chunk lines and trailers 2 KiB, and bodies 128 KiB. A body is read before it is
-//! answered. The first line of output is `listening on IP:PORT`.
+//! The head of a request may have 6 KiB and 64 fields. Chunk lines and trailers may have 2 KiB, and a body 128 KiB. The
+//! server reads the whole body before it answers. The first line of output is `listening on IP:PORT`.
 
 use std::future::Future;
 use std::io::{self, Write as _};

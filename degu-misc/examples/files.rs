@@ -10,9 +10,9 @@
 //! A path that is refused gets 404, as if it did not exist. Hard links and mounts are served like ordinary files.
 //!
 //! **When is a copy still valid?** The entity-tag is made from the inode, the length, and the time of modification in
-//! nanoseconds. It is a strong validator as far as the clock of the file system distinguishes two writes. A date in
-//! `If-Range` never matches, because two versions may have been written in the same second (RFC 9110 §13.1.5); the
-//! client then gets the whole file.
+//! nanoseconds. The entity-tag is a strong validator as far as the clock of the file system distinguishes two writes. A
+//! date in `If-Range` never matches, because two versions may have been written in the same second (RFC 9110 §13.1.5);
+//! the client then gets the whole file.
 //!
 //! The first line of output is `listening on ADDRESS`.
 
@@ -84,7 +84,7 @@ fn is_not_found(error: Errno) -> bool {
 /// it opened.
 struct Path {
     names: Vec<Vec<u8>>,
-    /// True if the path ends with a slash, so it means a folder.
+    /// True if the path ends with a slash, and therefore means a folder.
     folder: bool,
 }
 

@@ -1,8 +1,8 @@
 //! A server that switches protocols: `terminal [--tls-cert FILE --tls-key FILE [--tls-clients CA]] ADDRESS`
 //!
 //! If a client offers `tcp` with `POST /attach`, the server sends the client's bytes back until the client half-closes.
-//! It then sends `bye` and ends. If a client offers `websocket` with `GET /socket`, the server sends messages back,
-//! with tokio-tungstenite. The first line of output is `listening on ADDRESS`.
+//! The server then sends `bye` and ends the connection. If a client offers `websocket` with `GET /socket`, the server
+//! sends messages back, with tokio-tungstenite. The first line of output is `listening on ADDRESS`.
 
 use degu_server::{Address, BoxError, Method, Request, Response, Server, Session, Tunnel};
 use futures_util::{SinkExt, StreamExt};

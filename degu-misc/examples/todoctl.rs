@@ -1,7 +1,7 @@
 //! A client of `todo` for the command line: `todoctl ADDRESS list [TEXT] | add TEXT | remove NUMBER`.
 //!
-//! Each command has a timeout of 2 s, connecting included. An error is one sentence on stderr, and an exit code for
-//! scripts:
+//! Each command has a timeout of 2 s, which includes connecting. An error is one sentence on stderr, and an exit code
+//! for scripts:
 //!
 //! - 1: any other error
 //! - 2: wrong arguments

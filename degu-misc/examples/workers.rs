@@ -3,7 +3,7 @@
 //! The program sends `--requests` requests (default 10,000) from `--threads` tasks (default 8), or threads of the
 //! blocking client, and prints the outcomes as a line of JSON. The body of a POST or a PUT is the number of the
 //! request, so the server can tell whether a request came twice. A worker that could not connect pauses before its next
-//! request, because a server that restarts is away for a moment.
+//! request, because a server that restarts cannot be reached for a moment.
 
 use std::{
     collections::BTreeMap,

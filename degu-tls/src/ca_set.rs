@@ -184,9 +184,9 @@ impl CaSet {
         self.label_last(Some(label))
     }
 
-    /// Labels each CA that the last call added with the name of its file, without the extension. The operator then
-    /// chooses the label by the name of the file. Renaming a file can therefore change the rights of peers. CAs from
-    /// memory keep their label.
+    /// Labels each CA that the last call added. The label is the name of the CA's file, without the extension. The
+    /// operator then chooses the label by the name of the file. Renaming a file can therefore change the rights of
+    /// peers. CAs from memory keep their label.
     #[must_use]
     pub fn labelled_by_file(self) -> Self {
         self.label_last(None)
@@ -226,9 +226,9 @@ impl CaSet {
         self
     }
 
-    /// Allows a policy to be built although a CA's certificate has expired or is not valid yet. It is for devices whose
-    /// clock begins at 1970. A CA that has expired then still vouches for peers, as RFC 5280 §6.1 allows for a trust
-    /// anchor.
+    /// Allows a policy to be built although a CA's certificate has expired or is not valid yet. Use this for devices
+    /// whose clock begins at 1970. A CA that has expired then still vouches for peers, as RFC 5280 §6.1 allows for a
+    /// trust anchor.
     #[must_use]
     pub fn allow_invalid_time(mut self) -> Self {
         self.any_time = true;

@@ -207,9 +207,9 @@ impl ClientTls {
     }
 }
 
-/// Returns an IP address that takes the place of a name. It is made from a hash of the peer's address. rustls needs a name as
-/// the key of its session cache. This address is never checked. It is also never sent, because rustls puts no IP address into
-/// SNI (RFC 6066 §3).
+/// Returns an IP address that takes the place of a name. The IP address is made from a hash of the peer's address.
+/// rustls needs a name as the key of its session cache. This address is never checked. It is also never sent, because
+/// rustls puts no IP address into SNI (RFC 6066 §3).
 fn unnamed(crypto: &Crypto, peer: &str) -> ServerName<'static> {
     let hash = crypto.sha256(peer.as_bytes());
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| hash[i]))))

@@ -60,8 +60,8 @@ pub(crate) fn first_element(file: &[u8]) -> Option<(u8, &[u8])> {
     Reader(Reader(file).take(SEQUENCE)?).any()
 }
 
-/// The fields of a certificate that texts and the methods of [`PeerIdentity`](crate::PeerIdentity) need (RFC 5280 §4.1).
-/// Each is the content of its element, without tag and length.
+/// The fields of a certificate that texts and the methods of [`PeerIdentity`](crate::PeerIdentity) need (RFC 5280
+/// §4.1). Each field is the content of its element, without tag and length.
 pub(crate) struct Fields<'a> {
     pub(crate) issuer: &'a [u8],
     validity: Reader<'a>,
@@ -271,7 +271,8 @@ fn push_oid(text: &mut String, oid: &[u8]) {
         if byte & 0x80 != 0 {
             continue;
         }
-        // The first number encodes two numbers: 40 × first + second. If the first is 0 or 1, the second is below 40.
+        // The first encoded number stands for two numbers: 40 × first + second. If the first is 0 or 1, the second is
+        // below 40.
         let _ = match (std::mem::take(&mut is_first), number / 40) {
             (true, first @ ..2) => write!(text, "{first}.{}", number % 40),
             (true, _) => write!(text, "2.{}", number - 80),

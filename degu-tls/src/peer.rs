@@ -60,8 +60,8 @@ impl PeerIdentity {
         self.ca.as_ref().map(|ca| &*ca.label)
     }
 
-    /// Returns the SHA-256 of the SubjectPublicKeyInfo of the CA that vouched for the peer. It stays the same when the
-    /// CA's certificate is renewed for the same key. Returns `None` if [`ca`](Self::ca) does.
+    /// Returns the SHA-256 of the SubjectPublicKeyInfo of the CA that vouched for the peer. The hash stays the same
+    /// when the CA's certificate is renewed for the same key. Returns `None` if [`ca`](Self::ca) returns `None`.
     pub fn ca_spki_sha256(&self) -> Option<[u8; 32]> {
         self.ca.as_ref().map(|ca| *ca.spki.as_bytes())
     }
@@ -131,7 +131,7 @@ impl PeerIdentity {
     }
 
     /// Returns the last second in which the certificate is valid. Returns `None` if [`not_before`](Self::not_before)
-    /// does.
+    /// returns `None`.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};

@@ -39,7 +39,7 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(Kind::Read, Blame::System, format!("{} cannot be read: {error}", path.display())).with_source(error)
 }
 
-/// Returns all certificates of a PEM text, in order. It is an error if there is none.
+/// Returns all certificates of a PEM text, in order. It is an error if the text has no certificate.
 pub(crate) fn certificates(bytes: &[u8], source: &Source) -> Result<Vec<CertificateDer<'static>>, Error> {
     sections(bytes, source, "certificate")
 }
@@ -58,7 +58,8 @@ pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevoc
     }
 }
 
-/// Returns all sections of one kind. It is an error if there is none. `wanted` is the kind as text for the error.
+/// Returns all sections of one kind. It is an error if there is no section of this kind. `wanted` is the name of the
+/// kind in the error text.
 fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result<Vec<T>, Error> {
     if let Some(text) = foreign(bytes, wanted) {
         return Err(Error::advised(Kind::Pem, format!("{source} {text}")));

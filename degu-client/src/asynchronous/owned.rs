@@ -143,7 +143,8 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.hold.link().exchange.body_timeout = limit.into();
     }
 
-    /// Returns the connection. The connection is closed unless the body has been read to its end or received in full.
+    /// Returns the connection. If the body has been neither read to its end nor received in full, the returned
+    /// connection is closed.
     pub fn into_connection(self) -> Connection {
         self.hold
     }

@@ -38,7 +38,7 @@ impl AsyncWrite for TunnelOf<Async> {
         if pieces.iter().all(|piece| piece.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        // Other tasks get their turn, even if the socket always has room.
+        // This step of tokio's cooperative scheduling gives other tasks their turn, even if the socket always has room.
         let turn = ready!(poll_proceed(cx));
         let written = self.get_mut().stream.poll_accept(cx, &pieces[..pieces.len().min(MOST_PIECES)]);
         if written.is_ready() {

@@ -77,8 +77,8 @@ impl Judge {
         }
     }
 
-    /// Converts an error of rustls. It may also come after the handshake: under TLS 1.3, a refused client reads the alert in
-    /// place of the first response.
+    /// Converts an error of rustls. The error may also come after the handshake: under TLS 1.3, a refused client reads
+    /// the alert in place of the first response.
     pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
         if let Some(Note::Refused(refused)) = note {

@@ -5,8 +5,8 @@
 //!    [`ClientTls::connect`](crate::ClientTls::connect), which return the current policy. A later reload does not
 //!    affect this connection.
 //! 2. A [`Handshake`] owns the connection of rustls. The driver calls [`Handshake::advance`] until it returns
-//!    [`Progress::Done`]. It passes a value that implements [`Read`] and [`Write`]: a blocking socket, or a wrapper around
-//!    `try_read` and `try_write` of a non-blocking socket.
+//!    [`Progress::Done`]. The driver passes a value that implements [`Read`] and [`Write`]: a blocking socket, or a
+//!    wrapper around `try_read` and `try_write` of a non-blocking socket.
 //! 3. [`Handshake::secure`] then returns a [`Secured`], which reads and writes bytes. [`Handshake::finish`] returns the
 //!    bare connection and the peer instead.
 //!
@@ -167,8 +167,8 @@ impl Handshake {
         })
     }
 
-    /// Returns the error for a write that failed. If the peer refused this side, it has sent an alert and closed the
-    /// connection. The alert may still be readable, and says more than the error of the socket.
+    /// Returns the error for a write that failed. If the peer refused this side, the peer has sent an alert and closed
+    /// the connection. This side may still be able to read the alert, which says more than the error of the socket.
     fn why(&mut self, io: &mut (impl Read + Write), error: io::Error) -> Error {
         while matches!(self.connection.read_tls(io), Ok(1..)) {
             if let Err(said) = self.process(io) {
