@@ -119,10 +119,10 @@ macro_rules! requests {
             ///
             /// # Errors
             ///
-            /// Any error of the exchange. After most errors the connection is closed. The connection stays open in two
-            /// cases, because no byte of the request was written: if the request [cannot be
-            /// sent](crate::ErrorKind::Local), and if its [body cannot be made](crate::ErrorKind::Body).
-            /// [`field`](crate::Error::field) of the error names the field at fault, if there is one.
+            /// Any error of the exchange. After most errors the connection is closed. The connection stays open if the
+            /// request [cannot be sent](crate::ErrorKind::Local) or its [body cannot be made](crate::ErrorKind::Body),
+            /// because no byte of the request was written. [`field`](crate::Error::field) of the error names the field
+            /// at fault, if there is one.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

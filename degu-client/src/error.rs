@@ -9,9 +9,9 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// An error says [what happened and whose fault it is](ErrorKind), in [which phase](Phase) it happened, and whether the
 /// request [may be sent again](Self::is_retryable).
 ///
-/// After most errors the connection is closed. The connection stays open in two cases: if the client refused the
-/// request before it wrote a byte ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]), and if the
-/// content of the response is at fault ([`ErrorKind::Content`], or [`ErrorKind::Status`] with a body of at most 4 KiB).
+/// After most errors the connection is closed. It stays open if the client refused the request before it wrote a byte
+/// ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]). It also stays open if the content of the
+/// response is at fault ([`ErrorKind::Content`], or [`ErrorKind::Status`] with a body of at most 4 KiB).
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///
@@ -221,9 +221,9 @@ impl Error {
     ///   the server: connections are refused, the Unix socket does not exist, there is no route, the connection ended
     ///   during the handshake, or the timeout expired. Nothing was sent, so sending again is safe for every method.
     ///   Pause before the next attempt, because the failed attempt may have taken no time.
-    /// - **The connection ended before a byte of a response came**, and one of two things is true: no byte of the
-    ///   request was sent, so the server cannot have acted on it; or the method is idempotent, so the server may act on
-    ///   it twice (RFC 9110 §9.2.2).
+    /// - **The connection ended before a byte of a response came**, and sending again is safe. Either no byte of the
+    ///   request was sent, so the server cannot have acted on the request. Or the method is idempotent, so the server
+    ///   may act on the request twice (RFC 9110 §9.2.2).
     ///
     /// It is `false` if another attempt would fail too, or might do harm. Examples are a denied permission, an address
     /// that cannot be used, a name that cannot be resolved, a refusal by either side (a certificate, `on_connect`), a

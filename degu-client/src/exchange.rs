@@ -302,7 +302,7 @@ impl Exchange {
         self.machine.receive_buffer()
     }
 
-    /// Notes that this number of bytes was read; 0 means EOF.
+    /// Records that this number of bytes was read; 0 means EOF.
     pub(crate) fn received(&mut self, bytes: usize) {
         self.unread = true;
         match bytes {
@@ -312,7 +312,7 @@ impl Exchange {
     }
 
     /// Processes the error of a read. `UnexpectedEof` is the end of a TLS connection without close_notify. Inside a
-    /// body this end is an error, because the body may have been cut. Elsewhere it counts as EOF.
+    /// body this end is an error, because the body may be incomplete. Elsewhere it counts as EOF.
     pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(self.error(error));
@@ -439,8 +439,8 @@ impl Exchange {
         self.until.is_some()
     }
 
-    /// Begins the wait for the head or for the next bytes of the response, if the request has been sent and this wait
-    /// has not begun. Returns whether the wait began with this call.
+    /// If the request has been sent, begins the wait for the head or for the next bytes of the response, unless this
+    /// wait has begun before. Returns whether the wait began with this call.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
         let begins = self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent();
@@ -455,7 +455,7 @@ impl Exchange {
         self.spinner.step(|| self.epoch.elapsed())
     }
 
-    /// Notes that the spin has found input.
+    /// Records that the spin has found input.
     pub(crate) fn found(&mut self) {
         self.spinner.found(|| self.epoch.elapsed());
     }

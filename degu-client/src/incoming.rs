@@ -54,8 +54,8 @@ impl<B> ResponseOf<B> {
 /// ends with the connection. Under TLS the server has to announce this end (close_notify). Otherwise every method
 /// returns an error. Without TLS the client cannot tell whether such a body is complete.
 ///
-/// A method returns the end of the body when the exchange is over: the whole response has been received, and the whole
-/// request has been sent or the server no longer reads it.
+/// A method returns the end of the body only after the end of the exchange. The whole response has then been received.
+/// The whole request has been sent, or the server no longer reads the request.
 ///
 /// # Cancel safety
 ///
@@ -87,7 +87,7 @@ pub(crate) trait Hold<D: Driver> {
     /// Returns the number of bytes of the body that the link has not returned, if the length is known.
     fn remaining(&self) -> Option<u64>;
 
-    /// Notes the end of the body. A connection of a pool goes back to the pool.
+    /// Records the end of the body. A connection of a pool goes back to the pool.
     fn end(&mut self) {}
 }
 

@@ -13,7 +13,7 @@ use crate::link::Driver;
 /// The reader has no buffer of its own. When the reader is dropped, unread data is still in the body. After the
 /// reader's end, `trailers` of the body returns the trailers.
 ///
-/// The end of the reader is the end of the body. If the body was cut or is malformed, a read returns an
+/// The end of the reader is the end of the body. If the body is incomplete or malformed, a read returns an
 /// [`io::Error`](std::io::Error) that contains the [`Error`](crate::Error). Its kind is
 /// [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the connection ended too early. After an error, every
 /// further read returns an error.

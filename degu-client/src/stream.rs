@@ -24,9 +24,9 @@ pub(crate) trait Stream: Send {
         None
     }
 
-    /// Returns whether the stream behaves like a socket: it can be checked and read without blocking, a wait for it can
-    /// have a limit, and it sends written bytes without a flush. A stream that the caller brought does not behave like
-    /// this.
+    /// Returns whether the stream behaves like a socket. A socket can be checked and read without blocking. A wait for
+    /// a socket can have a limit. A socket sends written bytes without a flush. A stream that the caller brought does
+    /// not behave like this.
     fn is_socket(&self) -> bool {
         self.socket().is_some()
     }

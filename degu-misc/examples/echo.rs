@@ -8,9 +8,9 @@
 //! response 1 s after the client has half-closed the connection. With `--hyper` the server is
 //! `degu_server::hyper::serve`, which does not keep chunks and their extensions.
 //!
-//! The server reads up to 64 KiB of a body before the response begins, so a fault in this part of the body gets a
-//! status as its answer. The rest of the body streams through. The first line of output is `listening on ADDRESS`.
-//! SIGINT and SIGTERM end the server gracefully.
+//! The server reads up to 64 KiB of a body before the response begins. A fault in this part of the body is therefore
+//! answered with an error status. The rest of the body streams through. The first line of output is `listening on
+//! ADDRESS`. SIGINT and SIGTERM end the server gracefully.
 
 use std::convert::Infallible;
 use std::io::{self, Write};

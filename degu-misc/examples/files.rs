@@ -6,8 +6,9 @@
 //! **Which files can be reached?** The program opens the folder once, and walks each path from there, component by
 //! component, after percent-decoding. A component may not be empty, begin with a dot, or contain a slash or NUL. So
 //! there is no `..`, and also no `.git` or `.env`. The program never follows a symbolic link. Each step opens a name
-//! relative to the folder of the step before, so no folder can be exchanged between a check and the use of the folder.
-//! A path that is refused gets 404, as if it did not exist. Hard links and mounts are served like ordinary files.
+//! relative to the folder of the step before. Therefore no folder can be exchanged between a check and the use of the
+//! folder. A path that is refused gets 404, as if it did not exist. Hard links and mounts are served like ordinary
+//! files.
 //!
 //! **When is a copy still valid?** The entity-tag is made from the inode, the length, and the time of modification in
 //! nanoseconds. The entity-tag is a strong validator as far as the clock of the file system distinguishes two writes. A

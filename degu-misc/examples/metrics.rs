@@ -1,9 +1,9 @@
 //! A server with an access log and metrics: `metrics ADDRESS`.
 //!
-//! A line on stderr says how each exchange ended, and `/metrics` shows what was counted, in Prometheus' text format:
-//! exchanges by their status and by whether the response is incomplete, and the counters of the server. If a handler is
-//! cancelled because its client went away, the exchange has no status. `/late` waits long enough to show this. `/cut`
-//! fails in the middle of its body.
+//! A line on stderr says how each exchange ended. `/metrics` returns counters in Prometheus' text format: exchanges by
+//! their status and by whether the response is incomplete, and the counters of the server. If a handler is cancelled
+//! because its client went away, the exchange has no status. `/late` waits long enough to show this. `/cut` fails in
+//! the middle of its body.
 //!
 //! Everyone who can reach the app can read the metrics. To separate them, serve the app on one address and the metrics on another;
 //! [`Handle::stats`](degu_server::Handle::stats) returns the counters, too. The first line of output is `listening on ADDRESS`.

@@ -16,9 +16,9 @@ use crate::verify::{Side, own_fitness, parse};
 
 /// A certificate with its private key, and the intermediate certificates that lead to its CA.
 ///
-/// Malformed values are found when the identity is made. When a policy is built, three more checks follow: the key must
-/// belong to the certificate, and the certificate must be in date, and its extended key usage must allow the side
-/// (server or client) that uses the policy.
+/// Malformed values are found when the identity is made. When a policy is built, three more checks follow. The key must
+/// belong to the certificate. The certificate must be in date. Its extended key usage must allow the side (server or
+/// client) that uses the policy.
 ///
 /// ```no_run
 /// use degu_tls::{Identity, ServerTls};

@@ -132,7 +132,7 @@ impl<D: Driver> State<D> {
         self.next_end = ends.chain(next_returned).min();
     }
 
-    /// Notes the idle timeout of a connection that is in use.
+    /// Records the idle timeout of a connection that is in use.
     pub(super) fn note_idle_timeout(&mut self, timeout: Option<Duration>, now: Instant) {
         self.shortest = self.shortest.into_iter().chain(timeout).min();
         let end = timeout.and_then(|timeout| now.checked_add(timeout));
@@ -237,13 +237,13 @@ impl<D: Driver> State<D> {
         if self.waiting.is_empty() { None } else { self.waiting.pop_first() }
     }
 
-    /// Notes that a connection in use has been closed. Its place is then a right to make a connection.
+    /// Records that a connection in use has been closed. Its place is then a right to make a connection.
     pub(super) fn lost(&mut self) {
         self.made -= 1;
         self.making += 1;
     }
 
-    /// Notes that a kept connection cannot be used, and takes the next idle connection. If there is none, returns
+    /// Records that a kept connection cannot be used, and takes the next idle connection. If there is none, returns
     /// `None`, and the request has the right to make a connection.
     pub(super) fn replace(&mut self, home: D::Home) -> Option<Box<Pooled<D>>> {
         self.totals.stale += 1;
@@ -256,7 +256,7 @@ impl<D: Driver> State<D> {
         next
     }
 
-    /// Notes that a request is sent again, because the connection with this number ended before a response came. Also
+    /// Records that a request is sent again, because the connection with this number ended before a response came. Also
     /// closes the idle connections that were made before that connection, because a server that was restarted has
     /// closed all of them.
     pub(super) fn retry(&mut self, number: u64) {
