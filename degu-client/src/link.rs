@@ -115,7 +115,7 @@ impl<D: Driver> Line<'_, D> {
         }
     }
 
-    /// Writes pending bytes. If there are none, flushes the stream.
+    /// Writes pending bytes. If no bytes are pending, flushes the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, is_socket, exchange, .. } = self;
         if let Some(pending) = exchange.pending(stream.has_records()) {

@@ -121,7 +121,7 @@ impl<D> OptionsOf<D> {
     /// take twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
     /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for later requests.
     ///
-    /// The timeouts for the phases of an exchange apply as well. The first timeout that passes becomes the error. A
+    /// The timeouts for the phases of an exchange apply as well. The first timeout that expires becomes the error. A
     /// tunnel has no such limit. A blocking client cannot interrupt the caller's source of a request's body, or a
     /// stream that the caller brought.
     ///

@@ -111,11 +111,12 @@ impl Scratch {
 
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
-/// Apple's systems have no flag that prevents SIGPIPE. Rust's runtime ignores this signal, so none is needed.
+/// On Apple's systems, `send` has no flag that prevents SIGPIPE. No flag is needed, because Rust's runtime ignores this
+/// signal.
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 
-/// Reads the bytes that the socket has received. If there are none and `blocks` is true, it waits for some.
+/// Reads the bytes that the socket has received. If there are no bytes and `blocks` is true, waits for some.
 ///
 /// If a signal ends the wait, the error is [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted). The read is not
 /// repeated here, because a new read would have the socket's whole timeout again. The caller checks the clock first.

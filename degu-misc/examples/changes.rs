@@ -1,5 +1,6 @@
-//! A change feed: `changes serve ADDRESS` publishes the lines of stdin; `changes follow ADDRESS` prints them, and
-//! resumes after an interruption. Every document is one chunk. The extension `seq` is the number of the document.
+//! A change feed: `changes serve ADDRESS` publishes the lines of stdin. `changes follow ADDRESS` prints these lines.
+//! After an interruption it connects again, and continues with the next line. Every document is one chunk. The
+//! extension `seq` is the number of the document.
 use degu_client::blocking::Client;
 use degu_server::{Address, Body, BoxError, Chunk, Error, Request, Server, Session};
 use std::{env, io, process, thread, time::Duration};

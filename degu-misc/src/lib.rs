@@ -28,7 +28,7 @@
 //!
 //! # What it never does
 //!
-//! This crate is a dev-dependency; it is never part of a program that is shipped. A server that is dropped does not
+//! This crate is a dev-dependency, and never a part of a program that is shipped. A server that is dropped does not
 //! wait for its clients. No file is left after a test.
 
 #[cfg(feature = "tls")]

@@ -159,8 +159,8 @@ impl ClientOf<Async> {
 
 impl ConnectionOf<Async> {
     /// Makes a connection over any stream that is already connected, with the options, the Host field and the address
-    /// of `base`. Options for connecting are not used. The client cannot check such a stream before a request, so it
-    /// notices unsolicited data only when it reads a response.
+    /// of `base`. The options for connecting have no effect. The client cannot check such a stream before a request, so
+    /// it notices unsolicited data only when it reads a response.
     ///
     /// ```
     /// use degu_client::{Address, Client, Connection};

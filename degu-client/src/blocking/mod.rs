@@ -173,13 +173,12 @@ impl ClientOf<Blocking> {
 
 impl ConnectionOf<Blocking> {
     /// Makes a connection over any stream that is already connected, with the options, the Host field and the address
-    /// of `base`. Options for connecting are not used.
+    /// of `base`. The options for connecting have no effect.
     ///
     /// The client can only read and write such a stream; it cannot wait for both. So it sends the whole request before
-    /// it reads the response. A wait ends only at the stream's own timeout. If a server answers before it has
-    /// read a large request, client and server may wait for each other forever; use a socket for such an exchange. The
-    /// client cannot check such a stream before a request, so it notices unsolicited data only when it reads a
-    /// response.
+    /// it reads the response. A wait ends only at the stream's own timeout. If a server answers before it has read a
+    /// large request, client and server may wait for each other forever. Use a socket for such an exchange. The client
+    /// cannot check such a stream before a request, so it notices unsolicited data only when it reads a response.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
         Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())

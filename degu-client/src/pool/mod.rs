@@ -203,7 +203,7 @@ macro_rules! pooled_requests {
             ///
             /// # Errors
             ///
-            /// Any error of the exchange; after two attempts, the error of the second.
+            /// Any error of the exchange; after two attempts, the error of the second attempt.
             /// [`Timeout::Pool`](crate::Timeout::Pool) if the timeout expired before the request got its turn.
             pub fn request<'m>(
                 &self,
