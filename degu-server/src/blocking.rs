@@ -38,7 +38,7 @@ use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
 ///
 /// fn notes(request: BlockingRequest) -> Result<(u16, String), Error> {
 ///     match (request.method(), &request.segments()[..]) {
-///         (Method::Get, ["notes", name]) => {
+///         (Method::Get | Method::Head, ["notes", name]) => {
 ///             let text = std::fs::read_to_string(format!("/var/lib/notes/{}", name.replace('.', "")));
 ///             Ok((200, text.map_err(|_| Error::new(404, "there is no such note\n"))?))
 ///         }
