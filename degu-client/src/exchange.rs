@@ -109,7 +109,7 @@ pub(crate) enum Want {
     Wait,
 }
 
-/// The steps that could not be taken at once.
+/// The steps that the driver has tried, and that would have blocked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stuck {
     pub(crate) source: bool,

@@ -1,4 +1,4 @@
-//! The server at the other end of a connection: its process or its certificate.
+//! The server at the other end of a connection: its address, and its process (Unix sockets) or its certificate (TLS).
 
 use std::os::fd::BorrowedFd;
 

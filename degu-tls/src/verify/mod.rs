@@ -1,5 +1,6 @@
 //! The verifier, which is the only code that accepts the certificate of a peer. rustls calls the verifier during a handshake,
-//! and [`drive`](crate::drive) calls it again when a session is resumed.
+//! and the verifier stores its result in a [`note`](crate::note). [`drive`](crate::drive) calls the verifier again if the
+//! session was resumed, and if the note is missing or does not match.
 //!
 //! This module is the most security-critical code of the project. [`rfc5280`](crate::rfc5280) compares the checks here and in
 //! webpki with RFC 5280, section by section.

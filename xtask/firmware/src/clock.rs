@@ -14,7 +14,7 @@ use crate::registers;
 const KILOHERTZ: u32 = 25_000;
 
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
-/// The value of the timer at the time of the last count.
+/// The value of the timer up to which whole milliseconds have been counted. The rest is counted at a later tick.
 static COUNTED: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// Adds the milliseconds that the timer has measured. On a busy host, the emulated core misses ticks, but the timer

@@ -13,7 +13,7 @@ use picoserve::{Config, Router, Server, Timeouts, Timer};
 use crate::page::Page;
 use crate::{PAUSE, Ticks, Uart};
 
-/// The two halves of a UART as a socket of picoserve. The input ends after each pause.
+/// The two halves of a UART as a socket of picoserve. A pause of [`PAUSE`] in the input counts as EOF.
 struct Halves(Uart, Uart);
 
 /// The half that writes, with a buffer for text that picoserve formats.

@@ -89,7 +89,7 @@ struct Peer {
 enum Find {
     /// A program, and the option with which it prints its version.
     Program(&'static str, &'static str),
-    /// A Python interpreter, and code that imports a package as `found`.
+    /// A Python interpreter, and code that imports a package under the name `found`. Its `__version__` is the version.
     Python(&'static str, &'static str),
     /// A package of npm.
     Npm(&'static str),

@@ -79,8 +79,8 @@ const COUNTERS: [Counter; 3] = [
     },
 ];
 
-/// Runs a process under a tool, and returns the number that the tool has counted. `run` gets the command line of the
-/// tool. It starts the process with it, and waits until the process has ended.
+/// Runs a process under a tool, and returns the number that the tool has counted. `run` gets the program and the options
+/// of the tool, puts them in front of the command line of the process, and waits until the process has ended.
 pub(super) fn count(stage: &Stage<'_>, counter: usize, run: impl FnOnce(&[String]) -> Result) -> Result<u64> {
     let (counter, file) = (&COUNTERS[counter], stage.folder.path().join("count").display().to_string());
     let options = counter.options.iter().map(|option| option.replace("FILE", &file));

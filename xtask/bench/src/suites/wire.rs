@@ -34,7 +34,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             Ok(vec![difference(counted)?])
         }));
     } else {
-        report.notes.push("no instructions, because valgrind is not installed".into());
+        report.notes.push("instructions not counted, because valgrind is not installed".into());
     }
     report.about = format!("parsing of heads on one thread; {rounds} rounds of {} ms", time.as_millis());
     Ok(report)
