@@ -59,7 +59,8 @@ impl Alarm {
         }
     }
 
-    /// Sets the task to wake. A task has the same waker during its whole life.
+    /// Stores the waker of the connection's task. Only the first call has an effect, because a task of tokio keeps its waker
+    /// during its whole life.
     pub(crate) fn set_task(&self, task: &Waker) {
         let _ = self.task.set(task.clone());
     }

@@ -131,7 +131,7 @@ fn texts_of_hosts_and_of_blocking_are_replaced_by_the_body_of_the_app() {
             (
                 "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\nConnection: close\r\n\r\n",
                 403,
-                "this server does not accept requests from pages of this origin: the operator must add it to applib::Hosts",
+                "this server does not accept requests from web pages of this origin: the operator must add the host of the pages to applib::Hosts",
             ),
         ],
     );

@@ -154,7 +154,7 @@ explained! {
         /// A request has no Host (RFC 9112 §3.2).
         HostMissing "a request without Host",
         /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
-        Host "a malformed Host (send a name or an IP address, with an optional port; over a Unix socket `localhost` or an empty value)",
+        Host "a malformed Host (send `host` or `host:port`, with an IPv6 address in brackets; a client of a Unix socket may send `localhost` or an empty value)",
         /// Content-Length is not `1*DIGIT` of at most 64 bits (RFC 9112 §6.3).
         ContentLength "a malformed Content-Length",
         /// A head has both Content-Length and Transfer-Encoding (RFC 9112 §6.3).
@@ -209,9 +209,9 @@ explained! {
         UnexpectedUpgrade "a 101 response without a matching offer in the request, or before the whole request was sent",
         /// A response has status 206 (Partial Content), although the request asked for no range (RFC 9110 §15.3.7).
         UnexpectedPartial "a 206 response although the request had no range",
-        /// The Content-Range of a 206 is missing or malformed, or does not match the length of the body (RFC 9110
-        /// §14.4).
-        ContentRange "a 206 response with a Content-Range that is missing or malformed, or does not match the length of the body",
+        /// The Content-Range of a 206 is missing or malformed, or does not match the body or the requested range (RFC
+        /// 9110 §14.4).
+        ContentRange "a 206 response whose Content-Range is missing or malformed, or does not match the body or the requested range",
     }
 }
 

@@ -82,7 +82,7 @@ impl<A: App> App for Hosts<A> {
             })
         };
         if request.headers().iter().any(|(name, value)| name.eq_ignore_ascii_case("origin") && is_foreign(value)) {
-            let why = "this server does not accept requests from pages of this origin: the operator must add it to applib::Hosts\n";
+            let why = "this server does not accept requests from web pages of this origin: the operator must add the host of the pages to applib::Hosts\n";
             return Error::new(403, why).into();
         }
         self.app.handle(session, request).await

@@ -327,8 +327,9 @@ fn no_value(at: usize, rest: &[u8]) -> Result<Option<End>, RemoteError> {
     }
 }
 
-/// Returns the result for a line that begins at `start` and has no `token ":"`: `None` if more of the line may arrive,
-/// the end of the trailers, or the fault. `rest` is the input from the first wrong byte on, which is at `at`.
+/// Returns the result for a line that does not begin with `token ":"`: `None` if more of the line may arrive, the end of
+/// the trailers, or the fault. The line begins at `start`. Its token, which may be empty, ends at `at`, and `rest` is the
+/// input from `at` on.
 #[cold]
 #[inline(never)]
 fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, section: Section) -> Result<Option<End>, RemoteError> {

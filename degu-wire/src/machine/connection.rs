@@ -96,9 +96,9 @@ impl<R> Connection<R> {
     }
 
     /// Returns whether the driver may call [`send_part`](Self::send_part) again before the pending bytes are written.
-    /// Returns true while less than 64 KiB of heads and short parts (up to 4 KiB) are pending. If longer parts are
-    /// pending, they must also be fewer than eight, and less than 448 KiB must be pending in all. The last part may
-    /// exceed these bounds. If the driver sends parts in spite of `false`, they are collected without a bound.
+    /// Returns false if at least 64 KiB of heads and short parts (up to 4 KiB each) are pending, if eight longer parts are
+    /// pending, or if a longer part is pending and at least 448 KiB are pending in all. The part that reaches a bound is
+    /// accepted whole. If the driver sends parts in spite of `false`, they are collected without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }

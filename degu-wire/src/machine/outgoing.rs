@@ -27,7 +27,8 @@ pub(super) struct Outgoing {
     /// The number of bytes of `small` that have been written.
     sent: usize,
     large: VecDeque<Large>,
-    /// The length that `small` had when the last large data was added.
+    /// The offset in `small` at which the last large data was added. All bytes of `small` from this offset on follow the large
+    /// data. The offset decreases when written bytes are removed from `small`.
     joined: usize,
 }
 
