@@ -28,9 +28,8 @@ macro_rules! short_forms {
             pub $($async)? fn get_range(
                 $($borrow)* self,
                 uri: &str,
-                range: impl Into<crate::ByteRange>,
+                range: crate::ByteRange,
             ) -> Result<$response, crate::Error> {
-                let range = range.into();
                 let mut response = self.request(crate::Method::Get, uri, [("range", range)], ()) $($await)* ?;
                 if response.status == 206 && !crate::exchange::is_part_of(range, response.content_range()) {
                     return Err(response.body.fail(crate::Fault::ContentRange));
