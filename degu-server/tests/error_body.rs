@@ -118,7 +118,7 @@ fn refusals_and_errors_have_the_body_of_the_app() {
 }
 
 #[test]
-fn texts_of_hosts_and_of_blocking_are_replaced_by_the_body_of_the_app() {
+fn texts_of_hosts_and_blocking_are_replaced_by_the_apps_body() {
     let server = Running::with(options(), TCP, Hosts::only(["localhost"], app));
     expect_problems(
         || server.connect(),
@@ -298,7 +298,7 @@ mod hyper {
     }
 
     #[test]
-    fn refusal_for_want_of_room_around_a_tower_service_has_the_body_of_the_app() {
+    fn refusal_at_the_cap_of_a_tower_service_has_the_apps_body() {
         at_both_addresses(|address| {
             let (options, lengths) = options_of_one();
             let server = Serving::new(options.shutdown_grace(Duration::ZERO), address, service());

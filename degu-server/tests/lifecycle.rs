@@ -364,7 +364,7 @@ impl App for Shared {
 }
 
 #[test]
-fn tasks_of_the_first_worker_run_until_the_other_workers_have_ended() {
+fn tasks_of_the_first_worker_outlast_the_other_workers() {
     let (waits, waiting) = std::sync::mpsc::channel();
     let gate = Arc::new(Notify::new());
     let (is_alive, alive) = std::sync::mpsc::channel();

@@ -6,6 +6,7 @@
 mod circles;
 mod graph;
 mod named;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +49,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
         findings.extend(machine_paths(file, &text));
         findings.extend(conflicts(file, &text));
+        findings.extend(wording::check(file, &text));
         known.add(file, &text);
         if file.ends_with(".rs") {
             findings.extend(too_long(file, &text));

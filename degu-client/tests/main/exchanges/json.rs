@@ -35,7 +35,7 @@ case! {
 }
 
 case! {
-    fn a_value_that_is_no_json_is_refused_before_anything_is_written() {
+    fn a_value_that_is_no_json_is_refused_before_any_write() {
         let (_server, mut connection) = connect!(Kind::Path, |wire| {
             wire.expect("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");

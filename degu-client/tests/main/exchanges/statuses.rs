@@ -1,7 +1,7 @@
 // Statuses that are errors: a part of the suite, whose macros and imports it shares.
 
 case! {
-    fn a_status_that_is_an_error_becomes_one_with_the_beginning_of_the_body() {
+    fn an_error_status_becomes_an_error_with_the_bodys_beginning() {
         let (_server, mut connection) = connect!(Kind::Path, |wire| {
             for (status, body) in [
                 (404, "no such note\nas this".to_owned()),

@@ -290,7 +290,7 @@ case! {
 }
 
 case! {
-    fn a_request_that_is_refused_here_costs_nothing_and_names_the_field() {
+    fn a_request_that_is_refused_here_costs_nothing() {
         use LocalError::{BodyNotAllowed, ContentLength, FieldName, FieldNotAllowed, FieldRepeated, FieldValue, HeadTooLarge};
         let long = "x".repeat(70_000);
         let cases: [(_, _, &[(&str, &str)], _, _, _); 16] = [
@@ -439,7 +439,7 @@ case! {
 }
 
 case! {
-    fn a_request_that_nobody_takes_has_its_time_when_the_response_has_come_too() {
+    fn an_untaken_request_is_timed_out_although_it_was_answered() {
         let server = Server::new(Kind::Path, |accept| {
             let mut wire = accept.next();
             wire.head();

@@ -49,7 +49,7 @@ case! {
 }
 
 case! {
-    fn a_body_that_never_pauses_does_not_outlast_the_timeout_of_the_exchange() {
+    fn a_body_without_pauses_does_not_outlast_the_timeout() {
         let server = Server::once(Kind::Path, |wire| {
             wire.head();
             wire.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000\r\n\r\n");
@@ -69,7 +69,7 @@ case! {
 }
 
 case! {
-    fn a_request_that_the_server_reads_without_pause_does_not_outlast_the_timeout_of_the_exchange() {
+    fn an_upload_without_pauses_does_not_outlast_the_timeout() {
         let server = Server::once(Kind::V4, |wire| {
             wire.head();
             wire.expect_end();
@@ -83,7 +83,7 @@ case! {
 }
 
 case! {
-    fn a_timeout_counts_from_the_call_and_not_while_the_connection_is_idle() {
+    fn a_timeout_does_not_count_while_the_connection_is_idle() {
         let limit = Duration::from_millis(500);
         let server = Server::once(Kind::Path, move |wire| {
             for _ in 0..2 {

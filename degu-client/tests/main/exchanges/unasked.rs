@@ -57,7 +57,7 @@ case! {
 }
 
 case! {
-    fn a_row_of_requests_does_not_hide_what_came_behind_an_answer_to_head() {
+    fn many_requests_do_not_hide_bytes_after_an_answer_to_head() {
         const ROW: usize = 40;
         let (server, send) = super::unasked_after(Kind::Path, ROW + 1, EVIL);
         let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
