@@ -100,7 +100,7 @@ fn exchanges_are_reported_as_they_went_over_the_wire() {
             ("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n".into(), "POST /early 413 9B"),
             ("GET /chunks HTTP/1.0\r\n\r\n".into(), "GET /chunks 200 11B"),
             ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 50B"),
-            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), "- - 400 147B"),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), "- - 400 172B"),
             ("HEAD / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), "- - 400 0B"),
         ] {
             server.ask(request);
@@ -187,7 +187,7 @@ fn counters_tell_cut_cancelled_and_refused_exchanges_apart() {
     server.ask(get("/broken"));
     lines.expect("GET /broken 200 5B cut: the body of a response returned an error: disk full");
     server.ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
-    lines.expect("- - 400 147B");
+    lines.expect("- - 400 172B");
     let mut cancelled = server.connect();
     cancelled.send(get("/") + &get("/wait"));
     cancelled.expect(FINE);
