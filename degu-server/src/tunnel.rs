@@ -56,7 +56,7 @@ impl fmt::Debug for Switch {
 /// Under TLS the client must announce the end of its data with close_notify. Otherwise a read returns the error
 /// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof), because a third party may have cut the connection.
 ///
-/// As with any [`AsyncWrite`], a task must flush after it has written, before it waits for something else. Under TLS, written
+/// A task must flush after it has written and before it waits for something else, as with any [`AsyncWrite`]. Under TLS, written
 /// bytes may otherwise stay in memory. A read that waits for input also sends these bytes.
 ///
 /// # Cancel safety
