@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::link::{Driver, Link, SourceOf};
 use crate::pool::Lease;
 
+/// The most bytes that are reserved because a server has announced them.
+const RESERVED: u64 = 1024 * 1024;
+
 /// A response whose body `B` is still to be read.
 ///
 /// A response borrows its connection while the response exists. A response from a pool or from `exchange` owns its
@@ -374,13 +377,14 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     }
 }
 
-/// Appends a piece to `whole`, and reserves space for the `remaining` bytes. A body of one piece is not copied.
+/// Appends a piece to `whole`, and reserves space for the `remaining` bytes, but for at most [`RESERVED`] bytes, because the
+/// server may announce more than it sends. A body of one piece is not copied.
 #[inline]
 fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     if whole.is_empty() {
         return piece;
     }
-    let room = piece.len() + remaining as usize;
+    let room = piece.len() + remaining.min(RESERVED) as usize;
     let mut all = std::mem::take(whole).try_into_mut().unwrap_or_else(|shared| {
         let mut all = BytesMut::with_capacity(shared.len() + room);
         all.extend_from_slice(&shared);

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use degu_client::{Address, Body, Client, Connection, Error, blocking};
+use degu_client::{Address, Body, Client, Connection, Error, Fault, blocking};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -156,4 +156,18 @@ proptest! {
             }
         }
     }
+}
+
+/// A server may announce more than it sends, and more than the machine has memory.
+#[test]
+fn announced_length_reserves_no_memory() {
+    let bytes = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\nabcdef", u64::MAX / 2).into_bytes();
+    let (said, client) = (Said { bytes, at: 0, step: 3 }, Client::new(Address::IPV6_LOOPBACK));
+    let plain = blocking::Client::from(client.clone());
+    let error =
+        blocking::Connection::new(said.clone(), &plain).get("/").unwrap().body.read_all(usize::MAX).unwrap_err();
+    assert_eq!(error.remote().unwrap().fault, Fault::TruncatedBody);
+    let mut connection = Connection::new(said, &client);
+    let mut response = now(connection.get("/")).unwrap();
+    assert_eq!(now(response.body.read_all(usize::MAX)).unwrap_err().remote().unwrap().fault, Fault::TruncatedBody);
 }
