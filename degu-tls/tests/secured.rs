@@ -2,10 +2,15 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
-use crate::kit::pipe::Pipe;
+use crate::kit::pipe::{Pipe, pump};
 use crate::kit::{Cert, Clock, Version};
+use crate::table::raw;
 use degu_tls::drive::{Progress, Secured};
 use degu_tls::error::Kind;
+use degu_tls::rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
+use degu_tls::rustls::{
+    Connection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, ServerConnection, SupportedCipherSuite,
+};
 use degu_tls::{ClientTls, ServerTls};
 
 /// One side of a connection, with its end of the pipe. The pipe takes a given number of bytes and then would block.
@@ -227,6 +232,56 @@ fn a_record_that_is_not_whole_interrupts() {
         interrupted += 1;
     }
     assert!(interrupted > 0);
+}
+
+/// Returns session tickets, each in a record of its own, as a server sends them after its handshake.
+fn tickets(server: ServerConnection, count: u64) -> Vec<u8> {
+    use ConnectionTrafficSecrets::{Aes128Gcm, Aes256Gcm, Chacha20Poly1305};
+    /// A NewSessionTicket (RFC 8446 §4.6.1): its type and length, lifetime, age_add, nonce, ticket, no extensions.
+    const TICKET: &[u8] = &[4, 0, 0, 15, 0, 0, 1, 0, 0, 0, 0, 0, 1, 7, 0, 1, 7, 0, 0];
+    let Some(SupportedCipherSuite::Tls13(suite)) = server.negotiated_cipher_suite() else { panic!("not TLS 1.3") };
+    let (first, secrets) = server.dangerous_extract_secrets().unwrap().tx;
+    let (Aes128Gcm { key, iv } | Aes256Gcm { key, iv } | Chacha20Poly1305 { key, iv }) = secrets else {
+        panic!("an unknown cipher suite")
+    };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    let (typ, version) = (ContentType::Handshake, ProtocolVersion::TLSv1_3);
+    let record = |number| {
+        let ticket = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(TICKET) };
+        encrypter.encrypt(ticket, first + number).unwrap().encode()
+    };
+    (0..count).flat_map(record).collect()
+}
+
+#[test]
+fn server_sends_too_many_records_without_data() {
+    let root = Cert::root("Root");
+    let host = root.leaf("host", &|_| {});
+    let mut config = raw::server_config(Version::Tls13, host.chain(), &host.key);
+    config.enable_secret_extraction = true;
+    let mut server = Connection::from(ServerConnection::new(config.into()).unwrap());
+    let client = ClientTls::private(root.ca_set("root")).clock(Clock::now());
+    let client = client.build_with(Version::Tls13.provider()).unwrap();
+    let (mut near, mut far) = Pipe::pair();
+    let mut handshake = client.connect(Some("host.example"), "x").unwrap().handshake().unwrap();
+    while handshake.advance(&mut near).unwrap() != Progress::Done || server.is_handshaking() {
+        pump(&mut server, &mut far).unwrap();
+    }
+    let mut client = handshake.secure().unwrap();
+    let Connection::Server(server) = server else { unreachable!() };
+    let tickets = tickets(server, 2000);
+    let mut read = 0;
+    let error = loop {
+        far.write_all(&tickets[read..read + 410]).unwrap();
+        read += 410;
+        match client.read(&mut near, <[u8]>::len) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => break other.unwrap_err(),
+        }
+    };
+    assert_eq!(error.to_string(), "the server sent over 64 KiB of TLS records without data");
+    assert_eq!(tls_error(error), Kind::Protocol);
+    assert!((60_000..70_000).contains(&read), "{read}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::verify::{Side, Verifier, kind_of};
 pub(crate) struct Judge {
     /// The verifier of the peer, or `None` if the peer needs no certificate.
     verifier: Option<Arc<Verifier>>,
-    peer: Side,
+    pub(super) peer: Side,
     name: Option<ServerName<'static>>,
     require_alpn: bool,
     clock: Arc<dyn TimeProvider>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::Connection;
 
 use super::{Handshake, Judge};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::peer::PeerIdentity;
 
 /// The most bytes that are encrypted and written together: four TLS records.
@@ -18,6 +18,10 @@ const LITTLE: usize = 4 * 1024;
 /// The most pieces that are encrypted together. A connection of degu-wire returns at most this number of pieces at
 /// once.
 const PIECES: usize = 17;
+/// The most bytes of TLS records without data that a peer may send before it sends data again. The longest record has
+/// 16 KiB. A driver that reads until data arrives would otherwise read for as long as the peer sends such records. Go
+/// accepts 16 records.
+const WITHOUT_DATA: usize = 64 * 1024;
 
 /// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
 /// [`Write`].
@@ -89,6 +93,8 @@ pub struct Secured {
     peer: Option<Arc<PeerIdentity>>,
     /// A fault in the input. The caller first gets the bytes before the fault.
     fault: Option<Error>,
+    /// The number of bytes that were read since the last data.
+    without_data: usize,
     /// The number of encrypted bytes that [`write`](Self::write) has not yet returned to the caller.
     accepted: usize,
     /// The most bytes to encrypt together, between [`LITTLE`] and [`ROOM`].
@@ -104,7 +110,7 @@ impl Handshake {
     pub fn secure(self) -> Result<Secured, Error> {
         let judge = self.judge.clone();
         let (connection, peer) = self.finish()?;
-        Ok(Secured { connection, judge, peer, fault: None, accepted: 0, room: ROOM })
+        Ok(Secured { connection, judge, peer, fault: None, without_data: 0, accepted: 0, room: ROOM })
     }
 }
 
@@ -129,7 +135,8 @@ impl Secured {
     ///   connection.
     /// - [`ErrorKind::Interrupted`]: the bytes from the socket were not a whole record, or a record without data. The caller
     ///   calls `read` again.
-    /// - [`ErrorKind::InvalidData`] with an [`Error`] inside: the peer refuses this side, or violates the protocol.
+    /// - [`ErrorKind::InvalidData`] with an [`Error`] inside: the peer refuses this side, violates the protocol, or has
+    ///   sent more than 64 KiB of records without data.
     /// - Any error of the socket.
     pub fn read(&mut self, io: &mut (impl Read + Write), mut take: impl FnMut(&[u8]) -> usize) -> io::Result<usize> {
         if let Some(bytes) = self.take(&mut take)? {
@@ -138,9 +145,12 @@ impl Secured {
         if let Some(fault) = &self.fault {
             return Err(io::Error::new(ErrorKind::InvalidData, fault.clone()));
         }
-        self.connection.read_tls(io)?;
+        self.without_data += self.connection.read_tls(io)?;
         if let Err(error) = self.connection.process_new_packets() {
             self.fault = Some(self.judge.fault(error, None));
+        } else if self.without_data > WITHOUT_DATA && self.connection.reader().fill_buf().is_err() {
+            let what = format!("the {} sent over 64 KiB of TLS records without data", self.judge.peer);
+            self.fault = Some(Error::peer(Kind::Protocol, what));
         }
         // rustls may have made an answer to these records, such as an alert. It is written as far as the socket takes it.
         let _ = self.flush(io);
@@ -165,6 +175,7 @@ impl Secured {
             };
             reader.consume(taken);
             total += taken;
+            self.without_data = 0;
             if taken < found || found == 0 {
                 return Ok(Some(total));
             }
