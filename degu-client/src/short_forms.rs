@@ -19,7 +19,7 @@ macro_rules! short_forms {
             ///
             /// The server may answer with the part (206), with the whole resource (200), or with 416 if there is no
             /// such part. `content_range` of the response says which part it is. The client checks that the body of a
-            /// 206 is as long as its Content-Range says. If a request did not ask for a part, a 206 is an error.
+            /// 206 is as long as its Content-Range says. For the other methods, which ask for no part, a 206 is an error.
             ///
             /// # Errors
             ///

@@ -110,8 +110,8 @@ impl Admission {
     }
 
     /// Passes the new connection to `hand_over` when there is room. If there is no room within [`PATIENCE`], refuses it
-    /// together with all connections in the backlog. If the connections in the backlog were not refused too, each of them would
-    /// wait for that time after the one before it.
+    /// together with all connections in the backlog. Otherwise the next connection in the backlog would also wait for
+    /// [`PATIENCE`], then the one after it, and so on.
     async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(PATIENCE, self.make_room()).await;

@@ -1,7 +1,7 @@
 //! The clock of a worker, which ticks once a second.
 //!
-//! A tokio runtime reads the clock once in each turn of its loop, and twice while a timer is pending. The additional reading
-//! costs each small request over 120 instructions. On Linux the server therefore sets no timer of the runtime: a timerfd of the
+//! A tokio runtime asks the kernel for the time once in each turn of its loop, and twice while a timer is pending. The second
+//! call costs each small request over 120 instructions. On Linux the server therefore sets no timer of the runtime: a timerfd of the
 //! kernel announces each second.
 
 use std::time::Duration;

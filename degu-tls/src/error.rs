@@ -162,7 +162,7 @@ kinds! {
     /// A certificate of the [`CaSet`](crate::CaSet) is not a CA certificate.
     NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single certificate, pin its key",
     /// The extended key usage of a certificate does not allow its use by a server, or by a client.
-    Purpose "issue it with the extended key usage of its side: serverAuth, clientAuth or both",
+    Purpose "issue it with the extended key usage serverAuth for a server, clientAuth for a client, or both",
     /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// No CA or no pin was given, or a folder has no file with CAs.

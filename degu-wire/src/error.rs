@@ -262,8 +262,9 @@ explained! {
         /// The name of a chunk extension is not a token, its value has a control character other than HTAB, or the
         /// chunk line is over 4 KiB.
         ChunkExtension "a chunk extension has a malformed name or a control character, or the chunk line is over 4 KiB",
-        /// A message with this status or method cannot have a body (RFC 9112 §6.3).
-        BodyNotAllowed "a message with this status or method cannot have a body",
+        /// A TRACE request (RFC 9110 §9.3.8) and a response with status 1xx, 204, 205 or 304 (RFC 9112 §6.3) cannot have a
+        /// body. The body of a request cannot end with the connection.
+        BodyNotAllowed "a body is not allowed in a TRACE request, or in a response with status 1xx, 204, 205 or 304",
         /// The body is longer than its announced length.
         BodyTooLong "the body is longer than its announced length",
         /// The body is shorter than its announced length.

@@ -7,6 +7,8 @@
 /// the limit. Nothing is truncated. The struct is plain data: take the default, and change single fields. Later
 /// versions may have more fields, so write `..` even if you set all fields.
 ///
+/// The defaults are next to those of other servers. Degu 0.18 is the Python library whose ideas this library takes up.
+///
 /// ```
 /// let limits = degu_wire::Limits { max_head: 8 * 1024, ..Default::default() };
 /// assert_eq!(limits.max_fields, 128);

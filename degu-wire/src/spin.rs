@@ -32,8 +32,8 @@
 
 use core::time::Duration;
 
-/// The shortest time for which an adaptive spinner spins, in nanoseconds: five round trips between two cores, and about
-/// the time that waking a core takes.
+/// The shortest time for which an adaptive spinner spins, in nanoseconds. Five round trips between two cores take about
+/// as long. Waking a core also takes about as long.
 const WINDOW: u64 = 20_000;
 /// The longest time for which an adaptive spinner spins, in nanoseconds. It is longer than a round trip in which both
 /// cores have to wake.

@@ -71,16 +71,16 @@ fn broken_rule(method: Method<'_>, asked_for_part: bool, response: &Response) ->
         method == Method::Head && matches!(lengths, (Some(said), Some(length @ 1..)) if said.parse() != Ok(length));
     let may_be_part = asked_for_part && matches!(method, Method::Get | Method::Head);
     let rule = match status {
-        206 if !may_be_part => "a 206 response needs a GET or HEAD request with the field range",
+        206 if !may_be_part => "a 206 response needs a GET or HEAD request with the field `range`",
         206 if multipart && range.is_some() || !multipart && !matches!(range, Some(Ok(_))) => {
-            "a 206 response needs either a valid content-range or the type multipart/byteranges, not both"
+            "a 206 response needs either a valid `content-range` or the type multipart/byteranges, not both"
         }
-        401 if !headers.contains("www-authenticate") => "a 401 response needs the field www-authenticate",
-        405 if !headers.contains("allow") => "a 405 response needs the field allow",
-        407 if !headers.contains("proxy-authenticate") => "a 407 response needs the field proxy-authenticate",
-        426 if !headers.contains("upgrade") => "a 426 response needs the field upgrade",
-        301..=303 | 307 | 308 if !headers.contains("location") => "a redirection needs the field location",
-        _ if has_other_length => "the content-length of a response to HEAD differs from the length of the body",
+        401 if !headers.contains("www-authenticate") => "a 401 response needs the field `www-authenticate`",
+        405 if !headers.contains("allow") => "a 405 response needs the field `allow`",
+        407 if !headers.contains("proxy-authenticate") => "a 407 response needs the field `proxy-authenticate`",
+        426 if !headers.contains("upgrade") => "a 426 response needs the field `upgrade`",
+        301..=303 | 307 | 308 if !headers.contains("location") => "a redirection needs the field `location`",
+        _ if has_other_length => "the app answered HEAD with a content-length that differs from the length of the body that it returned",
         _ => return None,
     };
     Some(rule)
@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn what_statuses_owe() {
-        const UNASKED: Option<&str> = Some("a 206 response needs a GET or HEAD request with the field range");
+        const UNASKED: Option<&str> = Some("a 206 response needs a GET or HEAD request with the field `range`");
         const RANGE: Option<&str> =
-            Some("a 206 response needs either a valid content-range or the type multipart/byteranges, not both");
+            Some("a 206 response needs either a valid `content-range` or the type multipart/byteranges, not both");
         const LENGTH: Option<&str> =
-            Some("the content-length of a response to HEAD differs from the length of the body");
+            Some("the app answered HEAD with a content-length that differs from the length of the body that it returned");
         let range = ("content-range", "bytes 0-3/10");
         let parts = ("content-type", "multipart/byteranges; boundary=x");
         for (method, part, response, expected) in [
@@ -107,12 +107,12 @@ mod tests {
             (Method::Get, true, (206, [parts, range], "text").into(), RANGE),
             (Method::Get, false, (206, [range], "text").into(), UNASKED),
             (Method::Put, true, (206, [range], "text").into(), UNASKED),
-            (Method::Get, false, 405.into(), Some("a 405 response needs the field allow")),
+            (Method::Get, false, 405.into(), Some("a 405 response needs the field `allow`")),
             (Method::Get, false, (405, [("allow", "PUT")], ()).into(), None),
-            (Method::Get, false, 401.into(), Some("a 401 response needs the field www-authenticate")),
-            (Method::Get, false, 407.into(), Some("a 407 response needs the field proxy-authenticate")),
-            (Method::Get, false, 426.into(), Some("a 426 response needs the field upgrade")),
-            (Method::Get, false, 302.into(), Some("a redirection needs the field location")),
+            (Method::Get, false, 401.into(), Some("a 401 response needs the field `www-authenticate`")),
+            (Method::Get, false, 407.into(), Some("a 407 response needs the field `proxy-authenticate`")),
+            (Method::Get, false, 426.into(), Some("a 426 response needs the field `upgrade`")),
+            (Method::Get, false, 302.into(), Some("a redirection needs the field `location`")),
             (Method::Get, false, 300.into(), None),
             (Method::Get, false, 304.into(), None),
             (Method::Head, false, (200, [("content-length", "4")], ()).into(), None),
