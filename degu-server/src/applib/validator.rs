@@ -80,7 +80,9 @@ fn broken_rule(method: Method<'_>, asked_for_part: bool, response: &Response) ->
         407 if !headers.contains("proxy-authenticate") => "a 407 response needs the field `proxy-authenticate`",
         426 if !headers.contains("upgrade") => "a 426 response needs the field `upgrade`",
         301..=303 | 307 | 308 if !headers.contains("location") => "a redirection needs the field `location`",
-        _ if has_other_length => "the app answered HEAD with a content-length that differs from the length of the body that it returned",
+        _ if has_other_length => {
+            "the app answered HEAD with a content-length that differs from the length of the body that it returned"
+        }
         _ => return None,
     };
     Some(rule)
@@ -95,8 +97,9 @@ mod tests {
         const UNASKED: Option<&str> = Some("a 206 response needs a GET or HEAD request with the field `range`");
         const RANGE: Option<&str> =
             Some("a 206 response needs either a valid `content-range` or the type multipart/byteranges, not both");
-        const LENGTH: Option<&str> =
-            Some("the app answered HEAD with a content-length that differs from the length of the body that it returned");
+        const LENGTH: Option<&str> = Some(
+            "the app answered HEAD with a content-length that differs from the length of the body that it returned",
+        );
         let range = ("content-range", "bytes 0-3/10");
         let parts = ("content-type", "multipart/byteranges; boundary=x");
         for (method, part, response, expected) in [
