@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -48,16 +48,6 @@ impl<D: Driver> ConnectionOf<D> {
         self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Link<D>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the number of bytes of a response's body that are still to be received, if it is known.
-    #[cfg(feature = "async")]
-    pub(crate) fn body_remaining(&self) -> Option<u64> {
-        self.locked().exchange.machine.body_remaining()
-    }
-
     /// Sets how long each later exchange may take as a whole. This replaces [`timeout`](crate::OptionsOf::timeout) of
     /// the options.
     ///
@@ -90,7 +80,7 @@ impl<D: Driver> ConnectionOf<D> {
     /// `connection: close` from either side. If the server closes an idle connection, the client notices only before it
     /// sends the next request.
     pub fn is_closed(&self) -> bool {
-        let mut link = self.locked();
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.settle();
         link.is_closed()
     }
@@ -133,7 +123,7 @@ macro_rules! requests {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
-                let body = Incoming::new(link, source, &head);
+                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head);
                 Ok(Response::new(head, body))
             }
 
@@ -160,16 +150,12 @@ macro_rules! requests {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, Some(protocol))?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
-                Ok(match link.take_switched() {
-                    Some((stream, first)) => Upgrade::Switched {
-                        response: crate::ResponseOf::new(head, ()),
-                        tunnel: crate::TunnelOf::new(stream, first),
-                    },
-                    None => {
-                        let body = Incoming::new(link, source, &head);
-                        Upgrade::Declined(Response::new(head, body))
-                    }
-                })
+                if let Some((stream, first)) = link.take_switched() {
+                    let (response, tunnel) = (crate::ResponseOf::new(head, ()), Tunnel::new(stream, first));
+                    return Ok(Upgrade::Switched { response, tunnel });
+                }
+                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head);
+                Ok(Upgrade::Declined(Response::new(head, body)))
             }
         }
 

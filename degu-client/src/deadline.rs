@@ -25,10 +25,7 @@ impl Deadline {
 
     /// Returns the deadline that passes first.
     pub(crate) fn first(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(one), Some(other)) if other.end < one.end => Some(other),
-            (one, other) => one.or(other),
-        }
+        one.into_iter().chain(other).min_by_key(|deadline| deadline.end)
     }
 
     /// Returns the time until the deadline. If the deadline has passed, the error is the timeout.

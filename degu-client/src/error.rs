@@ -400,6 +400,8 @@ macro_rules! causes {
 }
 
 causes!(Remote(RemoteError), Local(LocalError), Body(BoxError), Address(AddressError), Timeout(Timeout));
+#[cfg(feature = "tls")]
+causes!(Tls(degu_tls::Error));
 
 impl From<io::Error> for ErrorKind {
     fn from(error: io::Error) -> Self {
@@ -409,13 +411,6 @@ impl From<io::Error> for ErrorKind {
             Err(error) => error,
         };
         Self::System(error)
-    }
-}
-
-#[cfg(feature = "tls")]
-impl From<degu_tls::Error> for ErrorKind {
-    fn from(error: degu_tls::Error) -> Self {
-        Self::Tls(error)
     }
 }
 

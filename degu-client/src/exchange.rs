@@ -31,14 +31,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use degu_wire::machine::{self, Content, Pending, ResponseHead};
-use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError, Spinner, Step};
+use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError, Spinner};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
-use crate::stream::Idle;
 
 /// The longest wait for `100 Continue`. After this time the client sends the body without having received `100
 /// Continue` (RFC 9110 §10.1.1; curl: 1 s).
@@ -57,15 +56,14 @@ pub(crate) struct Exchange {
     clock: fn() -> Instant,
     pub(crate) spinner: Spinner,
     /// The time from which the spinner's clock counts.
-    epoch: Instant,
+    pub(crate) epoch: Instant,
     stage: Stage,
     idempotent: bool,
     /// True if a byte of the request has been written, or may have been written.
     sent: bool,
     /// True if a byte of the response has been received.
     heard: bool,
-    /// True if the exchange can try to answer a question: bytes or EOF have been received since a question last lacked
-    /// bytes.
+    /// True if bytes or EOF have been received since the last question that could not be answered.
     unread: bool,
     /// True if writing failed. The response can still be read, but no other request can follow.
     broken: bool,
@@ -74,7 +72,7 @@ pub(crate) struct Exchange {
     /// The time for which the response's body may make no progress.
     pub(crate) body_timeout: Option<Duration>,
     /// The deadline of the exchange as a whole.
-    until: Option<Deadline>,
+    pub(crate) until: Option<Deadline>,
     /// The current time, if the caller knows it. `None` after a step that may have taken time.
     pub(crate) began: Option<Instant>,
     /// The current wait, and its end.
@@ -155,11 +153,11 @@ impl Exchange {
         }
     }
 
-    /// Prepares for an exchange. `idle` is the result of the stream's check, `until` is the deadline of the exchange,
+    /// Prepares for an exchange. `checked` is the result of the stream's check, `until` is the deadline of the exchange,
     /// and `began` is the current time, if the caller knows it.
     pub(crate) fn prepare(
         &mut self,
-        idle: io::Result<Idle>,
+        checked: Result<(), ErrorKind>,
         until: Option<Deadline>,
         began: Option<Instant>,
     ) -> Result<(), Error> {
@@ -168,10 +166,10 @@ impl Exchange {
         self.body_timeout = self.base.settings.body_timeout;
         (self.until, self.wait) = (until, None);
         (self.sent, self.heard, self.unread) = (false, false, false);
-        match idle.map_err(|error| self.error(error))? {
-            Idle::Silent if !self.broken => Ok(()),
-            Idle::Silent | Idle::Ended => Err(self.unusable()),
-            Idle::Unsolicited => Err(unsent(Fault::UnsolicitedBytes)),
+        match checked {
+            Ok(()) if !self.broken => Ok(()),
+            Ok(()) | Err(ErrorKind::Closed) => Err(self.unusable()),
+            Err(kind) => Err(self.error(kind)),
         }
     }
 
@@ -179,8 +177,8 @@ impl Exchange {
     #[cold]
     fn unusable(&self) -> Error {
         match self.machine.buffered() {
-            [] => unsent(ErrorKind::Closed),
-            _ => unsent(Fault::UnsolicitedBytes),
+            [] => self.error(ErrorKind::Closed),
+            _ => self.error(Fault::UnsolicitedBytes),
         }
     }
 
@@ -201,16 +199,18 @@ impl Exchange {
         };
         begun.map_err(|rule| {
             use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue, Protocol};
-            let field = machine::Connection::refused_field(method, headers, framing);
-            match rule {
-                LocalError::State => self.unusable(),
-                FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
-                Protocol => Error::from(rule).of_field(Some("upgrade")),
+            let field = match rule {
+                LocalError::State => return self.unusable(),
+                FieldNotAllowed | FieldRepeated | ContentLength => {
+                    machine::Connection::refused_field(method, headers, framing)
+                }
                 // All other fields were checked before, so the fault is in the protocol or in Host, which may come from
                 // the options.
-                FieldValue => Error::from(rule).of_field(Some(protocol.map_or("host", |_| "upgrade"))),
-                _ => rule.into(),
-            }
+                FieldValue if protocol.is_none() => Some("host"),
+                FieldValue | Protocol => Some("upgrade"),
+                _ => None,
+            };
+            Error::from(rule).of_field(field)
         })?;
         self.stage = Stage::Head;
         Ok(())
@@ -296,10 +296,6 @@ impl Exchange {
         self.machine.abandon_request_body();
         let unsent = self.machine.pending().bytes();
         self.machine.transmitted(unsent);
-    }
-
-    pub(crate) fn receive_buffer(&mut self) -> &mut BytesMut {
-        self.machine.receive_buffer()
     }
 
     /// Records that this number of bytes was read; 0 means EOF.
@@ -434,11 +430,6 @@ impl Exchange {
         self.stage == Stage::Head && self.is_sent()
     }
 
-    /// Returns whether the exchange as a whole has a deadline.
-    pub(crate) fn has_timeout(&self) -> bool {
-        self.until.is_some()
-    }
-
     /// If the request has been sent, begins the wait for the head or for the next bytes of the response, unless this
     /// wait has begun before. Returns whether the wait began with this call.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
@@ -450,20 +441,10 @@ impl Exchange {
         begins
     }
 
-    /// Returns the next step of a spin: see [`Spinner::step`].
-    pub(crate) fn spin(&mut self) -> Step {
-        self.spinner.step(|| self.epoch.elapsed())
-    }
-
-    /// Records that the spin has found input.
-    pub(crate) fn found(&mut self) {
-        self.spinner.found(|| self.epoch.elapsed());
-    }
-
     fn limit(&self, wait: Wait) -> Option<Duration> {
         match wait {
             Wait::Continue => Some(CONTINUE),
-            Wait::Head => self.base.settings.head,
+            Wait::Head => self.base.settings.head_timeout,
             Wait::Send => self.base.settings.body_timeout,
             Wait::Body => self.body_timeout,
         }
@@ -520,18 +501,15 @@ impl Exchange {
     pub(crate) fn error(&self, kind: impl Into<ErrorKind>) -> Error {
         let kind = kind.into();
         let ended = match &kind {
-            ErrorKind::Remote(RemoteError { fault, .. }) => *fault == Fault::NoResponse,
-            ErrorKind::System(_) => true,
+            ErrorKind::Remote(RemoteError { fault, .. }) => {
+                matches!(fault, Fault::NoResponse | Fault::UnsolicitedBytes)
+            }
+            ErrorKind::System(_) | ErrorKind::Closed => true,
             _ => false,
         };
         let is_retryable = ended && !self.heard && (!self.sent || self.idempotent);
         Error::new(kind, self.phase()).retryable(is_retryable)
     }
-}
-
-/// Returns the error of a request that can be sent over another connection, because none of its bytes was sent.
-fn unsent(kind: impl Into<ErrorKind>) -> Error {
-    Error::new(kind, Phase::Requesting).retryable(true)
 }
 
 /// Returns whether the `Content-Range` of a 206 agrees with the range that the caller asked for (RFC 9110 §15.3.7). The
@@ -559,12 +537,12 @@ mod tests {
         let began = Instant::now();
         let client = Client::options().body_timeout(Duration::from_secs(1)).client(degu_wire::Address::ABSTRACT);
         let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, false);
-        exchange.prepare(Ok(Idle::Silent), None, Some(began)).unwrap();
+        exchange.prepare(Ok(()), None, Some(began)).unwrap();
         let body = Content::Bytes(Bytes::from_static(&[0; 1024 * 1024]));
         exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
         exchange.stuck.write = true;
         let head = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\n";
-        exchange.receive_buffer().extend_from_slice(head);
+        exchange.machine.receive_buffer().extend_from_slice(head);
         exchange.received(head.len());
         assert!(exchange.answer(Exchange::poll_head).unwrap().is_ready());
         assert!(exchange.deadline().unwrap() >= began + PAUSE);

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use degu_wire::machine::{Reason, ResponseHead};
-use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Part, Source, Trailers};
+use degu_wire::{BoxError, Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Part, Source, Trailers};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::link::{Driver, Link, SourceOf};
@@ -75,7 +75,8 @@ pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
     kind: (u16, bool),
     /// True after the end of the body has been received.
     pub(crate) ended: bool,
-    /// The number of bytes of the current chunk that have not been received.
+    /// The number of bytes that have not been received: of the body if its length is known, otherwise of the current
+    /// chunk.
     left: u64,
     /// A chunk or data that has been received and not been returned.
     held: Option<Part>,
@@ -87,47 +88,28 @@ pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
 pub(crate) trait Hold<D: Driver> {
     fn link(&mut self) -> Option<&mut Link<D>>;
 
-    /// Returns the number of bytes of the body that the link has not returned, if the length is known.
-    fn remaining(&self) -> Option<u64>;
-
     /// Records the end of the body. A connection of a pool goes back to the pool.
     fn end(&mut self) {}
 }
 
 /// The connection of a response. The response borrows the connection, or returns it to a pool at the end of the body.
-pub struct Lent<'c, D: Driver>(Loan<'c, D>);
-
-enum Loan<'c, D: Driver> {
-    /// The connection is borrowed from its owner.
-    Lent(&'c mut Link<D>),
-    /// The connection goes back to its pool at the end of the body.
-    Pooled(Lease<D>),
-    /// The connection went back to its pool.
-    Returned,
+pub struct Lent<'c, D: Driver> {
+    /// The link of a connection that the response borrows.
+    pub(crate) link: Option<&'c mut Link<D>>,
+    /// The connection of a pool. `None` after the connection has been returned.
+    pub(crate) lease: Option<Lease<D>>,
 }
 
 impl<D: Driver> Hold<D> for Lent<'_, D> {
     fn link(&mut self) -> Option<&mut Link<D>> {
-        match &mut self.0 {
-            Loan::Lent(link) => Some(link),
-            Loan::Pooled(lease) => lease.link(),
-            Loan::Returned => None,
+        match &mut self.lease {
+            Some(lease) => lease.link(),
+            None => self.link.as_deref_mut(),
         }
-    }
-
-    fn remaining(&self) -> Option<u64> {
-        let link = match &self.0 {
-            Loan::Lent(link) => link,
-            Loan::Pooled(lease) => lease.link_ref()?,
-            Loan::Returned => return Some(0),
-        };
-        link.exchange.machine.body_remaining()
     }
 
     fn end(&mut self) {
-        if let Loan::Pooled(_) = &self.0 {
-            self.0 = Loan::Returned;
-        }
+        self.lease = None;
     }
 }
 
@@ -140,26 +122,17 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
 /// The extensions and trailers of a body that has neither.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
-impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S> {
-    pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
-        let framing = link.exchange.machine.framing();
-        Self::over(Lent(Loan::Lent(link)), source, head, framing)
-    }
-
-    /// Returns the body of a response over a connection of a pool. If the exchange has already ended, because there is
-    /// no body, the connection goes back to the pool at once.
-    #[inline(always)]
-    pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
-        let machine = lease.link().map(|link| (link.exchange.machine.framing(), link.exchange.has_ended()));
-        let (framing, ended) = machine.unwrap_or_default();
-        let loan = if ended { Loan::Returned } else { Loan::Pooled(lease) };
-        Self { ended, ..Self::over(Lent(loan), source, head, framing) }
-    }
-}
-
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
+    /// Returns the body of a response. If the exchange has already ended, because there is no body, a connection of a
+    /// pool goes back to the pool at once.
+    #[inline(always)]
     #[cfg_attr(not(feature = "json"), allow(unused_variables, reason = "only the feature `json` uses the head"))]
-    pub(crate) fn over(hold: H, source: SourceOf<S>, head: &ResponseHead, framing: Framing) -> Self {
+    pub(crate) fn new(mut hold: H, source: SourceOf<S>, head: &ResponseHead) -> Self {
+        let exchange = hold.link().map(|link| (link.exchange.machine.framing(), link.exchange.has_ended()));
+        let (framing, ended) = exchange.unwrap_or_default();
+        if ended {
+            hold.end();
+        }
         Self {
             hold,
             driver: PhantomData,
@@ -167,8 +140,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
             framing,
             #[cfg(feature = "json")]
             kind: (head.status(), head.is_json()),
-            ended: false,
-            left: 0,
+            ended,
+            left: if let Framing::Length(length) = framing { length } else { 0 },
             held: None,
             last: None,
         }
@@ -194,8 +167,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
 
     /// Returns the number of bytes that are still to be read, if the length was announced; 0 at the end of any body.
     pub fn remaining(&self) -> Option<u64> {
-        let remaining = self.hold.remaining()? + self.shown().len() as u64;
-        (remaining == 0 || matches!(self.framing, Framing::Length(_))).then_some(remaining)
+        let is_known = self.ended || matches!(self.framing, Framing::None | Framing::Length(_));
+        is_known.then(|| self.left + self.shown().len() as u64)
     }
 
     /// Returns the trailer fields after the body has been read to its end, and `None` before.
@@ -256,8 +229,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         let limit = self.hold.link().map_or(u64::MAX, |link| link.exchange.machine.limits().max_chunk as u64);
         let is_chunked = self.framing == Framing::Chunked;
         loop {
-            let to_come = if is_chunked { self.left } else { self.hold.remaining().unwrap_or(0) };
-            if self.shown().len() as u64 + to_come > limit {
+            if self.left + self.shown().len() as u64 > limit {
                 return Poll::Ready(Err(self.fail(Fault::ChunkTooLarge)));
             }
             if self.ended || is_chunked && self.left == 0 {
@@ -322,6 +294,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
             && !self.ended
             && let Some(rest) = self.hold.link().and_then(Link::take_rest)
         {
+            self.left = 0;
             self.end();
             return Poll::Ready(Ok(append(whole, rest, 0)));
         }
@@ -334,47 +307,36 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         Poll::Ready(Ok(std::mem::take(whole)))
     }
 
-    /// Reads the rest of the body with [`poll_all`](Self::poll_all), and checks that it is UTF-8.
-    pub(crate) fn poll_text(
-        &mut self,
-        cx: &mut Context<'_>,
-        limit: usize,
-        whole: &mut Bytes,
-    ) -> Poll<Result<String, Error>> {
-        let bytes = ready!(self.poll_all(cx, limit, whole))?;
-        Poll::Ready(String::from_utf8(bytes.into()).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            Error::new(ErrorKind::Content(format!("the text is not UTF-8 at byte {at}").into()), Phase::ReadingBody)
-        }))
+    /// Checks, before the body is read, that the response has a body whose content-type is JSON.
+    #[cfg(feature = "json")]
+    pub(crate) fn check_json(&self) -> Result<(), Error> {
+        let (status, is_json) = self.kind;
+        match self.framing {
+            Framing::None | Framing::Length(0) => Err(content(format!("the response has no body ({status})"))),
+            _ if is_json => Ok(()),
+            _ => Err(content("its content-type is neither application/json nor a type with the suffix +json")),
+        }
     }
 
-    /// Reads the rest of the body with [`poll_all`](Self::poll_all), and parses it as JSON.
+    /// Parses the rest of the body as JSON.
     #[cfg(feature = "json")]
-    pub(crate) fn poll_json<T: serde::de::DeserializeOwned>(
-        &mut self,
-        cx: &mut Context<'_>,
-        limit: usize,
-        whole: &mut Bytes,
-    ) -> Poll<Result<T, Error>> {
-        let refuse = |error| Poll::Ready(Err(Error::new(ErrorKind::Content(error), Phase::ReadingBody)));
-        match (self.framing, self.kind) {
-            (Framing::None | Framing::Length(0), (status, _)) => {
-                return refuse(format!("the response has no body ({status})").into());
-            }
-            (_, (_, false)) => {
-                return refuse("its content-type is neither application/json nor a type with the suffix +json".into());
-            }
-            _ => {}
+    pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(&self, rest: &[u8]) -> Result<T, Error> {
+        if rest.is_empty() && !matches!(self.framing, Framing::Length(_)) {
+            return Err(content("no data is left to parse: the body is empty, or has been read"));
         }
-        let bytes = ready!(self.poll_all(cx, limit, whole))?;
-        if bytes.is_empty() && !matches!(self.framing, Framing::Length(_)) {
-            return refuse("no data is left to parse: the body is empty, or has been read".into());
-        }
-        match degu_wire::Json::parse(&bytes) {
-            Ok(json) => Poll::Ready(Ok(json.0)),
-            Err(error) => refuse(error.into()),
-        }
+        degu_wire::Json::parse(rest).map(|json| json.0).map_err(content)
     }
+}
+
+/// Returns the body as text.
+pub(crate) fn parse_text(body: Bytes) -> Result<String, Error> {
+    String::from_utf8(body.into())
+        .map_err(|error| content(format!("the text is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))
+}
+
+/// Returns the error of a body that has been received, but is not of the form that the caller asked for.
+fn content(error: impl Into<BoxError>) -> Error {
+    Error::new(ErrorKind::Content(error.into()), Phase::ReadingBody)
 }
 
 /// Appends a piece to `whole`, and reserves space for the `remaining` bytes, but for at most [`RESERVED`] bytes, because the

@@ -13,17 +13,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{BodyOf, Headers, IntoBody, LocalError, Method, Part, Source, Step};
+use degu_wire::machine::ResponseHead;
+use degu_wire::{Address, BodyOf, Headers, IntoBody, LocalError, Method, Part, Source, Step};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
-use crate::stream::{Idle, Stream};
+use crate::stream::Stream;
 
 /// The source of a request's body; `None` without a body, and after its end.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
+
+/// A new connection: its stream, and the address to which it was made.
+pub(crate) type Connected<D> = (Box<<D as Driver>::Stream>, Address);
 
 /// A question to an exchange: for the head of the response, or for the next part of its body.
 pub(crate) type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
@@ -131,16 +134,17 @@ impl<D: Driver> Line<'_, D> {
     /// Busy-polls the stream. Returns the result of a read, or the step at which the spinner stops for now:
     /// [`Step::Block`] or [`Step::RunOthers`].
     pub(crate) fn spin(&mut self) -> Result<io::Result<usize>, Step> {
+        let epoch = self.exchange.epoch;
         loop {
-            match self.exchange.spin() {
+            match self.exchange.spinner.step(|| epoch.elapsed()) {
                 Step::Read => {}
                 Step::Yield => yield_now(),
                 stop => return Err(stop),
             }
-            match self.stream.read(self.exchange.receive_buffer(), false) {
+            match self.stream.read(self.exchange.machine.receive_buffer(), false) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 read => {
-                    self.exchange.found();
+                    self.exchange.spinner.found(|| epoch.elapsed());
                     return Ok(read);
                 }
             }
@@ -213,9 +217,9 @@ impl<D: Driver> Link<D> {
         let (content, source) = body.split();
         self.settle();
         // Without a stream there is nothing to check. The machine is then closed as well, and refuses the request.
-        let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
+        let checked = self.stream.as_mut().map_or(Ok(()), |stream| stream.check());
         let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
-        let prepared = self.exchange.prepare(idle, until, None);
+        let prepared = self.exchange.prepare(checked, until, None);
         match prepared.and_then(|()| self.exchange.begin(method, uri, &headers, content.into(), protocol)) {
             // After a mistake of the caller the connection stays open, because no byte was written.
             Err(error) if error.local().is_none() => Err(self.failed(error)),
@@ -233,22 +237,7 @@ impl<D: Driver> Link<D> {
 
     /// Returns whether the stream is open and idle: no data has been received, and no EOF.
     pub(crate) fn check(&mut self) -> bool {
-        let idle = self.stream.as_mut().map(|stream| stream.check());
-        matches!(idle, Some(Ok(Idle::Silent)))
-    }
-
-    /// Begins a request on a connection that has been checked. The last argument is the deadline of the exchange, and
-    /// the current time.
-    pub(crate) fn begin_checked(
-        &mut self,
-        method: Method<'_>,
-        uri: &str,
-        headers: &Headers,
-        content: &Content,
-        (until, now): (Option<Deadline>, Instant),
-    ) -> Result<(), Error> {
-        self.exchange.prepare(Ok(Idle::Silent), until, Some(now))?;
-        self.exchange.begin(method, uri, headers, content.into(), None)
+        self.stream.as_mut().is_some_and(|stream| stream.check().is_ok())
     }
 
     /// Polls for the head of the response.

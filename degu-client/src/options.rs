@@ -38,13 +38,13 @@ pub struct OptionsOf<D> {
 }
 
 /// The values of the options.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     host: Option<Box<str>>,
     pub(crate) headers: Headers,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) connect: Option<Duration>,
-    pub(crate) head: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) head_timeout: Option<Duration>,
     pub(crate) body_timeout: Option<Duration>,
     pub(crate) max_connections: usize,
     pub(crate) idle_timeout: Option<Duration>,
@@ -57,7 +57,15 @@ pub(crate) struct Settings {
     pub(crate) server_name: Option<Box<str>>,
 }
 
-pub(crate) type OnConnect = Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>;
+/// The function that is called for every new connection.
+#[derive(Clone)]
+pub(crate) struct OnConnect(pub(crate) Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>);
+
+impl fmt::Debug for OnConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnConnect")
+    }
+}
 
 /// The address and the settings of a client. The client's clones, connections and pools share them.
 #[derive(Debug)]
@@ -139,7 +147,7 @@ impl<D> OptionsOf<D> {
     ///
     /// Default: 10 s (curl: 5 minutes, Go's default transport: 30 s). With `None`, only the limits of the system apply.
     pub fn connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.connect = limit.into();
+        self.settings.connect_timeout = limit.into();
         self
     }
 
@@ -148,7 +156,7 @@ impl<D> OptionsOf<D> {
     ///
     /// Default: 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
     pub fn head_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.head = limit.into();
+        self.settings.head_timeout = limit.into();
         self
     }
 
@@ -220,7 +228,7 @@ impl<D> OptionsOf<D> {
     ///     .client(Address::unix("/run/daemon.sock"));
     /// ```
     pub fn on_connect(mut self, check: impl Fn(&Peer<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.settings.on_connect = Some(Arc::new(check));
+        self.settings.on_connect = Some(OnConnect(Arc::new(check)));
         self
     }
 }
@@ -267,8 +275,12 @@ impl Base {
     /// Combines the options with the address of the server.
     pub(crate) fn new<D>(address: Address, options: OptionsOf<D>) -> Self {
         let settings = options.settings;
+        #[cfg(feature = "tls")]
+        let default_port = if settings.tls.is_some() { 443 } else { 80 };
+        #[cfg(not(feature = "tls"))]
+        let default_port = 80;
         let host = settings.host.clone();
-        let host = host.unwrap_or_else(|| address.host_with_default(settings.default_port()).to_string().into());
+        let host = host.unwrap_or_else(|| address.host_with_default(default_port).to_string().into());
         Self { address, host, settings }
     }
 }
@@ -283,16 +295,7 @@ impl Settings {
     /// Returns the deadline of an attempt to connect that begins now: the end of `connect_timeout`, or `until` if
     /// `until` is earlier.
     pub(crate) fn to_connect(&self, until: Option<Deadline>) -> Option<Deadline> {
-        Deadline::first(Deadline::new(Timeout::Connect, self.connect, Instant::now), until)
-    }
-
-    /// Returns the default port, which the Host field does not contain.
-    fn default_port(&self) -> u16 {
-        #[cfg(feature = "tls")]
-        if self.tls.is_some() {
-            return 443;
-        }
-        80
+        Deadline::first(Deadline::new(Timeout::Connect, self.connect_timeout, Instant::now), until)
     }
 }
 
@@ -306,8 +309,8 @@ impl<D> Default for OptionsOf<D> {
     fn default() -> Self {
         let second = Duration::from_secs(1);
         let settings = Settings {
-            connect: Some(10 * second),
-            head: Some(60 * second),
+            connect_timeout: Some(10 * second),
+            head_timeout: Some(60 * second),
             body_timeout: Some(60 * second),
             max_connections: 16,
             idle_timeout: Some(4 * second),
@@ -320,23 +323,5 @@ impl<D> Default for OptionsOf<D> {
 impl<D> fmt::Debug for OptionsOf<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
-    }
-}
-
-impl fmt::Debug for Settings {
-    /// Writes only the names of headers, because values may be secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("host", &self.host)
-            .field("headers", &self.headers)
-            .field("timeout", &self.timeout)
-            .field("connect_timeout", &self.connect)
-            .field("head_timeout", &self.head)
-            .field("body_timeout", &self.body_timeout)
-            .field("max_connections", &self.max_connections)
-            .field("idle_timeout", &self.idle_timeout)
-            .field("spin", &self.spin)
-            .field("on_connect", &self.on_connect.is_some())
-            .finish_non_exhaustive()
     }
 }

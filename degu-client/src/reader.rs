@@ -1,7 +1,5 @@
 //! The body of a response as a reader.
 
-use std::fmt;
-
 use degu_wire::Source;
 
 use crate::incoming::{Hold, IncomingOf};
@@ -25,17 +23,12 @@ use crate::link::Driver;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct Reader<'b, B>(pub(crate) &'b mut B);
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     /// Returns the rest of the body as a reader.
     pub const fn reader(&mut self) -> Reader<'_, Self> {
         Reader(self)
-    }
-}
-
-impl<B: fmt::Debug> fmt::Debug for Reader<'_, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reader").field(self.0).finish()
     }
 }

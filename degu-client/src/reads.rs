@@ -1,87 +1,22 @@
 //! The methods that read the body of a response: whole, in pieces, as events or lines, or as the text of an error.
 
-use std::task::{Context, Poll, ready};
-
-use bytes::Bytes;
-use degu_wire::sse::{Decoder, Event};
-use degu_wire::{Lines, Source};
-
 use crate::error::Error;
-use crate::incoming::{Hold, IncomingOf, ResponseOf};
-use crate::link::Driver;
+use crate::incoming::ResponseOf;
 
 /// The largest number of bytes of the body that an error keeps.
-const EXCERPT: usize = 4 * 1024;
-
-impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
-    pub(crate) fn poll_event(
-        &mut self,
-        cx: &mut Context<'_>,
-        events: &mut Decoder,
-    ) -> Poll<Result<Option<Event>, Error>> {
-        loop {
-            match events.next_event() {
-                Ok(None) => {}
-                Ok(event) => return Poll::Ready(Ok(event)),
-                Err(fault) => {
-                    events.reset();
-                    return Poll::Ready(Err(self.fail(fault)));
-                }
-            }
-            match ready!(self.poll_data(cx)) {
-                Ok(Some(data)) => events.push(data),
-                end => {
-                    events.reset();
-                    return Poll::Ready(end.map(|_| None));
-                }
-            }
-        }
-    }
-
-    pub(crate) fn poll_line(&mut self, cx: &mut Context<'_>, lines: &mut Lines) -> Poll<Result<Option<Bytes>, Error>> {
-        loop {
-            match lines.next_line() {
-                Ok(None) => {}
-                Ok(line) => return Poll::Ready(Ok(line)),
-                Err(fault) => {
-                    lines.reset();
-                    return Poll::Ready(Err(self.fail(fault)));
-                }
-            }
-            match ready!(self.poll_data(cx)) {
-                Ok(Some(data)) => lines.push(data),
-                Ok(None) => return Poll::Ready(Ok(lines.finish())),
-                Err(error) => {
-                    lines.reset();
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-    }
-}
+pub(crate) const EXCERPT: usize = 4 * 1024;
 
 impl<B> ResponseOf<B> {
     /// Returns whether the status means success: 200 to 299 (RFC 9110 §15.3).
     pub const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
-}
 
-impl<D: Driver, H: Hold<D>, S: Source + ?Sized> ResponseOf<IncomingOf<D, H, S>> {
-    /// Reads the beginning of the body into `text`, and returns the error for the status. If reading the body fails,
-    /// the text ends there, and the connection is closed. The failure is not reported, because the status matters more.
-    pub(crate) fn poll_error(&mut self, cx: &mut Context<'_>, text: &mut Vec<u8>) -> Poll<Error> {
-        while text.len() < EXCERPT
-            && let Ok(Some(data)) = ready!(self.body.poll_data(cx))
-        {
-            text.extend_from_slice(&data[..data.len().min(EXCERPT - text.len())]);
-        }
-        let problem = self.problem(text);
-        Poll::Ready(Error::of_status(self.status, &String::from_utf8_lossy(text), problem.as_deref()))
+    /// Returns the error for the status. `text` is the beginning of the body.
+    pub(crate) fn error(&self, text: &[u8]) -> Error {
+        Error::of_status(self.status, &String::from_utf8_lossy(text), self.problem(text).as_deref())
     }
-}
 
-impl<B> ResponseOf<B> {
     /// Returns the `detail` or the `title` of a body that describes a problem (RFC 9457).
     #[cfg(feature = "json")]
     fn problem(&self, body: &[u8]) -> Option<String> {
@@ -124,8 +59,7 @@ macro_rules! reads {
             /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) if the
             /// text is not UTF-8. After an error of that kind the connection can be used again.
             pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
-                let mut whole = crate::Bytes::new();
-                $wait(|cx| self.poll_text(cx, limit, &mut whole)) $($await)*
+                crate::incoming::parse_text(self.read_all(limit) $($await)* ?)
             }
 
             /// Reads the rest of the body as JSON, at most `limit` bytes, and parses it.
@@ -144,8 +78,9 @@ macro_rules! reads {
             ///   and the missing field or the expected type.
             #[cfg(feature = "json")]
             pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
-                let mut whole = crate::Bytes::new();
-                $wait(|cx| self.poll_json(cx, limit, &mut whole)) $($await)*
+                self.check_json()?;
+                let rest = self.read_all(limit) $($await)* ?;
+                self.parse_json(&rest)
             }
 
             /// Reads the next piece of data; `None` at the end of the body. A piece is never empty. Pieces do not show
@@ -197,7 +132,19 @@ macro_rules! reads {
                 &mut self,
                 events: &mut crate::sse::Decoder,
             ) -> Result<Option<crate::sse::Event>, crate::Error> {
-                $wait(|cx| self.poll_event(cx, events)) $($await)*
+                loop {
+                    match events.next_event().map_err(|fault| self.fail(fault)) {
+                        Ok(None) => {}
+                        event => return event.inspect_err(|_| events.reset()),
+                    }
+                    match self.next_data() $($await)* {
+                        Ok(Some(data)) => events.push(data),
+                        end => {
+                            events.reset();
+                            return end.map(|_| None);
+                        }
+                    }
+                }
             }
 
             /// Reads the next line, for example of JSON lines; `None` at the end of the body. The line is returned
@@ -212,7 +159,19 @@ macro_rules! reads {
                 &mut self,
                 lines: &mut crate::Lines,
             ) -> Result<Option<crate::Bytes>, crate::Error> {
-                $wait(|cx| self.poll_line(cx, lines)) $($await)*
+                loop {
+                    match lines.next_line().map_err(|fault| self.fail(fault)) {
+                        Ok(None) => {}
+                        line => return line.inspect_err(|_| lines.reset()),
+                    }
+                    match self.next_data() $($await)* {
+                        Ok(Some(data)) => lines.push(data),
+                        end => {
+                            let last = lines.finish();
+                            return end.map(|_| last);
+                        }
+                    }
+                }
             }
         }
 
@@ -233,7 +192,12 @@ macro_rules! reads {
                     return Ok(self);
                 }
                 let mut text = Vec::new();
-                Err($wait(|cx| self.poll_error(cx, &mut text)) $($await)*)
+                while text.len() < crate::reads::EXCERPT
+                    && let Ok(Some(data)) = self.body.next_data() $($await)*
+                {
+                    text.extend_from_slice(&data[..data.len().min(crate::reads::EXCERPT - text.len())]);
+                }
+                Err(self.error(&text))
             }
         }
     };

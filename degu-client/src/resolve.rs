@@ -8,9 +8,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
-use crate::options::Base;
+use crate::link::{Connected, Driver};
+use crate::options::{Base, OnConnect};
 use crate::peer::Peer;
-use crate::stream::Stream;
 
 /// Returns the target to which a socket connects. This function does not wait: it looks up the number of a zone, but
 /// does not resolve a DNS name.
@@ -30,14 +30,14 @@ pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), 
 
 /// Calls `on_connect` for a new connection. Returns the connection, or the error if connecting failed, `on_connect`
 /// refused the server, or the deadline has passed.
-pub(crate) fn admit<S: Stream + ?Sized>(
+pub(crate) fn admit<D: Driver>(
     base: &Base,
     address: &Address,
     until: Option<Deadline>,
-    made: Result<(Box<S>, Address), ErrorKind>,
-) -> Result<(Box<S>, Address), Error> {
+    made: Result<Connected<D>, ErrorKind>,
+) -> Result<Connected<D>, Error> {
     let admitted = made.and_then(|(stream, answered)| {
-        if let Some(check) = &base.settings.on_connect
+        if let Some(OnConnect(check)) = &base.settings.on_connect
             && let Some(peer) = Peer::of(&answered, &*stream)
             && !check(&peer)
         {

@@ -8,15 +8,19 @@ use std::{
 };
 
 use bytes::BytesMut;
+use degu_wire::Fault;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
+use crate::error::ErrorKind;
+
 /// The stream under a connection of either client: a socket, TLS over a socket, or a stream that the caller brought.
 pub(crate) trait Stream: Send {
-    /// Checks an idle stream for data and for EOF, without waiting. A stream that cannot be checked counts as silent.
-    fn check(&mut self) -> io::Result<Idle> {
-        Ok(Idle::Silent)
+    /// Checks an idle stream without waiting. Returns an error if the server has sent data that no request asked for, or
+    /// has closed the connection. A stream that cannot be checked counts as silent.
+    fn check(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
     }
 
     /// Returns the socket, unless the caller brought the stream.
@@ -70,16 +74,6 @@ pub(crate) trait Stream: Send {
     fn peer(&self) -> Option<&std::sync::Arc<degu_tls::PeerIdentity>> {
         None
     }
-}
-
-/// The result of a check of an idle stream, on which the server should send nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Idle {
-    Silent,
-    /// The server has sent data that no request asked for.
-    Unsolicited,
-    /// The server has closed the connection, or the check failed.
-    Ended,
 }
 
 /// A buffer for reads. Its bytes are then copied into the receive buffer. Safe code cannot read into the receive buffer
@@ -158,11 +152,11 @@ pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
 }
 
 /// Checks an idle socket, without waiting. Received bytes stay in the socket.
-pub(crate) fn check(socket: impl AsFd) -> Idle {
+pub(crate) fn check(socket: impl AsFd) -> Result<(), ErrorKind> {
     match recv(socket.as_fd().as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
-        Ok(1..) => Idle::Unsolicited,
-        Err(Errno::EAGAIN | Errno::EINTR) => Idle::Silent,
-        Ok(0) | Err(_) => Idle::Ended,
+        Ok(1..) => Err(Fault::UnsolicitedBytes.into()),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+        Ok(0) | Err(_) => Err(ErrorKind::Closed),
     }
 }
 

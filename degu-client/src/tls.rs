@@ -11,11 +11,11 @@ use std::{
 use bytes::BytesMut;
 use degu_tls::PeerIdentity;
 use degu_tls::drive::{Handshake, Secured};
-use degu_wire::{Address, AddressKind, Zone};
+use degu_wire::{Address, AddressKind, Fault, Zone};
 
 use crate::error;
 use crate::options::Settings;
-use crate::stream::{Idle, Stream, now, pending, read, uninterrupted, write};
+use crate::stream::{Stream, now, pending, read, uninterrupted, write};
 
 impl Settings {
     /// Returns a new handshake with the server at this address; `None` without TLS.
@@ -63,7 +63,7 @@ impl<S: Stream> Tls<S> {
 
 impl<S: Stream> Stream for Tls<S> {
     /// Processes records without data, such as session tickets. A stream with only such records is silent.
-    fn check(&mut self) -> io::Result<Idle> {
+    fn check(&mut self) -> Result<(), error::ErrorKind> {
         let mut found = 0;
         let mut io = Direct { socket: self.socket.socket(), blocks: false };
         let read = uninterrupted(|| {
@@ -73,10 +73,10 @@ impl<S: Stream> Stream for Tls<S> {
             })
         });
         match read {
-            Ok(_) if found > 0 => Ok(Idle::Unsolicited),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Idle::Silent),
-            Err(error) if error.kind() == ErrorKind::InvalidData => Err(error),
-            _ => Ok(Idle::Ended),
+            Ok(_) if found > 0 => Err(Fault::UnsolicitedBytes.into()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(error.into()),
+            _ => Err(error::ErrorKind::Closed),
         }
     }
 

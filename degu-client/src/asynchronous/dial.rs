@@ -7,9 +7,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::stream::{AsyncStream, Socket};
+use super::driver::Async;
+use super::stream::Socket;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
+use crate::link::Connected;
 use crate::options::Base;
 use crate::resolve::{admit, interleave, target, unix_socket};
 
@@ -17,23 +19,20 @@ use crate::resolve::{admit, interleave, target, unix_socket};
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, makes the TLS handshake if the options turn TLS on, and calls `on_connect`.
-pub(crate) async fn dial(base: &Base, until: Option<Deadline>) -> Result<(Box<dyn AsyncStream>, Address), Error> {
+pub(crate) async fn dial(base: &Base, until: Option<Deadline>) -> Result<Connected<Async>, Error> {
     let until = base.settings.to_connect(until);
     let address = base.address.to_connect();
     let made = match until {
         None => establish(base, &address).await,
         Some(deadline) => match deadline.left() {
-            Ok(left) => {
-                let made = timeout(left, establish(base, &address)).await;
-                made.unwrap_or_else(|_| Err(deadline.timeout.into()))
-            }
+            Ok(left) => timeout(left, establish(base, &address)).await.unwrap_or_else(|_| Err(deadline.timeout.into())),
             Err(over) => Err(over.into()),
         },
     };
-    admit(base, &address, until, made)
+    admit::<Async>(base, &address, until, made)
 }
 
-async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStream>, Address), ErrorKind> {
+async fn establish(base: &Base, address: &Address) -> Result<Connected<Async>, ErrorKind> {
     #[cfg(not(feature = "tls"))]
     let _ = base;
     #[cfg(feature = "tls")]

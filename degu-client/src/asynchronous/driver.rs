@@ -48,7 +48,7 @@ impl Driver for Async {
                 return Poll::Ready(Ok(read));
             }
         }
-        line.stream.poll_read(cx, line.exchange.receive_buffer()).map(Ok)
+        line.stream.poll_read(cx, line.exchange.machine.receive_buffer()).map(Ok)
     }
 
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

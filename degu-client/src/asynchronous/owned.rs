@@ -31,10 +31,6 @@ impl Hold<Async> for Connection {
     fn link(&mut self) -> Option<&mut Link<Async>> {
         Some(self.link())
     }
-
-    fn remaining(&self) -> Option<u64> {
-        self.body_remaining()
-    }
 }
 
 impl ConnectionOf<Async> {
@@ -79,8 +75,7 @@ impl ConnectionOf<Async> {
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
-        let (head, mut incoming) = self.begin(method.into(), uri, None, headers, body).await?;
-        incoming.send_rest().await?;
+        let (head, incoming) = self.begin(method.into(), uri, None, headers, body).await?;
         Ok(ResponseOf::new(head, incoming))
     }
 
@@ -106,7 +101,6 @@ impl ConnectionOf<Async> {
         if let Some((stream, first)) = incoming.hold.link().take_switched() {
             return Ok(UpgradeOf::Switched { response: ResponseOf::new(head, ()), tunnel: Tunnel::new(stream, first) });
         }
-        incoming.send_rest().await?;
         Ok(UpgradeOf::Declined(ResponseOf::new(head, incoming)))
     }
 
@@ -120,22 +114,16 @@ impl ConnectionOf<Async> {
     ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
         let mut source = self.link().begin(method, uri, headers, body, protocol)?;
         let head = poll_fn(|cx| self.link().poll_head(cx, &mut source)).await?;
-        let framing = self.link().exchange.machine.framing();
-        let incoming = IncomingOf::over(self, source, &head, framing);
+        let mut incoming = IncomingOf::new(self, source, &head);
+        if incoming.remaining() == Some(0) {
+            // A caller does not read a body that is empty, so the rest of the request would never be sent.
+            incoming.next_part().await?;
+        }
         Ok((head, incoming))
     }
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    /// If the response has no body, sends the rest of the request. Otherwise the rest would never be sent, because a
-    /// caller does not read a body that is empty.
-    async fn send_rest(&mut self) -> Result<(), Error> {
-        if self.remaining() == Some(0) {
-            self.next_part().await?;
-        }
-        Ok(())
-    }
-
     /// Sets how long the rest of the body may make no progress, instead of
     /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a body that may pause for long, such as a
     /// stream of events.

@@ -2,21 +2,19 @@
 
 use std::{future::poll_fn, sync::Arc};
 
+use tokio::time::timeout_at;
+
 use super::driver::Async;
-use super::timer::Timer;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::pool::{Lease, Shared, Turn};
 
 /// Waits for a place in the pool, at the latest until the deadline of the exchange.
 pub(super) async fn queue(shared: &Arc<Shared<Async>>, until: Option<Deadline>) -> Result<Lease<Async>, Error> {
-    let (mut turn, mut timer) = (Turn::new(shared, until), Timer::default());
-    poll_fn(|cx| {
-        let polled = turn.poll(cx);
-        if let (true, Some(deadline)) = (polled.is_pending(), until) {
-            return timer.poll(cx, deadline.end, false).map(|()| Err(shared.no_turn(deadline)));
-        }
-        polled
-    })
-    .await
+    let mut turn = Turn::new(shared, until);
+    let turn = poll_fn(|cx| turn.poll(cx));
+    match until {
+        Some(deadline) => timeout_at(deadline.end.into(), turn).await.unwrap_or_else(|_| Err(shared.no_turn(deadline))),
+        None => turn.await,
+    }
 }

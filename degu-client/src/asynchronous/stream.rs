@@ -16,7 +16,8 @@ use bytes::BytesMut;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 
-use crate::stream::{Idle, Scratch, Stream, check, now, pending, read, some, write};
+use crate::error::ErrorKind;
+use crate::stream::{Scratch, Stream, check, now, pending, read, some, write};
 
 /// A stream of the async client. A call that would block is pending, and the task is woken later.
 pub(crate) trait AsyncStream: Stream {
@@ -98,8 +99,8 @@ fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, bytes: &mut [u8]) 
 }
 
 impl Stream for Socket {
-    fn check(&mut self) -> io::Result<Idle> {
-        Ok(check(registered(&self.fd)?))
+    fn check(&mut self) -> Result<(), ErrorKind> {
+        check(registered(&self.fd)?)
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {

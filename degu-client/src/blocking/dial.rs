@@ -13,10 +13,12 @@ use std::{
 use degu_wire::{Address, SocketName};
 use socket2::{Domain, SockRef, Type};
 
+use super::driver::Blocking;
 use super::interrupter::Interrupter;
-use super::stream::{BlockingStream, Socket};
+use super::stream::Socket;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
+use crate::link::Connected;
 use crate::options::Base;
 use crate::resolve::{admit, interleave, target, unix_socket};
 
@@ -25,7 +27,7 @@ use crate::resolve::{admit, interleave, target, unix_socket};
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Connects for a pool. The caller of a pool cannot interrupt this.
-pub(super) fn dial_pooled(base: &Base, until: Option<Deadline>) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+pub(super) fn dial_pooled(base: &Base, until: Option<Deadline>) -> Result<Connected<Blocking>, Error> {
     dial(base, until, &Interrupter::new())
 }
 
@@ -34,13 +36,13 @@ pub(super) fn dial(
     base: &Base,
     until: Option<Deadline>,
     interrupter: &Interrupter,
-) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+) -> Result<Connected<Blocking>, Error> {
     let until = base.settings.to_connect(until);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
     // An interruption shuts down the socket, so it may have caused the error.
     let made = made.map_err(|kind| if interrupter.is_interrupted() { ErrorKind::Interrupted } else { kind });
-    admit(base, &address, until, made)
+    admit::<Blocking>(base, &address, until, made)
 }
 
 fn establish(
@@ -48,7 +50,7 @@ fn establish(
     address: &Address,
     until: Option<Deadline>,
     interrupter: &Interrupter,
-) -> Result<(Box<dyn BlockingStream>, Address), ErrorKind> {
+) -> Result<Connected<Blocking>, ErrorKind> {
     #[cfg(feature = "tls")]
     let handshake = base.settings.handshake(address)?;
     let (socket, answered) = match target(address)? {
@@ -61,7 +63,7 @@ fn establish(
     };
     // A blocking read ends after the shorter of these timeouts. If the current wait may last longer, the driver then
     // waits for the rest of the time.
-    let timeout = [base.settings.head, base.settings.body_timeout].into_iter().flatten().min();
+    let timeout = [base.settings.head_timeout, base.settings.body_timeout].into_iter().flatten().min();
     let socket = Socket::new(socket, interrupter.clone(), timeout)?;
     #[cfg(feature = "tls")]
     if let Some(handshake) = handshake {
@@ -84,12 +86,10 @@ fn tcp(
     // plain `connect` would fail after a signal.
     let left = until.map(Deadline::left).transpose()?;
     let left = left.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
-    match SockRef::from(&socket).connect_timeout(&address.into(), left) {
-        Ok(()) => Ok(socket),
-        Err(error) => match until {
-            Some(deadline) if error.kind() == io::ErrorKind::TimedOut => Err(deadline.timeout.into()),
-            _ => Err(error.into()),
-        },
+    match (SockRef::from(&socket).connect_timeout(&address.into(), left), until) {
+        (Ok(()), _) => Ok(socket),
+        (Err(error), Some(deadline)) if error.kind() == io::ErrorKind::TimedOut => Err(deadline.timeout.into()),
+        (Err(error), _) => Err(error.into()),
     }
 }
 

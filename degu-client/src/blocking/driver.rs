@@ -54,8 +54,8 @@ impl Line<'_, Blocking> {
         let read = if begins && is_socket && self.exchange.awaits_head() && self.exchange.spinner.begin() {
             self.spin_until_deadline()
         } else {
-            let blocks = begins && !self.exchange.has_timeout();
-            self.stream.read(self.exchange.receive_buffer(), blocks)
+            let blocks = begins && self.exchange.until.is_none();
+            self.stream.read(self.exchange.machine.receive_buffer(), blocks)
         };
         match read.as_ref().map_err(io::Error::kind) {
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
@@ -155,7 +155,8 @@ mod tests {
         let mut link = Link::<Blocking>::new(Box::new(Roomy { is_answered: false }), client.base);
         let body = Content::Bytes(vec![0; 4 * 1024 * 1024].into());
         let began = Instant::now().checked_sub(LIMIT).unwrap();
-        link.begin_checked(Method::Put, "/", &Headers::new(), &body, (None, began)).unwrap();
+        link.exchange.prepare(Ok(()), None, Some(began)).unwrap();
+        link.exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
         let mut source: SourceOf<<Blocking as Driver>::Source> = None;
         let head = wait(|cx| link.poll_head(cx, &mut source));
         assert_eq!(head.unwrap().status(), 204);

@@ -1,7 +1,6 @@
 //! A handle that ends the wait of a thread from another thread.
 
 use std::{
-    fmt,
     io::{self, ErrorKind},
     net::Shutdown,
     os::fd::OwnedFd,
@@ -34,10 +33,10 @@ use socket2::SockRef;
 /// assert!(matches!(error.kind(), ErrorKind::Interrupted));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Interrupter(Arc<Inner>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Inner {
     interrupted: AtomicBool,
     /// The socket of the connection, while the connection is open.
@@ -79,11 +78,5 @@ impl Interrupter {
 
     pub(super) fn is_interrupted(&self) -> bool {
         self.0.interrupted.load(Ordering::Acquire)
-    }
-}
-
-impl fmt::Debug for Interrupter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Interrupter").field("interrupted", &self.is_interrupted()).finish_non_exhaustive()
     }
 }

@@ -13,7 +13,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
 use super::interrupter::Interrupter;
-use crate::stream::{Idle, Scratch, Stream, check, pending, read, some, uninterrupted, write};
+use crate::error::ErrorKind;
+use crate::stream::{Scratch, Stream, check, pending, read, some, uninterrupted, write};
 
 /// A stream of the blocking client. A read may block.
 pub(crate) trait BlockingStream: Stream {
@@ -48,8 +49,8 @@ impl Socket {
 }
 
 impl Stream for Socket {
-    fn check(&mut self) -> io::Result<Idle> {
-        Ok(check(&self.socket))
+    fn check(&mut self) -> Result<(), ErrorKind> {
+        check(&self.socket)
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {

@@ -1,14 +1,15 @@
 //! A place in a pool, which a request or its response holds.
 
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
 use degu_wire::machine::ResponseHead;
 
-use super::state::{Grant, Pooled, State};
+use super::state::{Place, Pooled, State};
 use crate::deadline::Deadline;
 use crate::error::{Error, Phase, Timeout};
 use crate::link::{Driver, Link};
@@ -37,12 +38,20 @@ impl<D: Driver> Shared<D> {
     fn change<T>(&self, change: impl FnOnce(&mut State<D>) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
-        if state.has_closed() {
-            let closed = state.closed();
+        if !state.closed.is_empty() {
+            let closed = mem::take(&mut state.closed);
             drop(state);
             drop(closed);
         }
         changed
+    }
+
+    /// Calls a `change` that frees a place. Then wakes the request whose turn has come.
+    #[inline(always)]
+    fn free(&self, change: impl FnOnce(&mut State<D>) -> Option<Waker>) {
+        if let Some(waker) = self.change(change) {
+            waker.wake();
+        }
     }
 
     /// Takes a place in the pool; `None` if no place is free. Returns an error if the deadline of the request has
@@ -55,22 +64,16 @@ impl<D: Driver> Shared<D> {
             return Err(Error::connecting(timeout, &self.base.address));
         }
         let home = D::home();
-        let grant = self.change(|state| state.take(home, now));
-        grant.map(|grant| self.lease(grant)).transpose()
+        let place = self.change(|state| state.take(home, now));
+        Ok(place.map(|place| self.lease(place)))
     }
 
-    /// Returns the place in the pool that this permission gives, or the error. If the place has a connection, checks
-    /// the connection.
+    /// Returns the place as a lease. If the place has a connection, checks the connection.
     #[inline(always)]
-    fn lease(self: &Arc<Self>, grant: Grant<D>) -> Result<Lease<D>, Error> {
-        let connection = match grant {
-            Grant::Kept(connection) => Some(connection),
-            Grant::Dial => None,
-            Grant::Fail(error) => return Err(error),
-        };
+    fn lease(self: &Arc<Self>, connection: Place<D>) -> Lease<D> {
         let mut lease = Lease { shared: Arc::clone(self), connection };
         lease.check();
-        Ok(lease)
+        lease
     }
 
     /// Returns the error of a request that did not get its turn before this deadline of its exchange.
@@ -81,32 +84,13 @@ impl<D: Driver> Shared<D> {
         };
         Error::connecting(timeout, &self.base.address)
     }
-
-    /// Takes back a connection. The request that has waited longest gets the connection. If no request waits, the pool
-    /// keeps it.
-    #[inline]
-    fn give_back(&self, connection: Box<Pooled<D>>) {
-        let now = D::now();
-        let woken = self.change(|state| state.give_back(connection, now));
-        if let Some(woken) = woken {
-            woken.wake();
-        }
-    }
-
-    /// Takes back a right to make a connection. The request that has waited longest gets this right.
-    fn release(&self) {
-        let woken = self.state().release();
-        if let Some(woken) = woken {
-            woken.wake();
-        }
-    }
 }
 
 /// A place in a pool: a connection that is in use, or the right to make one. When the place is dropped, the connection goes
 /// back to the pool if it can carry another request, and is closed otherwise.
 pub(crate) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
-    connection: Option<Box<Pooled<D>>>,
+    connection: Place<D>,
 }
 
 impl<D: Driver> Lease<D> {
@@ -115,17 +99,14 @@ impl<D: Driver> Lease<D> {
         self.connection.as_mut().map(|connection| &mut connection.link)
     }
 
-    pub(crate) fn link_ref(&self) -> Option<&Link<D>> {
-        self.connection.as_ref().map(|connection| &connection.link)
-    }
-
     /// Puts a new connection in the place. `is_retry` is true if the request is sent a second time.
     pub(crate) fn put(&mut self, stream: Box<D::Stream>, is_retry: bool, now: Instant) -> &mut Link<D> {
         let Self { shared, connection } = self;
         let idle_timeout = shared.base.settings.idle_timeout;
         let number = shared.state().dialled(is_retry, idle_timeout, now);
         let link = Link::new(stream, Arc::clone(&shared.base));
-        &mut connection.insert(Box::new(Pooled { link, home: D::home(), number, idle_timeout })).link
+        let pooled = Pooled { link, home: D::home(), number, idle_timeout, since: now };
+        &mut connection.insert(Box::new(pooled)).link
     }
 
     /// Returns the error of a request for which no connection could be made. `sent` is the phase in which the first
@@ -134,7 +115,7 @@ impl<D: Driver> Lease<D> {
     pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
         if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
             let woken = self.shared.state().fail_waiting(&error);
-            woken.into_iter().for_each(Waker::wake);
+            woken.for_each(Waker::wake);
         }
         match sent {
             Some(phase) => error.in_phase(phase),
@@ -188,14 +169,16 @@ impl<D: Driver> Lease<D> {
 
 impl<D: Driver> Drop for Lease<D> {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return self.shared.release() };
-        connection.link.settle();
-        if connection.link.is_closed() {
-            drop(connection);
-            self.shared.state().lost();
-            self.shared.release();
-        } else {
-            self.shared.give_back(connection);
+        let is_made = self.connection.is_some();
+        if let Some(connection) = &mut self.connection {
+            connection.link.settle();
+        }
+        match self.connection.take_if(|connection| !connection.link.is_closed()) {
+            Some(connection) => {
+                let now = D::now();
+                self.shared.free(|state| state.give_back(connection, now));
+            }
+            None => self.shared.free(|state| state.release(is_made)),
         }
     }
 }
@@ -212,8 +195,7 @@ impl<'p, D: Driver> Turn<'p, D> {
         Self { shared, until, ticket: None }
     }
 
-    /// Polls for a place. If the deadline of the request has passed, returns an error. If the request already had a
-    /// permission, the next request gets the permission.
+    /// Polls for a place. Returns an error if the deadline of the request has passed, or if no connection can be made.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
         let Self { shared, until, ticket } = self;
         let now = D::now();
@@ -222,30 +204,16 @@ impl<'p, D: Driver> Turn<'p, D> {
         {
             return Poll::Ready(Err(shared.no_turn(deadline)));
         }
-        let grant = shared.change(|state| {
-            let grant = match *ticket {
-                None => state.take(D::home(), now),
-                Some(ticket) => state.collect(ticket, cx.waker()),
-            };
-            if grant.is_none() {
-                ticket.get_or_insert_with(|| state.join(cx.waker().clone(), D::home()));
-            }
-            grant
-        });
-        let Some(grant) = grant else { return Poll::Pending };
+        let place = ready!(shared.change(|state| state.poll_turn(ticket, cx.waker(), D::home(), now)));
         *ticket = None;
-        Poll::Ready(shared.lease(grant))
+        Poll::Ready(place.map(|place| shared.lease(place)))
     }
 }
 
 impl<D: Driver> Drop for Turn<'_, D> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
-        let grant = self.shared.state().leave(ticket);
-        match grant {
-            Some(Grant::Kept(connection)) => self.shared.give_back(connection),
-            Some(Grant::Dial) => self.shared.release(),
-            Some(Grant::Fail(_)) | None => {}
+        if let Some(ticket) = self.ticket {
+            self.shared.free(|state| state.leave(ticket));
         }
     }
 }

@@ -100,12 +100,9 @@ use crate::options::Base;
 ///
 /// [`Error::is_retryable`]: crate::Error::is_retryable
 pub struct PoolOf<D: Driver> {
-    shared: Arc<Shared<D>>,
+    pub(crate) shared: Arc<Shared<D>>,
     timeout: Option<Duration>,
 }
-
-/// The result of connecting: the stream and the address to which it is connected, or the error.
-pub(crate) type Dialled<D> = Result<(Box<<D as Driver>::Stream>, Address), crate::Error>;
 
 /// The counters of a pool: its current state, and totals since it was made.
 ///
@@ -159,10 +156,6 @@ impl<D: Driver> PoolOf<D> {
     /// Returns the counters of the pool.
     pub fn stats(&self) -> Stats {
         self.shared.state().stats()
-    }
-
-    pub(crate) const fn shared(&self) -> &Arc<Shared<D>> {
-        &self.shared
     }
 
     /// Returns the deadline of a request that begins now, and the current time.
@@ -226,15 +219,15 @@ macro_rules! pooled_requests {
                 dial: impl $fn(
                     &crate::options::Base,
                     Option<crate::deadline::Deadline>,
-                ) -> crate::pool::Dialled<$driver>,
+                ) -> Result<crate::link::Connected<$driver>, crate::Error>,
             ) -> Result<Response<'static>, crate::Error> {
-                let (headers, mut body) = crate::link::prepare(&self.shared().base, headers, body)?;
+                let (headers, mut body) = crate::link::prepare(&self.shared.base, headers, body)?;
                 let (until, mut now) = self.begin();
                 // Nearly always a place is free.
-                let mut lease = match self.shared().take(until, now)? {
+                let mut lease = match self.shared.take(until, now)? {
                     Some(lease) => lease,
                     None => {
-                        let lease = $queue(self.shared(), until) $($await)* ?;
+                        let lease = $queue(&self.shared, until) $($await)* ?;
                         now = <$driver as crate::link::Driver>::now();
                         lease
                     }
@@ -245,7 +238,7 @@ macro_rules! pooled_requests {
                     // Only an attempt over a kept connection may be followed by a second attempt.
                     let (link, is_kept) = match lease.link() {
                         Some(link) => (link, true),
-                        None => match dial(&self.shared().base, until) $($await)* {
+                        None => match dial(&self.shared.base, until) $($await)* {
                             Ok((stream, _)) => {
                                 now = <$driver as crate::link::Driver>::now();
                                 (lease.put(stream, sent.is_some(), now), false)
@@ -254,15 +247,18 @@ macro_rules! pooled_requests {
                         },
                     };
                     let (content, source) = body.parts();
-                    let error = match link.begin_checked(method, uri, &headers, content, (until, now)) {
-                        Ok(()) => match $wait(|cx| link.poll_head(cx, source)) $($await)* {
-                            Ok(head) => {
-                                lease.note(&head);
-                                let body = Incoming::pooled(lease, source.take(), &head);
-                                return Ok(Response::new(head, body));
-                            }
-                            Err(error) => error,
-                        },
+                    let prepared = link.exchange.prepare(Ok(()), until, Some(now));
+                    let begin = |()| link.exchange.begin(method, uri, &headers, content.into(), None);
+                    let head = match prepared.and_then(begin) {
+                        Ok(()) => $wait(|cx| link.poll_head(cx, source)) $($await)*,
+                        Err(error) => Err(error),
+                    };
+                    let error = match head {
+                        Ok(head) => {
+                            lease.note(&head);
+                            let body = Incoming::new(Lent { link: None, lease: Some(lease) }, source.take(), &head);
+                            return Ok(Response::new(head, body));
+                        }
                         Err(error) => error,
                     };
                     if !(is_kept && error.is_retryable() && body.renew()) {

@@ -1,12 +1,16 @@
 //! The state of a pool: the idle connections, the requests that wait, and the counters.
 //!
+//! A place is free if its connection is idle, or if its connection may still be made. Requests that wait get places in
+//! the order of their tickets: if two places are free, the first two requests have their turn. Every call that frees a
+//! place returns the waker of the request whose turn has come.
+//!
 //! The state performs no I/O and reads no clock. The caller passes the time. After it has released the pool's lock, the
-//! caller closes the connections that [`State::closed`] has returned.
+//! caller wakes that request, and drops the connections in [`State::closed`].
 
 use std::{
     collections::BTreeMap,
     mem,
-    task::Waker,
+    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -22,46 +26,37 @@ pub(crate) struct Pooled<D: Driver> {
     /// The position of the connection in the order in which connections were made.
     pub(super) number: u64,
     pub(super) idle_timeout: Option<Duration>,
+    /// The time at which the connection was made, or was returned last.
+    pub(super) since: Instant,
 }
 
-/// The permission that a request gets when its turn comes.
-pub(super) enum Grant<D: Driver> {
-    /// A connection that was used before.
-    Kept(Box<Pooled<D>>),
-    /// The right to make a connection.
-    Dial,
-    /// The reason why no connection can be made.
-    Fail(Error),
-}
+/// The place of a request: a connection that was used before, or `None` for the right to make a connection.
+pub(super) type Place<D> = Option<Box<Pooled<D>>>;
 
 pub(super) struct State<D: Driver> {
     max: usize,
     /// The idle connections, in the order in which they were returned.
-    idle: Vec<Idle<D>>,
+    idle: Vec<Box<Pooled<D>>>,
     /// The shortest idle timeout that a connection has had.
     shortest: Option<Duration>,
     /// The earliest time at which an idle connection may have to be closed. If this time is too early, no connection is
     /// closed.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
-    closed: Vec<Box<Pooled<D>>>,
-    /// The requests that wait, by ticket. Tickets grow, so the request with the first ticket has waited longest.
-    waiting: BTreeMap<u64, (Waker, D::Home)>,
-    /// The permissions of requests that have been woken, by ticket. A request takes its permission when it polls.
-    granted: BTreeMap<u64, Grant<D>>,
+    pub(super) closed: Vec<Box<Pooled<D>>>,
+    /// The wakers of the requests that wait, by ticket. Tickets grow, so the request with the first ticket has waited
+    /// longest.
+    waiting: BTreeMap<u64, Waker>,
     tickets: u64,
+    /// The last ticket whose request failed together with all requests before it, and the error.
+    failure: Option<(u64, Error)>,
     /// The number of connections, idle or in use.
     made: usize,
-    /// The number of rights to make a connection ([`Grant::Dial`]) that have been neither used nor returned.
+    /// The number of rights to make a connection that have been neither used nor returned.
     making: usize,
     /// The totals since the pool was made. The other counters, which describe the current state of the pool, are not
     /// kept up to date here.
     totals: Stats,
-}
-
-struct Idle<D: Driver> {
-    connection: Box<Pooled<D>>,
-    since: Instant,
 }
 
 impl<D: Driver> State<D> {
@@ -73,47 +68,81 @@ impl<D: Driver> State<D> {
             next_end: None,
             closed: Vec::new(),
             waiting: BTreeMap::new(),
-            granted: BTreeMap::new(),
             tickets: 0,
+            failure: None,
             made: 0,
             making: 0,
             totals: Stats::default(),
         }
     }
 
-    /// Takes the idle connection that was returned last, or the right to make a connection. Returns `None` if there are
-    /// `max` connections already.
+    /// Takes a place for a request that has not waited. Returns `None` if the request has to wait.
     #[inline]
-    pub(super) fn take(&mut self, home: D::Home, now: Instant) -> Option<Grant<D>> {
+    pub(super) fn take(&mut self, home: D::Home, now: Instant) -> Option<Place<D>> {
         self.expire(now);
-        if let Some(idle) = self.idle.pop_if(|idle| idle.connection.home == home) {
+        // Nearly always no request waits, and the connection that was returned last can be used.
+        if self.waiting.is_empty()
+            && let Some(kept) = self.idle.pop_if(|idle| idle.home == home)
+        {
             self.totals.reused += 1;
-            return Some(Grant::Kept(idle.connection));
+            return Some(Some(kept));
         }
         self.take_other(home)
     }
 
     #[cold]
-    fn take_other(&mut self, home: D::Home) -> Option<Grant<D>> {
-        if let Some(kept) = self.take_idle(home) {
-            return Some(Grant::Kept(kept));
+    fn take_other(&mut self, home: D::Home) -> Option<Place<D>> {
+        (self.waiting.len() < self.free()).then(|| self.take_free(home))
+    }
+
+    /// Takes a place for a request that waits, if the request has its turn. Otherwise stores the waker. The request gets
+    /// a ticket at its first call.
+    pub(super) fn poll_turn(
+        &mut self,
+        ticket: &mut Option<u64>,
+        waker: &Waker,
+        home: D::Home,
+        now: Instant,
+    ) -> Poll<Result<Place<D>, Error>> {
+        let number = *ticket.get_or_insert_with(|| {
+            self.tickets += 1;
+            self.tickets
+        });
+        if let Some((last, error)) = &self.failure
+            && number <= *last
+        {
+            return Poll::Ready(Err(error.clone()));
         }
-        // An idle connection of another runtime is closed, to allow a new connection in this runtime.
-        if self.made + self.making >= self.max {
-            if self.idle.is_empty() {
-                return None;
-            }
-            self.closed.push(self.idle.remove(0).connection);
+        self.expire(now);
+        let free = self.free();
+        if self.waiting.range(..number).take(free).count() < free {
+            self.waiting.remove(&number);
+            return Poll::Ready(Ok(self.take_free(home)));
+        }
+        self.waiting.insert(number, waker.clone());
+        Poll::Pending
+    }
+
+    /// Returns the number of places that are free, including those of requests that have their turn and have not taken
+    /// their place.
+    fn free(&self) -> usize {
+        self.max + self.idle.len() - self.made - self.making
+    }
+
+    /// Takes a free place: the idle connection of this runtime that was returned last, or the right to make a connection.
+    fn take_free(&mut self, home: D::Home) -> Place<D> {
+        if let Some(at) = self.idle.iter().rposition(|idle| idle.home == home) {
+            self.totals.reused += 1;
+            return Some(self.idle.remove(at));
+        }
+        // All places have connections, so a connection of another runtime is idle. It is closed, to allow a new
+        // connection in this runtime.
+        if self.made + self.making == self.max {
+            self.closed.push(self.idle.remove(0));
             self.made -= 1;
         }
         self.making += 1;
-        Some(Grant::Dial)
-    }
-
-    fn take_idle(&mut self, home: D::Home) -> Option<Box<Pooled<D>>> {
-        let at = self.idle.iter().rposition(|idle| idle.connection.home == home)?;
-        self.totals.reused += 1;
-        Some(self.idle.remove(at).connection)
+        None
     }
 
     #[inline(always)]
@@ -126,7 +155,7 @@ impl<D: Driver> State<D> {
     #[cold]
     fn close_expired(&mut self, now: Instant) {
         self.close_idle(|idle| idle.end().is_some_and(|end| end <= now));
-        let ends = self.idle.iter().filter_map(Idle::end);
+        let ends = self.idle.iter().filter_map(|idle| idle.end());
         // A connection that is in use becomes idle later, so its idle time ends no earlier than this.
         let next_returned = self.shortest.and_then(|timeout| now.checked_add(timeout));
         self.next_end = ends.chain(next_returned).min();
@@ -139,41 +168,22 @@ impl<D: Driver> State<D> {
         self.next_end = self.next_end.into_iter().chain(end).min();
     }
 
-    fn close_idle(&mut self, is_closed: impl Fn(&Idle<D>) -> bool) {
-        let before = self.idle.len();
-        for idle in mem::take(&mut self.idle) {
-            match is_closed(&idle) {
-                true => self.closed.push(idle.connection),
-                false => self.idle.push(idle),
-            }
-        }
-        self.made -= before - self.idle.len();
+    fn close_idle(&mut self, is_closed: impl Fn(&Pooled<D>) -> bool) {
+        let before = self.closed.len();
+        self.closed.extend(self.idle.extract_if(.., |idle| is_closed(idle)));
+        self.made -= self.closed.len() - before;
     }
 
-    /// Adds a request to the queue, and returns its ticket.
-    pub(super) fn join(&mut self, waker: Waker, home: D::Home) -> u64 {
-        self.tickets += 1;
-        self.waiting.insert(self.tickets, (waker, home));
-        self.tickets
-    }
-
-    /// Returns the permission of the request with this ticket. If the request still has to wait, stores the waker,
-    /// which is called when the request gets a permission.
-    pub(super) fn collect(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<D>> {
-        if let Some((known, _)) = self.waiting.get_mut(&ticket) {
-            known.clone_from(waker);
-        }
-        self.granted.remove(&ticket)
-    }
-
-    /// Removes a request from the queue. Returns the permission that the request has got already. The caller gives this
-    /// permission to another request.
-    pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<D>> {
+    /// Removes a request from the queue, because its caller has stopped waiting. Returns the waker of the request whose
+    /// turn may have come.
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Waker> {
         self.waiting.remove(&ticket);
-        let grant = self.granted.remove(&ticket);
-        // The connection was counted when the request got the permission, but the request did not use it.
-        self.totals.reused -= u64::from(matches!(grant, Some(Grant::Kept(_))));
-        grant
+        self.next_turn()
+    }
+
+    /// Returns the waker of the last request that has its turn. Called after a place has become free.
+    fn next_turn(&self) -> Option<Waker> {
+        self.waiting.values().nth(self.free().checked_sub(1)?).cloned()
     }
 
     /// Records that a request has used its right to make a connection. `is_retry` is true if the request is sent a
@@ -187,102 +197,71 @@ impl<D: Driver> State<D> {
         self.totals.dialled
     }
 
-    /// Takes back a right to make a connection, and gives it to the request that has waited longest. Returns the waker of
-    /// that request.
-    pub(super) fn release(&mut self) -> Option<Waker> {
-        self.making -= 1;
-        let (ticket, (waker, _)) = self.waiting.pop_first()?;
-        self.making += 1;
-        self.granted.insert(ticket, Grant::Dial);
-        Some(waker)
+    /// Takes back a place without a connection. `is_made` is true if the connection was made, and has been closed.
+    /// Returns the waker of the request whose turn has come.
+    pub(super) fn release(&mut self, is_made: bool) -> Option<Waker> {
+        *(if is_made { &mut self.made } else { &mut self.making }) -= 1;
+        self.next_turn()
     }
 
     /// Fails all waiting requests with this error, if the pool has no connection. Otherwise each request would in turn
     /// try to connect, and fail as well. Returns the wakers of the requests.
-    pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
-        let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
-        let failed = waiting.into_iter().map(|(ticket, (waker, _))| {
-            self.granted.insert(ticket, Grant::Fail(error.clone()));
-            waker
-        });
-        failed.collect()
+    pub(super) fn fail_waiting(&mut self, error: &Error) -> impl Iterator<Item = Waker> + use<D> {
+        let failed = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
+        if !failed.is_empty() {
+            self.failure = Some((self.tickets, error.clone()));
+        }
+        failed.into_values()
     }
 
-    /// Takes back a connection that can carry another request, and gives it to the request that has waited longest.
-    /// Returns the waker of that request.
+    /// Takes back a connection that can carry another request. Returns the waker of the request whose turn has come.
     #[inline]
-    pub(super) fn give_back(&mut self, connection: Box<Pooled<D>>, now: Instant) -> Option<Waker> {
-        let Some((ticket, (waker, home))) = self.next_waiting() else {
+    pub(super) fn give_back(&mut self, mut connection: Box<Pooled<D>>, now: Instant) -> Option<Waker> {
+        if !self.idle.is_empty() {
             self.expire(now);
-            self.idle.push(Idle { connection, since: now });
-            return None;
-        };
-        let grant = if connection.home == home {
-            self.totals.reused += 1;
-            Grant::Kept(connection)
-        } else {
-            self.closed.push(connection);
-            self.made -= 1;
-            self.making += 1;
-            Grant::Dial
-        };
-        self.granted.insert(ticket, grant);
-        Some(waker)
-    }
-
-    /// Takes the request that has waited longest out of the queue.
-    #[inline]
-    fn next_waiting(&mut self) -> Option<(u64, (Waker, D::Home))> {
+        }
+        connection.since = now;
+        self.idle.push(connection);
         // Nearly always no request waits.
-        if self.waiting.is_empty() { None } else { self.waiting.pop_first() }
+        if self.waiting.is_empty() { None } else { self.next_turn() }
     }
 
-    /// Records that a connection in use has been closed. Its place is then a right to make a connection.
-    pub(super) fn lost(&mut self) {
-        self.made -= 1;
-        self.making += 1;
-    }
-
-    /// Records that a kept connection cannot be used, and takes the next idle connection. If there is none, returns
-    /// `None`, and the request has the right to make a connection.
-    pub(super) fn replace(&mut self, home: D::Home) -> Option<Box<Pooled<D>>> {
+    /// Records that a kept connection cannot be used, and takes another place instead.
+    pub(super) fn replace(&mut self, home: D::Home) -> Place<D> {
         self.totals.stale += 1;
         self.totals.reused -= 1;
-        let next = self.take_idle(home);
-        self.lost();
-        if next.is_some() {
-            self.making -= 1;
-        }
-        next
+        self.made -= 1;
+        self.take_free(home)
     }
 
     /// Records that a request is sent again, because the connection with this number ended before a response came. Also
     /// closes the idle connections that were made before that connection, because a server that was restarted has
-    /// closed all of them.
+    /// closed all of them. The request then has the right to make a connection.
     pub(super) fn retry(&mut self, number: u64) {
-        let before = self.idle.len();
-        self.close_idle(|idle| idle.connection.number <= number);
-        self.totals.stale += 1 + (before - self.idle.len()) as u64;
-        self.lost();
-    }
-
-    pub(super) const fn has_closed(&self) -> bool {
-        !self.closed.is_empty()
-    }
-
-    /// Takes the connections that are to be closed.
-    pub(super) fn closed(&mut self) -> Vec<Box<Pooled<D>>> {
-        mem::take(&mut self.closed)
+        let before = self.made;
+        self.close_idle(|idle| idle.number <= number);
+        self.made -= 1;
+        self.making += 1;
+        self.totals.stale += (before - self.made) as u64;
     }
 
     pub(super) fn stats(&self) -> Stats {
-        Stats { open: self.made, idle: self.idle.len(), waiting: self.waiting.len(), ..self.totals }
+        // Requests that have their turn count as if they had taken their places.
+        let turns = self.free().min(self.waiting.len());
+        let kept = turns.min(self.idle.len());
+        Stats {
+            open: self.made,
+            idle: self.idle.len() - kept,
+            waiting: self.waiting.len() - turns,
+            reused: self.totals.reused + kept as u64,
+            ..self.totals
+        }
     }
 }
 
-impl<D: Driver> Idle<D> {
+impl<D: Driver> Pooled<D> {
     /// Returns the end of the idle time; `None` without a limit, or if the clock cannot represent the end.
     fn end(&self) -> Option<Instant> {
-        self.since.checked_add(self.connection.idle_timeout?)
+        self.since.checked_add(self.idle_timeout?)
     }
 }

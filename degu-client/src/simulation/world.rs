@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use degu_simulation::{Alive, Dice, Gates, Pipe, Woken, pipe};
+use degu_wire::Fault;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::peer::Peer;
 use super::plan::Plan;
 use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
-use crate::stream::{Idle, Stream};
+use crate::error;
+use crate::stream::Stream;
 
 /// The state that changes while the client waits. Clones share it.
 #[derive(Clone, Debug)]
@@ -153,12 +155,12 @@ impl Stream for Pipe {
         Poll::Ready(Ok(()))
     }
 
-    fn check(&mut self) -> io::Result<Idle> {
-        Ok(match self.peek() {
-            (0, None) => Idle::Silent,
-            (0, Some(_)) => Idle::Ended,
-            _ => Idle::Unsolicited,
-        })
+    fn check(&mut self) -> Result<(), error::ErrorKind> {
+        match self.peek() {
+            (0, None) => Ok(()),
+            (0, Some(_)) => Err(error::ErrorKind::Closed),
+            _ => Err(Fault::UnsolicitedBytes.into()),
+        }
     }
 }
 
@@ -205,7 +207,7 @@ impl Stream for Blocking {
         Stream::poll_shutdown(&mut self.pipe, cx)
     }
 
-    fn check(&mut self) -> io::Result<Idle> {
+    fn check(&mut self) -> Result<(), error::ErrorKind> {
         self.pipe.check()
     }
 

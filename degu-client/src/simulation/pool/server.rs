@@ -11,7 +11,8 @@ use degu_simulation::Dice;
 
 use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
-use crate::stream::{Idle, Stream};
+use crate::error;
+use crate::stream::Stream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -189,12 +190,12 @@ impl Stream for Wire {
         true
     }
 
-    fn check(&mut self) -> io::Result<Idle> {
-        Ok(match self.fault() {
-            Some(Trouble { fault: Fault::Talk, .. }) => Idle::Unsolicited,
-            Some(Trouble { fault: Fault::Close | Fault::Reset, shows: true, .. }) => Idle::Ended,
-            _ => Idle::Silent,
-        })
+    fn check(&mut self) -> Result<(), error::ErrorKind> {
+        match self.fault() {
+            Some(Trouble { fault: Fault::Talk, .. }) => Err(degu_wire::Fault::UnsolicitedBytes.into()),
+            Some(Trouble { fault: Fault::Close | Fault::Reset, shows: true, .. }) => Err(error::ErrorKind::Closed),
+            _ => Ok(()),
+        }
     }
 
     fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
