@@ -9,9 +9,12 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// An error says [what happened and whose fault it is](ErrorKind), in [which phase](Phase) it happened, and whether the
 /// request [may be sent again](Self::is_retryable).
 ///
-/// After most errors the connection is closed. It stays open if the client refused the request before it wrote a byte
-/// ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]). It also stays open if the content of the
-/// response is at fault ([`ErrorKind::Content`], or [`ErrorKind::Status`] with a body of at most 4 KiB).
+/// After most errors the connection is closed. These errors do not close it:
+///
+/// - The client refused the request before it wrote a byte: [`ErrorKind::Local`] or [`ErrorKind::Body`] in
+///   [`Phase::Requesting`].
+/// - The content of the response is at fault: [`ErrorKind::Content`], or [`ErrorKind::Status`] with a body of less than
+///   4 KiB. If the caller then drops a body that has not been received to its end, the connection is closed.
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///

@@ -57,7 +57,7 @@ macro_rules! reads {
             /// # Errors
             ///
             /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) if the
-            /// text is not UTF-8. After an error of that kind the connection can be used again.
+            /// text is not UTF-8. The whole body has then been read, so this error does not close the connection.
             pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
                 crate::incoming::parse_text(self.read_all(limit) $($await)* ?)
             }
@@ -69,13 +69,15 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) in three
-            /// cases, after which the connection can be used again:
+            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content). An
+            /// error of this kind does not close the connection. It has one of these reasons:
             ///
             /// - The response has no body: a 204, for example.
-            /// - The content-type is not JSON. The caller can still read the body, because nothing has been read.
-            /// - The body is not JSON or does not fit `T`. A [`JsonError`](crate::JsonError) has the line and the column,
-            ///   and the missing field or the expected type.
+            /// - The content-type is not JSON. The body has not been read, and the caller can read it in another way. If
+            ///   the caller drops the body instead, and not all of it has been received, the connection is closed.
+            /// - The body is not JSON or does not fit `T`. The whole body has been read. A
+            ///   [`JsonError`](crate::JsonError) has the line and the column, and the missing field or the expected type.
+            /// - No data is left to parse: the body is empty, or an earlier call has read it.
             #[cfg(feature = "json")]
             pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
                 self.check_json()?;
@@ -181,7 +183,9 @@ macro_rules! reads {
             /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
             /// first 4 KiB of the body as text.
             ///
-            /// After this error the connection can be used again if the body is not longer than 4 KiB.
+            /// A body of less than 4 KiB is read to its end, so the connection stays open. If the body is longer, and
+            /// not all of it has been received, the connection is closed. If reading the body fails, the text ends
+            /// there, and the connection is closed. The failure is not reported, because the status matters more.
             ///
             /// # Errors
             ///
