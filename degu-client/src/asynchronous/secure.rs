@@ -11,7 +11,7 @@ use degu_tls::drive::{Handshake, Progress};
 
 use super::stream::{AsyncStream, Socket};
 use crate::error::ErrorKind;
-use crate::stream::{Stream, now, pending, uninterrupted};
+use crate::stream::{now, pending, uninterrupted};
 use crate::tls::{Polled, Tls, append};
 
 /// Makes the handshake over the socket.
@@ -27,8 +27,8 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
 
 impl AsyncStream for Tls<Socket> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        // TLS may have to send records of its own, such as an alert. They are sent as far as the socket has room, but
-        // this read does not wait for room.
+        // TLS may have to send records of its own, such as an alert. These records are sent as far as the socket has room,
+        // but this read does not wait for room.
         let io = &mut Polled { socket: &mut self.socket, cx, waits: false };
         let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
         if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {
@@ -40,13 +40,7 @@ impl AsyncStream for Tls<Socket> {
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let accepted = match self.poll_write(cx, pieces) {
-            Poll::Pending => match self.secured.take_accepted() {
-                0 => Poll::Pending,
-                accepted => Poll::Ready(Ok(accepted)),
-            },
-            written => written,
-        };
+        let accepted = self.poll(cx, |secured, io| secured.accept(io, pieces));
         self.waits_to_write(cx, accepted)
     }
 }

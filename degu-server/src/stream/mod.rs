@@ -132,7 +132,7 @@ impl<T: Transport> Stream<T> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut Io::writing(&mut self.transport, cx);
-            let accepted = tls::pending(tls.accept(io, pieces));
+            let accepted = tls::pending(tls.secured.accept(io, pieces));
             return tls.waits_to_write(cx, accepted);
         }
         self.transport.poll_write(cx, pieces)

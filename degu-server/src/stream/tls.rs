@@ -11,8 +11,8 @@ use super::transport::Transport;
 #[derive(Debug)]
 pub(super) struct Tls {
     pub(super) secured: Secured,
-    /// True if the connection ends with a reset. close_notify is then not sent, because close_notify would tell the peer that
-    /// the data is complete.
+    /// True if the connection ends with a reset. Such a connection sends no close_notify, because close_notify would tell the
+    /// peer that the data is complete.
     pub(super) is_cut: bool,
     /// True if the input has ended without close_notify. A third party may have cut the input.
     pub(super) is_truncated: bool,
@@ -43,18 +43,6 @@ impl Tls {
                 }
                 read => read,
             };
-        }
-    }
-
-    /// Encrypts bytes, and writes as many as possible. Returns the number of encrypted bytes, which the caller must not pass again.
-    /// A later flush sends the encrypted bytes that could not be written.
-    pub(super) fn accept(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.secured.write(io, pieces) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => match self.secured.take_accepted() {
-                0 => Err(error),
-                accepted => Ok(accepted),
-            },
-            written => written,
         }
     }
 

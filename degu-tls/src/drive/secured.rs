@@ -95,7 +95,7 @@ pub struct Secured {
     fault: Option<Error>,
     /// The number of bytes that were read since the last data.
     without_data: usize,
-    /// The number of encrypted bytes that [`write`](Self::write) has not yet returned to the caller.
+    /// The number of bytes that [`write`](Self::write) has encrypted, but not yet reported to the caller.
     accepted: usize,
     /// The most bytes to encrypt together, between [`LITTLE`] and [`ROOM`].
     room: usize,
@@ -219,10 +219,20 @@ impl Secured {
         Ok(std::mem::take(&mut self.accepted))
     }
 
-    /// Returns how many bytes were encrypted by a write that ended with [`ErrorKind::WouldBlock`]. After this call, the
-    /// caller must not pass these bytes again. [`flush`](Self::flush) writes them.
-    pub const fn take_accepted(&mut self) -> usize {
-        std::mem::replace(&mut self.accepted, 0)
+    /// Encrypts bytes from the beginning of `pieces`, within the limits of [`write`](Self::write). Writes as many of the
+    /// encrypted bytes as the socket takes. Returns the number of bytes that were encrypted. The caller must not pass these
+    /// bytes again. [`flush`](Self::flush) writes the rest.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the socket. [`ErrorKind::WouldBlock`] means that no byte was encrypted.
+    pub fn accept(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.write(io, pieces) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && self.accepted > 0 => {
+                Ok(std::mem::take(&mut self.accepted))
+            }
+            written => written,
+        }
     }
 
     /// Writes the encrypted bytes that rustls still holds.
