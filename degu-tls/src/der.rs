@@ -1,5 +1,5 @@
 //! A parser of DER. It supplies the texts and some accessors of [`PeerIdentity`](crate::PeerIdentity), finds the newest
-//! revocation list, measures RSA keys, and recognises file formats. webpki builds and verifies chains without this parser.
+//! revocation list, and measures RSA keys. webpki builds and verifies chains without this parser.
 //!
 //! webpki is strict, and parses each certificate and list too. This parser is therefore simple. For input that it does not
 //! understand it returns `None`.
@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 
 const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
+const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
-pub(crate) const OID: u8 = 0x06;
+const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const BMP_STRING: u8 = 0x1e;
-pub(crate) const SEQUENCE: u8 = 0x30;
+const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
 /// The unread rest of an input. Elements are read from it one by one.
@@ -53,11 +53,6 @@ impl<'a> Reader<'a> {
         *self = ahead;
         Some(content)
     }
-}
-
-/// Returns the tag and the content of the first element inside the outer SEQUENCE of a DER file.
-pub(crate) fn first_element(file: &[u8]) -> Option<(u8, &[u8])> {
-    Reader(Reader(file).take(SEQUENCE)?).any()
 }
 
 /// The fields of a certificate that texts and the methods of [`PeerIdentity`](crate::PeerIdentity) need (RFC 5280

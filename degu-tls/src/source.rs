@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::pem::{self, PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use crate::der;
 use crate::error::{Blame, Error, Kind};
 
 /// The origin of certificates or a key. Errors name this origin, and a reload reads it again.
@@ -51,10 +50,10 @@ pub(crate) fn key(bytes: &[u8], source: &Source) -> Result<PrivateKeyDer<'static
 
 /// Returns all revocation lists of a PEM text, or the list of a DER file. It is an error if there is none.
 pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
-    match der::first_element(bytes) {
-        Some((der::INTEGER | der::OID, _)) => sections(bytes, source, "revocation list"),
-        _ if is_der(bytes) => Ok(vec![bytes.to_vec().into()]),
-        _ => sections(bytes, source, "revocation list"),
+    match der_content(bytes) {
+        // A file that begins with one of these is a key or PKCS #7.
+        None | Some([INTEGER | OID, ..]) => sections(bytes, source, "revocation list"),
+        Some(_) => Ok(vec![bytes.to_vec().into()]),
     }
 }
 
@@ -105,17 +104,15 @@ const FOREIGN: [(&[u8], &str); 6] = [
 
 /// Returns a text with the format of the bytes and the command that converts them, if this crate cannot read the format.
 fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
-    if !is_der(bytes) {
+    let Some(content) = der_content(bytes) else {
         return FOREIGN.iter().find(|(mark, _)| find(bytes, mark)).map(|(_, text)| *text);
-    }
-    Some(match der::first_element(bytes) {
-        Some((der::INTEGER, [3])) => PKCS12,
-        // Java and Windows write PKCS #12 in BER with an indefinite length, which `first_element` does not parse.
-        None if bytes.starts_with(b"\x30\x80\x02\x01\x03") => PKCS12,
-        Some((der::INTEGER, _)) => {
+    };
+    Some(match content {
+        [INTEGER, 1, 3, ..] => "is PKCS #12, not PEM: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem`",
+        [INTEGER, ..] => {
             "is a private key in DER, not PEM: convert it with `openssl pkey -inform der -in FILE -out FILE.pem`"
         }
-        Some((der::OID, _)) => {
+        [OID, ..] => {
             "is PKCS #7, not PEM: convert it with `openssl pkcs7 -inform der -print_certs -in FILE -out FILE.pem`"
         }
         _ if wanted == "private key" => {
@@ -125,13 +122,20 @@ fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
     })
 }
 
-const PKCS12: &str = "is PKCS #12, not PEM: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem`";
+// Tags of DER.
+const INTEGER: u8 = 0x02;
+const OID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
 
-/// Returns whether the bytes begin like DER. DER begins with a SEQUENCE whose length has the long form, or with a SEQUENCE
-/// that begins with an INTEGER of one byte. A text may begin with `0`, which is the tag of a SEQUENCE, but the next bytes
-/// of a text differ.
-fn is_der(bytes: &[u8]) -> bool {
-    matches!(bytes, [der::SEQUENCE, 0x80..=0xff, ..] | [der::SEQUENCE, _, der::INTEGER, 1, ..])
+/// Returns the content of the outer SEQUENCE if the bytes begin like DER. The length of the SEQUENCE has the long form or is
+/// indefinite (Java and Windows write such a PKCS #12), or the content begins with an INTEGER of one byte. A text may begin
+/// with `0`, which is the tag of a SEQUENCE, but the next bytes of a text differ.
+fn der_content(bytes: &[u8]) -> Option<&[u8]> {
+    let [SEQUENCE, length, rest @ ..] = bytes else { return None };
+    match length {
+        0x80.. => rest.get(usize::from(length - 0x80)..),
+        _ => rest.starts_with(&[INTEGER, 1]).then_some(rest),
+    }
 }
 
 fn malformed(source: &Source, error: &pem::Error) -> Error {
