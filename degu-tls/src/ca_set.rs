@@ -25,8 +25,8 @@ use crate::source::{self, Source};
 /// out with a [warning](crate::ServerTls::warnings). If no CA is left, or if a value is not a certificate, there is an
 /// error.
 ///
-/// **Revocation**: without a list, revocation is not checked. With a list, the whole chain of every peer is checked,
-/// and a certificate with an unknown status is refused. If one CA has a list and another has none, building fails.
+/// **Revocation**: without a list, revocation is not checked. If there is any list, the whole chain of every peer is
+/// checked, and a certificate with an unknown status is refused. Every CA then needs a list, otherwise building fails.
 /// If the list of a CA has expired, all peers of this CA are refused. The policy is still built, with a warning, because
 /// a device must boot before it can fetch a newer list. If a CA has several lists for the same certificates, the newest
 /// is used.
@@ -88,8 +88,8 @@ impl CaSet {
         Self::default()
     }
 
-    /// Reads all certificates of a PEM file. The label of each CA is its common name (its whole name if it has no
-    /// common name), unless [`labelled`](Self::labelled) sets another label.
+    /// Reads all certificates of a PEM file. The label of each CA is its common name, or its whole name if it has no
+    /// common name. [`labelled`](Self::labelled) sets another label.
     ///
     /// # Errors
     ///
@@ -167,8 +167,8 @@ impl CaSet {
         Ok(self)
     }
 
-    /// Labels the CAs that the last call added. The label then depends neither on the names of files nor on the names in
-    /// the certificates. After a reload, all CAs that the same files then contain have this label.
+    /// Labels the CAs that the last call added. The names of files and the names in the certificates then do not matter.
+    /// A reload gives this label to every CA that the files contain at that time.
     ///
     /// ```no_run
     /// use degu_tls::CaSet;
@@ -227,8 +227,8 @@ impl CaSet {
     }
 
     /// Allows a policy to be built although a CA's certificate has expired or is not valid yet. Use this for devices
-    /// whose clock begins at 1970. A CA that has expired then still vouches for peers, as RFC 5280 §6.1 allows for a
-    /// trust anchor.
+    /// whose clock begins at 1970. An expired CA then still vouches for peers. RFC 5280 §6.1 allows this for a trust
+    /// anchor.
     #[must_use]
     pub fn allow_invalid_time(mut self) -> Self {
         self.any_time = true;
@@ -249,8 +249,8 @@ impl CaSet {
         Ok(())
     }
 
-    /// Repeats the calls that filled this set, which reads the files again, and returns the new set. It is an error if
-    /// a value came from memory.
+    /// Repeats the calls that filled this set, and returns the new set. The files are read again. It is an error if a
+    /// value came from memory.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {

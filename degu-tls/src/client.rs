@@ -105,9 +105,9 @@ impl<T> ClientTlsBuilder<T> {
 }
 
 impl ClientTls {
-    /// Returns a builder for a client that trusts the servers that the operating system trusts. The verifier of the
-    /// system is used, with the CAs and bans of the system, and its revocation check if there is one. The name is always
-    /// checked. [`PeerIdentity::ca`](crate::PeerIdentity::ca) is `None`.
+    /// Returns a builder for a client that trusts the servers that the operating system trusts. The system's verifier
+    /// decides, with the CAs and bans of the system. It checks revocation if the system does. The name is always checked.
+    /// [`PeerIdentity::ca`](crate::PeerIdentity::ca) is `None`.
     #[cfg(feature = "system")]
     pub fn system() -> ClientTlsBuilder<System> {
         ClientTlsBuilder::new(Servers::System)
@@ -120,7 +120,7 @@ impl ClientTls {
 
     /// Returns a builder for a client that trusts only servers with one of these keys. The issuer, the names and the
     /// dates of the certificate are not checked. The certificate must be X.509 version 3, and the server must prove that
-    /// it holds the key. Also give the pin of the server's next key. The server can then change its key.
+    /// it holds the key. If the pin of the server's next key is given too, the server can change its key.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
@@ -186,20 +186,19 @@ impl ClientTls {
     pub fn connect(&self, name: Option<&str>, peer: &str) -> Result<drive::Connect, Error> {
         let policy = self.0.get();
         let trust = &policy.recipe.trust;
-        let parsed = |name: &str| {
+        let parse = |name: &str| {
             ServerName::try_from(name.to_owned()).map_err(|error| {
                 let what = format!("{peer}: {} is neither a DNS name nor an IP address", name.escape_debug());
                 Error::caller(Kind::Name, what).with_source(error)
             })
         };
-        let name = match (name, trust) {
-            (Some(name), trust) if trust.checks_name() => parsed(name)?,
-            (None, trust) if trust.checks_name() => {
+        let name = match (trust, name.map(parse).transpose()) {
+            (Servers::Pinned(_), Ok(Some(name @ ServerName::DnsName(_)))) => name,
+            (trust, _) if !trust.checks_name() => unnamed(&policy.crypto, peer),
+            (_, name) => name?.ok_or_else(|| {
                 let what = format!("the policy checks the name of the server, but the address {peer} has no name");
-                return Err(Error::caller(Kind::NameMissing, what));
-            }
-            (Some(name), Servers::Pinned(_)) if matches!(parsed(name), Ok(ServerName::DnsName(_))) => parsed(name)?,
-            _ => unnamed(&policy.crypto, peer),
+                Error::caller(Kind::NameMissing, what)
+            })?,
         };
         let judge =
             drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.recipe.options);
@@ -252,7 +251,7 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// - No pin was given, no CA was given, or the system has no CAs.
     /// - No CA can be used: each is malformed, not in date, weak, or not a CA certificate.
-    /// - A revocation list cannot be used, or one CA has no revocation list although others have one.
+    /// - A revocation list cannot be used, or a CA has no revocation list although lists were given.
     /// - The identity's key does not belong to its certificate.
     /// - The identity's certificate is malformed, not in date, weak, or not for a client.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

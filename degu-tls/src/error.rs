@@ -161,7 +161,7 @@ kinds! {
     CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
     /// A certificate of the [`CaSet`](crate::CaSet) is not a CA certificate.
     NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single certificate, pin its key",
-    /// The extended key usage of a certificate does not allow its use by a server, or by a client.
+/// The extended key usage of a certificate does not allow the side that uses the certificate: a server or a client.
     Purpose "issue it with the extended key usage serverAuth for a server, clientAuth for a client, or both",
     /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
@@ -172,7 +172,7 @@ kinds! {
     /// A CA has no revocation list, although the caller gave revocation lists.
     CrlMissing "give a revocation list of every CA, or of no CA",
     /// A revocation list cannot be used. It is malformed, it is a delta list or an indirect list, or its signature is wrong.
-    /// Or two CAs have the same name, so it is unknown which CA issued the list.
+    /// This is also the kind if two CAs have the same name, because it is then unknown which CA issued the list.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
     /// A revocation list has expired: the time of its next update has passed.
     CrlExpired "fetch the current list and reload",

@@ -15,8 +15,8 @@ use crate::peer::PeerIdentity;
 /// The result of a verifier.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
-    /// The verifier with the number `by` accepted this peer.
-    Accepted { by: u64, peer: Arc<PeerIdentity> },
+    /// The verifier with the token `by` accepted this peer.
+    Accepted { by: Arc<()>, peer: Arc<PeerIdentity> },
     /// The peer was refused, for this reason.
     Refused(Error),
 }

@@ -35,7 +35,7 @@ use crate::der;
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerIdentity {
     pub(crate) ca: Option<VouchedBy>,
-    pub(crate) spki: SpkiPin,
+    pub(crate) pin: SpkiPin,
     pub(crate) sha256: Fingerprint,
     pub(crate) dns_names: Box<[Box<str>]>,
     pub(crate) uri_names: Box<[Box<str>]>,
@@ -49,32 +49,27 @@ pub struct PeerIdentity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VouchedBy {
     pub(crate) label: std::sync::Arc<str>,
-    pub(crate) spki: SpkiPin,
+    pub(crate) pin: SpkiPin,
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer. It is the label that was [set](crate::CaSet::labelled),
-    /// or otherwise the CA's common name (its whole name if it has no common name). Returns `None` if the peer was
-    /// verified by its pinned key or by the system.
+    /// Returns the label of the CA that vouched for the peer. The label is the one that was
+    /// [set](crate::CaSet::labelled). If none was set, it is the CA's common name, or its whole name if it has no common
+    /// name. Returns `None` if the peer was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }
 
-    /// Returns the SHA-256 of the SubjectPublicKeyInfo of the CA that vouched for the peer. The hash stays the same
-    /// when the CA's certificate is renewed for the same key. Returns `None` if [`ca`](Self::ca) returns `None`.
-    pub fn ca_spki_sha256(&self) -> Option<[u8; 32]> {
-        self.ca.as_ref().map(|ca| *ca.spki.as_bytes())
+    /// Returns the pin of the CA that vouched for the peer. The pin stays the same when the CA's certificate is renewed
+    /// for the same key. Returns `None` if [`ca`](Self::ca) returns `None`.
+    pub fn ca_pin(&self) -> Option<SpkiPin> {
+        self.ca.as_ref().map(|ca| ca.pin)
     }
 
-    /// Returns the SHA-256 of the peer's own SubjectPublicKeyInfo, which stays the same when its certificate is renewed for
-    /// the same key.
-    pub fn spki_sha256(&self) -> [u8; 32] {
-        *self.spki.as_bytes()
-    }
-
-    /// Returns [`spki_sha256`](Self::spki_sha256) as a pin, for [`ClientTls::pinned`](crate::ClientTls::pinned).
+    /// Returns the pin of the peer's own key. The pin stays the same when the peer's certificate is renewed for the same
+    /// key. A client can pass the pin to [`ClientTls::pinned`](crate::ClientTls::pinned).
     pub fn pin(&self) -> SpkiPin {
-        self.spki
+        self.pin
     }
 
     /// Returns the DNS names among the subjectAltNames, in order. Wildcards such as `*.example.com` are included. Names
@@ -119,7 +114,7 @@ impl PeerIdentity {
     }
 
     /// Returns the SHA-256 of the certificate, which `openssl x509 -fingerprint -sha256` and browsers also show. Each
-    /// renewal changes it. A renewal for the same key does not change [`spki_sha256`](Self::spki_sha256).
+    /// renewal changes it. A renewal for the same key does not change the [`pin`](Self::pin).
     pub fn sha256(&self) -> Fingerprint {
         self.sha256
     }
@@ -156,7 +151,7 @@ impl PeerIdentity {
         der::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(tag))
     }
 
-    /// Returns the bytes of the serial number, which are big-endian and two's complement. Two CAs may issue certificates
+    /// Returns the bytes of the serial number, as a big-endian number in two's complement. Two CAs may issue certificates
     /// with the same number.
     pub fn serial(&self) -> &[u8] {
         &self.serial
@@ -184,7 +179,7 @@ impl fmt::Debug for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerIdentity")
             .field("ca", &self.ca())
-            .field("spki", &self.spki)
+            .field("pin", &self.pin)
             .field("dns_names", &self.dns_names)
             .field("uri_names", &self.uri_names)
             .field("subject", &self.subject())

@@ -31,6 +31,7 @@ impl Default for Options {
     }
 }
 
+/// Returns the current time.
 pub(crate) fn now(clock: &dyn TimeProvider) -> Result<UnixTime, Error> {
     clock
         .current_time()
@@ -75,7 +76,7 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
 
     fn options(&self) -> &Options;
 
-    /// Returns a recipe with the same files, read again.
+    /// Reads the files of this recipe again, and returns a recipe with the new values.
     fn read_again(&self) -> Result<Self, Error>;
 
     /// Returns the configuration for rustls, and the verifier of the peer. There is no verifier if the peer needs no

@@ -131,8 +131,8 @@ impl ServerTls {
         Ok(())
     }
 
-    /// Returns the number of reloads and replacements so far. If the number has changed, revocation lists may have
-    /// changed, and a driver calls [`revokes`](Self::revokes) for its open connections.
+    /// Returns the number of reloads and replacements so far. When the number changes, revocation lists may have changed.
+    /// A driver then calls [`revokes`](Self::revokes) for its open connections.
     pub fn changes(&self) -> u64 {
         self.0.changes()
     }
@@ -195,7 +195,7 @@ impl ServerTlsBuilder<Decided> {
     /// - The identity's key does not belong to its certificate.
     /// - The identity's certificate is malformed, not in date, weak, or not for a server.
     /// - No CA was given, or no CA can be used: each is malformed, not in date, weak, or not a CA certificate.
-    /// - A revocation list cannot be used, or one CA has no revocation list although others have one.
+    /// - A revocation list cannot be used, or a CA has no revocation list although lists were given.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ServerTls, Error> {
         self.build_with(crate::provider::by_feature())

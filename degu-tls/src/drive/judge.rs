@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::time_provider::TimeProvider;
 use rustls::{CommonState, HandshakeKind, InvalidMessage};
 use rustls_pki_types::ServerName;
 
@@ -24,8 +23,7 @@ pub(crate) struct Judge {
     verifier: Option<Arc<Verifier>>,
     pub(super) peer: Side,
     name: Option<ServerName<'static>>,
-    require_alpn: bool,
-    clock: Arc<dyn TimeProvider>,
+    options: Options,
 }
 
 impl Judge {
@@ -36,7 +34,7 @@ impl Judge {
         options: &Options,
     ) -> Self {
         debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer == peer));
-        Self { verifier, peer, name, require_alpn: options.require_alpn, clock: options.clock.clone() }
+        Self { verifier, peer, name, options: options.clone() }
     }
 
     /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
@@ -56,7 +54,7 @@ impl Judge {
         let Some(kind) = connection.handshake_kind().filter(|_| !connection.is_handshaking()) else {
             return Err(Error::caller(Kind::Protocol, "the handshake is not done"));
         };
-        if self.require_alpn && connection.alpn_protocol() != Some(HTTP_1_1) {
+        if self.options.require_alpn && connection.alpn_protocol() != Some(HTTP_1_1) {
             return Err(no_alpn(self.peer));
         }
         let Some(verifier) = &self.verifier else { return Ok(None) };
@@ -65,16 +63,14 @@ impl Judge {
         };
         if let Some(Note::Accepted { by, peer }) = note
             && kind != HandshakeKind::Resumed
-            && by == verifier.id
+            && Arc::ptr_eq(&by, &verifier.token)
             && peer.chain() == chain
         {
             return Ok(Some(peer));
         }
-        let now = policy::now(&*self.clock)?;
-        match verifier.judge(leaf, intermediates, self.name.as_ref(), now) {
-            Ok(peer) => Ok(Some(Arc::new(peer))),
-            Err(refusal) => Err(verifier.explain(&refusal, leaf, intermediates)),
-        }
+        let now = policy::now(&*self.options.clock)?;
+        let peer = verifier.judge(leaf, intermediates, self.name.as_ref(), now).map_err(|refusal| refusal.error)?;
+        Ok(Some(Arc::new(peer)))
     }
 
     /// Converts an error of rustls. The error may also come after the handshake: under TLS 1.3, a refused client reads

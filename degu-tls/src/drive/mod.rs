@@ -125,8 +125,8 @@ impl Handshake {
     /// # Errors
     ///
     /// - This side refuses the peer, or the peer violates the protocol. An alert for the peer was then written, as far as
-    ///   the socket took it. If [`wants_write`](Self::wants_write) is true, [`write_alert`](Self::write_alert) writes the
-    ///   rest.
+    ///   the socket took the alert. If [`wants_write`](Self::wants_write) is true, [`write_alert`](Self::write_alert)
+    ///   writes the rest.
     /// - The peer refuses this side ([`Kind::Refused`]) or closes the connection ([`Kind::Closed`]).
     /// - The socket fails ([`Kind::Io`]).
     pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {

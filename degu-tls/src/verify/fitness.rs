@@ -4,13 +4,14 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
 
 use super::Side;
+use super::refusal::classify;
 use crate::der;
 use crate::error::{Error, Kind};
 
-/// Checks a certificate without its issuer, and returns the first fault. If there is none, returns `UnknownIssuer`.
+/// Checks a certificate without its issuer, and returns the first fault. If there is no fault, returns `UnknownIssuer`.
 ///
-/// webpki is called without a trust anchor. It checks the dates first, then whether the certificate is a CA certificate
-/// (`CaUsedAsEndEntity`), then the extended key usage, and then it fails with `UnknownIssuer`.
+/// webpki is called without a trust anchor. It checks in this order: the dates, whether the certificate is a CA
+/// certificate (`CaUsedAsEndEntity`), the extended key usage. Then it fails with `UnknownIssuer`.
 pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
     match certificate.verify_for_usage(&[], &[], &[], now, side.usage(), None, None) {
         Err(error) => error,
@@ -19,7 +20,8 @@ pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side
     }
 }
 
-/// Parses a certificate of an identity or of a CA. `what` is its name in errors, such as `certificate 2 of chain.pem`.
+/// Parses a certificate of an identity or of a CA. `what` names the certificate in errors, such as `certificate 2 of
+/// chain.pem`.
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
     EndEntityCert::try_from(der).map_err(|error| {
         let subject = der::subject(der).map(der::name).unwrap_or_default();
@@ -56,20 +58,18 @@ pub(crate) fn own_fitness(
         found => found,
     };
     match out_of_date(&found) {
-        Some((kind, text)) => Err(Error::caller(kind, format!("{what} {text}"))),
+        Some(text) => Err(Error::caller(classify(found).0, format!("{what} {text}"))),
         None => Ok(found),
     }
 }
 
-/// Returns the kind of an error about dates, and a text that follows the name of the certificate. Returns `None` for other
-/// errors.
-pub(super) fn out_of_date(error: &webpki::Error) -> Option<(Kind, String)> {
+/// Returns the text for an error about the dates of a certificate. The text follows the name of the certificate. Returns
+/// `None` for other errors.
+pub(super) fn out_of_date(error: &webpki::Error) -> Option<String> {
     match error {
-        webpki::Error::CertExpired { not_after, .. } => {
-            Some((Kind::Expired, format!("expired on {}", der::date(*not_after))))
-        }
+        webpki::Error::CertExpired { not_after, .. } => Some(format!("expired on {}", der::date(*not_after))),
         webpki::Error::CertNotValidYet { not_before, .. } => {
-            Some((Kind::NotYetValid, format!("is not valid before {}", der::date(*not_before))))
+            Some(format!("is not valid before {}", der::date(*not_before)))
         }
         _ => None,
     }

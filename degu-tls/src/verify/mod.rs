@@ -1,6 +1,6 @@
 //! The verifier, which is the only code that accepts the certificate of a peer. rustls calls the verifier during a handshake,
-//! and the verifier stores its result in a [`note`](crate::note). [`drive`](crate::drive) calls the verifier again if the
-//! session was resumed, and if the note is missing or does not match.
+//! and the verifier stores its result in a [`note`](crate::note). [`drive`](crate::drive) calls the verifier again after a
+//! resumption, or if the note is missing or is about another connection.
 //!
 //! This module is the most security-critical code of the project. [`rfc5280`](crate::rfc5280) compares the checks here and in
 //! webpki with RFC 5280, section by section.
@@ -20,7 +20,6 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -29,16 +28,14 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::atomic::AtomicU64;
-use crate::error::Error;
 use crate::note::{self, Note};
 use crate::peer::{Fingerprint, PeerIdentity};
 use crate::pin::SpkiPin;
 use crate::provider::Crypto;
 use fitness::weak_rsa;
 pub(crate) use fitness::{own_fitness, parse};
-use refusal::Chain;
-pub(crate) use refusal::{Refusal, kind_of};
+pub(crate) use refusal::kind_of;
+use refusal::{Chain, Refusal};
 pub(crate) use store::Store;
 
 /// A side of a connection.
@@ -85,17 +82,13 @@ pub(crate) struct Verifier {
     /// The side of the peer, which is verified.
     pub(crate) peer: Side,
     crypto: Crypto,
-    /// The number of this verifier, which no other verifier has.
-    pub(crate) id: u64,
+    /// The token of this verifier. No other verifier has the same pointer while a clone of the token exists.
+    pub(crate) token: Arc<()>,
 }
-
-/// The number of the next verifier. The address of a verifier would not identify it, because a new verifier may get the address
-/// of a dropped one.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Verifier {
     pub(crate) fn new(trust: Trust, peer: Side, crypto: Crypto) -> Self {
-        Self { trust, peer, crypto, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { trust, peer, crypto, token: Arc::new(()) }
     }
 
     /// Verifies the chain that a peer sent, and returns the peer's identity. It does not check the proof that the peer holds the
@@ -109,37 +102,34 @@ impl Verifier {
         name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<PeerIdentity, Refusal> {
-        let parsed = EndEntityCert::try_from(leaf)?;
+        let chain = Chain { peer: self.peer, leaf, intermediates, store: self.store() };
+        let refuse = |error| chain.refuse(error);
+        // A missing name is an error, because otherwise the check of the name would be skipped.
+        let wanted = || name.ok_or(webpki::Error::UnsupportedNameType).map_err(refuse);
+        let parsed = EndEntityCert::try_from(leaf).map_err(refuse)?;
         if let Some(bits) = weak_rsa(&parsed) {
-            return Err(Refusal::WeakKey(bits));
+            return Err(chain.refuse_weak_key(bits));
         }
-        let spki = SpkiPin::from_sha256(self.crypto.sha256(&parsed.subject_public_key_info()));
+        let pin = SpkiPin::from_sha256(self.crypto.sha256(&parsed.subject_public_key_info()));
         let ca = match &self.trust {
             Trust::Private { store, check_name } => {
-                let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now)?;
-                if self.peer == Side::Server && *check_name {
-                    // A missing name is an error, because otherwise the check would be skipped.
-                    let name = name.ok_or(webpki::Error::UnsupportedNameType)?;
-                    parsed.verify_is_valid_for_subject_name(name)?;
+                let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now).map_err(refuse)?;
+                if *check_name {
+                    parsed.verify_is_valid_for_subject_name(wanted()?).map_err(refuse)?;
                 }
                 Some(ca)
             }
-            Trust::Pinned(pins) => {
-                if !pins.contains(&spki) {
-                    return Err(Refusal::Pin(spki));
-                }
-                None
-            }
+            Trust::Pinned(pins) if pins.contains(&pin) => None,
+            Trust::Pinned(_) => return Err(chain.refuse_key(pin)),
             #[cfg(feature = "system")]
             Trust::System(verifier) => {
-                let name = name.ok_or(webpki::Error::UnsupportedNameType)?;
-                verifier.verify_server_cert(leaf, intermediates, name, &[], now)?;
-                None
+                let verdict = verifier.verify_server_cert(leaf, intermediates, wanted()?, &[], now);
+                verdict.map(|_| None).map_err(|error| chain.refuse_for_system(error))?
             }
         };
         Ok(PeerIdentity {
             ca,
-            spki,
+            pin,
             sha256: Fingerprint::from_sha256(self.crypto.sha256(leaf)),
             dns_names: parsed.valid_dns_names().map(Box::from).collect(),
             uri_names: parsed.valid_uri_names().map(Box::from).collect(),
@@ -158,16 +148,6 @@ impl Verifier {
         peer.chain().iter().any(revokes)
     }
 
-    /// Returns the error for a refusal, with details of the chain and of the CAs.
-    pub(crate) fn explain(
-        &self,
-        refusal: &Refusal,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> Error {
-        Chain { peer: self.peer, leaf, intermediates, store: self.store() }.refused(refusal)
-    }
-
     fn store(&self) -> Option<&Store> {
         match &self.trust {
             Trust::Private { store, .. } => Some(store),
@@ -184,10 +164,10 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let peer = self.judge(leaf, intermediates, name, now).map_err(|refusal| {
-            note::leave(Note::Refused(self.explain(&refusal, leaf, intermediates)));
-            refusal.into_rustls()
+            note::leave(Note::Refused(refusal.error));
+            rustls::Error::InvalidCertificate(refusal.for_rustls)
         })?;
-        note::leave(Note::Accepted { by: self.id, peer: Arc::new(peer) });
+        note::leave(Note::Accepted { by: self.token.clone(), peer: Arc::new(peer) });
         Ok(())
     }
 

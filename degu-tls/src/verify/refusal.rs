@@ -12,56 +12,18 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::pin::SpkiPin;
 
-/// The reason why the verifier refuses a peer.
+/// The refusal of a peer.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    /// An error of webpki.
-    Pki(Pki),
-    /// An RSA key that is too short, with its length in bits.
-    WeakKey(usize),
-    /// A key that is not pinned, with its pin.
-    Pin(SpkiPin),
-    /// An error of the platform's verifier.
-    #[cfg(feature = "system")]
-    System(rustls::Error),
-}
-
-impl From<Pki> for Refusal {
-    fn from(error: Pki) -> Self {
-        Self::Pki(error)
-    }
-}
-
-#[cfg(feature = "system")]
-impl From<rustls::Error> for Refusal {
-    fn from(error: rustls::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl Refusal {
-    /// Returns the error for rustls. rustls derives the alert to the peer from this error.
-    pub(crate) fn into_rustls(self) -> rustls::Error {
-        use CertificateError as C;
-        rustls::Error::InvalidCertificate(match self {
-            Self::Pki(error) => classify(error).1,
-            // rustls sends the alert unsupported_certificate: "a certificate was of an unsupported type" (RFC 8446
-            // §6.2).
-            Self::WeakKey(_) => C::InvalidPurpose,
-            // rustls sends the alert access_denied (RFC 8446 §6.2): "a valid certificate […] was received, but when
-            // access control was applied, the sender decided not to proceed".
-            Self::Pin(_) => C::ApplicationVerificationFailure,
-            #[cfg(feature = "system")]
-            Self::System(rustls::Error::InvalidCertificate(error)) if is_wrong_usage(&error) => C::InvalidPurpose,
-            #[cfg(feature = "system")]
-            Self::System(error) => return error,
-        })
-    }
+pub(crate) struct Refusal {
+    /// The error for the caller.
+    pub(crate) error: Error,
+    /// The error for rustls. rustls derives the alert to the peer from this error.
+    pub(crate) for_rustls: CertificateError,
 }
 
 /// Returns the kind of a webpki error, and the error for rustls. rustls derives the alert from that error. The mapping
 /// inside rustls is private, and sends `certificate_unknown` for many errors.
-fn classify(error: Pki) -> (Kind, CertificateError) {
+pub(super) fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {
         Pki::CertExpired { .. } => (Kind::Expired, C::Expired),
@@ -120,18 +82,6 @@ fn is_wrong_usage(error: &CertificateError) -> bool {
     }
 }
 
-#[cfg(feature = "system")]
-fn of_system(error: &rustls::Error) -> (Kind, String) {
-    let kind = match error {
-        rustls::Error::InvalidCertificate(error) if is_wrong_usage(error) => {
-            return (Kind::Purpose, "is not for a server (extended key usage)".into());
-        }
-        rustls::Error::InvalidCertificate(error) => kind_of(error),
-        _ => Kind::Malformed,
-    };
-    (kind, format!("is not accepted by the system ({error})"))
-}
-
 /// Returns the kind of an error that rustls or the platform's verifier found.
 pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     use CertificateError as C;
@@ -181,28 +131,50 @@ impl Chain<'_> {
         format!("the certificate of an intermediate CA ({name}) that the {} sent", self.peer)
     }
 
-    /// Returns the error for a refusal.
-    pub(super) fn refused(&self, refusal: &Refusal) -> Error {
-        let (kind, what) = match refusal {
-            Refusal::Pki(error) => self.explain(error),
-            Refusal::WeakKey(bits) => (Kind::WeakKey, format!("{} has an RSA key of {bits} bits", self.subject())),
-            Refusal::Pin(pin) => (Kind::Pin, format!("the key of {} is not pinned; its pin is {pin}", self.subject())),
-            #[cfg(feature = "system")]
-            Refusal::System(error) => {
-                let (kind, what) = of_system(error);
-                (kind, format!("{} {what}", self.subject()))
-            }
-        };
-        Error::peer(kind, what)
+    /// Returns the refusal for an error of webpki.
+    pub(super) fn refuse(&self, error: Pki) -> Refusal {
+        let (kind, for_rustls) = classify(error.clone());
+        let (kind, text) = self.explain(kind, &error);
+        Refusal { error: Error::peer(kind, text), for_rustls }
     }
 
-    fn explain(&self, error: &Pki) -> (Kind, String) {
+    /// Returns the refusal for an RSA key that is too short. `bits` is its length.
+    pub(super) fn refuse_weak_key(&self, bits: usize) -> Refusal {
+        let text = format!("{} has an RSA key of {bits} bits", self.subject());
+        // rustls sends the alert unsupported_certificate: "a certificate was of an unsupported type" (RFC 8446 §6.2).
+        Refusal { error: Error::peer(Kind::WeakKey, text), for_rustls: CertificateError::InvalidPurpose }
+    }
+
+    /// Returns the refusal for a key that is not pinned. `pin` is the pin of the key.
+    pub(super) fn refuse_key(&self, pin: SpkiPin) -> Refusal {
+        let text = format!("the key of {} is not pinned; its pin is {pin}", self.subject());
+        // rustls sends the alert access_denied (RFC 8446 §6.2): "a valid certificate […] was received, but when access
+        // control was applied, the sender decided not to proceed".
+        Refusal { error: Error::peer(Kind::Pin, text), for_rustls: CertificateError::ApplicationVerificationFailure }
+    }
+
+    /// Returns the refusal for an error of the platform's verifier.
+    #[cfg(feature = "system")]
+    pub(super) fn refuse_for_system(&self, error: rustls::Error) -> Refusal {
         let subject = self.subject();
-        let (kind, _) = classify(error.clone());
+        let text = format!("{subject} is not accepted by the system ({error})");
+        let (kind, text, for_rustls) = match error {
+            rustls::Error::InvalidCertificate(error) if is_wrong_usage(&error) => {
+                let text = format!("{subject} is not for a server (extended key usage)");
+                (Kind::Purpose, text, CertificateError::InvalidPurpose)
+            }
+            rustls::Error::InvalidCertificate(error) => (kind_of(&error), text, error),
+            error => (Kind::Malformed, text, CertificateError::Other(OtherError(Arc::new(error)))),
+        };
+        Refusal { error: Error::peer(kind, text), for_rustls }
+    }
+
+    /// Returns the text for an error of webpki, and a more exact kind if the chain shows the cause of the error.
+    fn explain(&self, kind: Kind, error: &Pki) -> (Kind, String) {
+        let subject = self.subject();
         let text = match error {
             Pki::CertExpired { time, .. } | Pki::CertNotValidYet { time, .. } => {
-                let (_, text) = out_of_date(error).unwrap_or((kind, String::new()));
-                format!("{} {text}", self.culprit(error, *time))
+                format!("{} {}", self.culprit(error, *time), out_of_date(error).unwrap_or_default())
             }
             Pki::InvalidCertValidity => {
                 format!("{subject}, or a CA in its chain, has a validity period that ends before it begins")

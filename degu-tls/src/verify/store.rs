@@ -9,8 +9,8 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
+use super::Side;
 use super::fitness::{own_fitness, parse};
-use super::{Refusal, Side};
 use crate::ca_set::{Ca, CaSet, Crl};
 use crate::der;
 use crate::error::{Error, Kind};
@@ -34,8 +34,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Checks every CA and every revocation list. A CA that cannot be used is left out with a warning. For example, a file may
-    /// contain an expired CA, and its successor.
+    /// Checks every CA and every revocation list. A CA that cannot be used is left out with a warning, because a file may
+    /// contain an expired CA and its successor.
     ///
     /// # Errors
     ///
@@ -45,12 +45,9 @@ impl Store {
         let mut kept = Vec::new();
         for ca in &ca_set.members {
             match anchor(ca, ca_set.any_time, build) {
-                Ok((anchor, spki)) => {
+                Ok((anchor, pin)) => {
                     let is_namesake = |(other, by): &(&&Ca, &VouchedBy)| {
-                        by.label == ca.label
-                            && by.spki != spki
-                            && other.source != ca.source
-                            && other.is_labelled_by_name
+                        by.label == ca.label && by.pin != pin && other.source != ca.source && other.is_labelled_by_name
                     };
                     if ca.is_labelled_by_name
                         && let Some((other, _)) = kept.iter().zip(&store.labels).find(is_namesake)
@@ -61,7 +58,7 @@ impl Store {
                     }
                     store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
                     store.anchors.push(anchor);
-                    store.labels.push(VouchedBy { label: ca.label.clone(), spki });
+                    store.labels.push(VouchedBy { label: ca.label.clone(), pin });
                     kept.push(ca);
                 }
                 Err(error) => match der::subject(&ca.certificate) {
@@ -117,7 +114,7 @@ impl Store {
         for (anchor, Ca { source, .. }) in self.anchors.iter().zip(kept) {
             let name = der::name(&anchor.subject);
             if !self.crls.iter().any(|crl| crl.issuer() == anchor.subject.as_ref()) {
-                let what = format!("{source} ({name}) has no revocation list, although other CAs have one");
+                let what = format!("the CA of {source} ({name}) has no revocation list, although lists were given");
                 return Err(Error::caller(Kind::CrlMissing, what));
             }
             // A list has the name of its issuer, but not the issuer's key. If two CAs have this name, webpki might use the
@@ -145,7 +142,7 @@ impl Store {
         algorithms: &WebPkiSupportedAlgorithms,
         side: Side,
         now: UnixTime,
-    ) -> Result<VouchedBy, Refusal> {
+    ) -> Result<VouchedBy, webpki::Error> {
         let crls: Vec<_> = self.crls.iter().collect();
         // `new` fails only if there are no lists.
         let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
@@ -159,7 +156,7 @@ impl Store {
             leaf.verify_for_usage(algorithms.all, &self.anchors, intermediates, now, side.usage(), revocation, None)?;
         let index = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
         // webpki returns one of the anchors. If it ever returned another anchor, the peer would be refused.
-        index.map(|index| self.labels[index].clone()).ok_or(Refusal::Pki(webpki::Error::UnknownIssuer))
+        index.map(|index| self.labels[index].clone()).ok_or(webpki::Error::UnknownIssuer)
     }
 
     /// Returns the label of the first anchor with this subject (a name in DER).

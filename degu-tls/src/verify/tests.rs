@@ -10,11 +10,10 @@ use super::Side;
 use super::refusal::{Chain, Refusal, kind_of};
 use crate::error::Kind;
 
-fn alert(error: Pki) -> AlertDescription {
-    match Refusal::Pki(error).into_rustls() {
-        rustls::Error::InvalidCertificate(error) => error.into(),
-        other => panic!("{other:?}"),
-    }
+/// Returns the refusal of a client for an error of webpki. The client sent no valid certificate, so the text has no subject.
+fn refuse(error: Pki) -> Refusal {
+    let leaf = CertificateDer::from(vec![0]);
+    Chain { peer: Side::Client, leaf: &leaf, intermediates: &[], store: None }.refuse(error)
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn each_error_has_its_alert() {
         ),
     ] {
         for error in errors {
-            assert_eq!(alert(error.clone()), wanted, "{error:?}");
+            assert_eq!(AlertDescription::from(refuse(error.clone()).for_rustls), wanted, "{error:?}");
         }
     }
 }
@@ -106,10 +105,7 @@ fn each_error_has_its_kind() {
     ] {
         for error in errors {
             let text = format!("{error:?}");
-            // This is not a certificate, so the text has no subject.
-            let leaf = CertificateDer::from(vec![0]);
-            let found = Chain { peer: Side::Client, leaf: &leaf, intermediates: &[], store: None }
-                .refused(&Refusal::Pki(error));
+            let found = refuse(error).error;
             assert_eq!(found.kind(), wanted, "{text}");
             assert!(
                 found.to_string().contains("the certificate of the client")
@@ -177,13 +173,7 @@ mod system {
         let name = name.map(|name| ServerName::try_from(name).unwrap());
         match verifier.judge(&leaf, &[], name.as_ref(), UnixTime::now()) {
             Ok(peer) => Ok(peer.ca().map(String::from)),
-            Err(refusal) => {
-                let kind = verifier.explain(&refusal, &leaf, &[]).kind();
-                match refusal.into_rustls() {
-                    rustls::Error::InvalidCertificate(error) => Err((kind, error.into())),
-                    other => panic!("{other:?}"),
-                }
-            }
+            Err(refusal) => Err((refusal.error.kind(), refusal.for_rustls.into())),
         }
     }
 
@@ -205,9 +195,9 @@ mod system {
         use CertificateError as C;
         let context = C::InvalidPurposeContext { required: rustls::ExtendedKeyPurpose::ServerAuth, presented: vec![] };
         for error in [C::InvalidPurpose, context] {
-            let refusal = Refusal::System(rustls::Error::InvalidCertificate(error));
             let leaf = CertificateDer::from(vec![0]);
-            let found = Chain { peer: Side::Server, leaf: &leaf, intermediates: &[], store: None }.refused(&refusal);
+            let chain = Chain { peer: Side::Server, leaf: &leaf, intermediates: &[], store: None };
+            let found = chain.refuse_for_system(rustls::Error::InvalidCertificate(error)).error;
             assert_eq!(found.kind(), Kind::Purpose);
             assert!(found.to_string().ends_with("is not for a server (extended key usage)"), "{found}");
         }
