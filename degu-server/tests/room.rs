@@ -19,17 +19,20 @@ async fn app(_: &mut Session, request: Request<'_>) -> &'static str {
     }
 }
 
-/// Both drivers, each with this cap, on TCP and on a Unix socket.
+/// Both drivers, each with this cap, on TCP and on a Unix socket. Each server has closed all of its descriptors before the next
+/// one starts, because a test counts the descriptors of the process.
 fn with_both(workers: usize, cap: usize, test: impl Fn(&dyn Fn() -> Raw)) {
     for address in [TCP, Address::ABSTRACT] {
         let server = Running::with(Server::options().workers(workers).max_connections(cap), address.clone(), app);
         test(&|| server.connect());
+        drop(server);
         #[cfg(feature = "hyper")]
         {
             let never = axum::routing::get(std::future::pending::<()>);
             let app = axum::Router::new().route("/", axum::routing::get(async || "fine")).route("/never", never);
             let server = Serving::new(Server::options().max_connections(cap), address, app);
             test(&|| server.connect());
+            server.shut_down();
         }
     }
 }
