@@ -53,8 +53,7 @@ pub struct Incoming {
     is_json: bool,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) returns.
     max_chunk: usize,
-    /// The number of bytes that have not been returned. If the length of the body is known, these are bytes of the whole body.
-    /// Otherwise they are bytes of the current chunk.
+    /// The number of bytes that have not been received: of the body if its length is known, otherwise of the current chunk.
     left: u64,
     ended: bool,
     stored: Option<Box<Stored>>,
@@ -71,8 +70,10 @@ enum Rest {
 /// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often and should be small.
 #[derive(Default)]
 struct Stored {
-    /// Parts that were received, and that no read has returned yet. The first part may be an incomplete chunk.
-    parts: VecDeque<Part>,
+    /// Data, or a chunk or its beginning, that was received and not returned.
+    held: Option<Part>,
+    /// The parts after `held` that were [read ahead](Incoming::read_ahead). Their bytes do not count as received.
+    ahead: VecDeque<Part>,
     /// The extensions and trailers at the end of the body, if the body had any.
     last: Option<(ChunkExtensions, Trailers)>,
 }
@@ -158,7 +159,7 @@ impl Incoming {
     ///
     /// Dropping the future loses the bytes that were collected.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
-        if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
+        if self.remaining().is_some_and(|remaining| remaining > limit as u64) {
             return Err(self.refuse(Fault::BodyTooLarge));
         }
         if let Rest::Memory(whole) = &mut self.rest
@@ -242,13 +243,17 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_data(&mut self) -> Result<Option<Bytes>, Error> {
+        self.wait(Self::poll_data).await
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
-            match self.next_part().await? {
+            match ready!(self.poll_next(cx))? {
                 Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
-                    return Ok(Some(data));
+                    return Poll::Ready(Ok(Some(data)));
                 }
                 Some(_) => {}
-                None => return Ok(None),
+                None => return Poll::Ready(Ok(None)),
             }
         }
     }
@@ -265,26 +270,30 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
-        let max_chunk = self.max_chunk as u64;
+        self.wait(Self::poll_chunk).await
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         loop {
-            if self.left > max_chunk {
-                return Err(self.refuse(Fault::ChunkTooLarge));
+            if self.left + self.shown().len() as u64 > self.max_chunk as u64 {
+                return Poll::Ready(Err(self.refuse(Fault::ChunkTooLarge)));
             }
-            let Some(part) = self.next_part().await? else { return Ok(None) };
-            let size = self.left + data_len(&part) as u64;
-            match part {
-                Part::Last { .. } => {}
-                Part::Chunk { extensions, data, .. } if self.left == 0 && size <= max_chunk => {
-                    return Ok(Some(Chunk { data, extensions }));
-                }
-                Part::Data(data) if self.left == 0 => return Ok(Some(Chunk::new(data))),
-                beginning => {
-                    self.put_back(beginning);
-                    if size > max_chunk {
-                        return Err(self.refuse(Fault::ChunkTooLarge));
+            if self.left == 0
+                && let Some(stored) = &mut self.stored
+            {
+                match stored.held.take() {
+                    Some(Part::Chunk { extensions, data, .. }) => {
+                        return Poll::Ready(Ok(Some(Chunk { data, extensions })));
                     }
-                    self.extend_first().await?;
+                    Some(Part::Data(data)) => return Poll::Ready(Ok(Some(Chunk::new(data)))),
+                    _ => {}
                 }
+            }
+            match (ready!(self.poll_received(cx))?, &mut self.stored().held) {
+                (Some(Part::Data(piece)), Some(Part::Data(data) | Part::Chunk { data, .. })) => append(data, &piece),
+                (Some(Part::Last { .. }), _) => {}
+                (None, _) => return Poll::Ready(Ok(None)),
+                (part, held) => *held = part,
             }
         }
     }
@@ -310,8 +319,13 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_part(&mut self) -> Result<Option<Part>, Error> {
+        self.wait(Self::poll_next).await
+    }
+
+    /// Polls a read until it is ready. If the future is dropped, the body no longer waits for a part.
+    async fn wait<R>(&mut self, poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<R>) -> R {
         let read = self.reader();
-        poll_fn(|cx| read.0.poll_next(cx)).await
+        poll_fn(|cx| poll(read.0, cx)).await
     }
 
     /// Receives parts, and stores them for later reads, until the stored parts take at least `bytes` bytes of memory or the
@@ -333,20 +347,15 @@ impl Incoming {
         if let Rest::Memory(_) = self.rest {
             return Ok(());
         }
-        let mut stored: usize = self.stored().parts.iter().map(memory_of).sum();
+        let Stored { held, ahead, .. } = self.stored();
+        let mut stored: usize = held.iter().chain(&*ahead).map(memory_of).sum();
         while stored < bytes
-            && let Some(part) = self.receive().await?
+            && let Some(part) = self.wait(Self::poll_rest).await?
         {
             stored += memory_of(&part);
-            self.stored().parts.push_back(part);
+            self.stored().ahead.push_back(part);
         }
         Ok(())
-    }
-
-    /// Receives the part that follows the stored parts.
-    async fn receive(&mut self) -> Result<Option<Part>, Error> {
-        let read = self.reader();
-        poll_fn(|cx| read.0.poll_rest(cx)).await
     }
 
     /// Returns the trailer fields, or `None` until the body has been read to its end. A body without trailers has no fields.
@@ -363,53 +372,27 @@ impl Incoming {
     /// of any body.
     pub fn remaining(&self) -> Option<u64> {
         let is_known = !matches!(self.framing, Framing::Chunked | Framing::UntilClose);
-        (is_known || self.ended).then_some(self.left)
+        (is_known || self.ended).then(|| self.left + self.shown().len() as u64)
     }
 
     fn stored(&mut self) -> &mut Stored {
         self.stored.get_or_insert_default()
     }
 
-    /// Stores a part that was just read. The next read returns it.
-    fn put_back(&mut self, part: Part) {
-        match &part {
-            Part::Data(data) => self.left += data.len() as u64,
-            Part::Chunk { .. } | Part::Last { .. } => self.left = 0,
-        }
-        self.stored().parts.push_front(part);
-    }
-
-    /// Extends the first stored part, which is the beginning of a chunk, with the next data of the chunk.
-    async fn extend_first(&mut self) -> Result<(), Error> {
-        let next = match self.stored().parts.remove(1) {
-            Some(next) => Some(next),
-            None => self.receive().await?,
-        };
-        let Some(Part::Data(next)) = next else { return Err(Error::over()) };
-        if let Some(Part::Data(data) | Part::Chunk { data, .. }) = self.stored().parts.front_mut() {
-            append(data, &next);
-        }
-        Ok(())
-    }
-
     /// Polls for data, and returns it without consuming it. The data is empty at the end of the body.
     pub(crate) fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
-        while self.first_data().is_empty() {
-            match ready!(self.poll_next(cx))? {
-                Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
-                    self.put_back(Part::Data(data));
-                }
-                Some(_) => {}
-                None => break,
-            }
+        if self.shown().is_empty()
+            && let Some(data) = ready!(self.poll_data(cx))?
+        {
+            self.stored().held = Some(Part::Data(data));
         }
-        Poll::Ready(Ok(self.first_data()))
+        Poll::Ready(Ok(self.shown()))
     }
 
-    /// Returns the data of the first stored part, or nothing if that part is the beginning of a chunk.
-    fn first_data(&self) -> &[u8] {
-        match self.stored.as_ref().and_then(|stored| stored.parts.front()) {
-            Some(Part::Data(data)) => data,
+    /// Returns the data that was received and not returned.
+    fn shown(&self) -> &[u8] {
+        match self.stored.as_ref().and_then(|stored| stored.held.as_ref()) {
+            Some(Part::Data(data) | Part::Chunk { data, .. }) => data,
             _ => &[],
         }
     }
@@ -424,12 +407,11 @@ impl Incoming {
     /// Consumes this many bytes of the data that [`poll_fill_buf`](Self::poll_fill_buf) returned.
     pub(crate) fn consume(&mut self, bytes: usize) {
         let Some(stored) = &mut self.stored else { return };
-        if let Some(Part::Data(mut data)) = stored.parts.pop_front_if(|first| matches!(first, Part::Data(_))) {
+        if let Some(Part::Data(mut data) | Part::Chunk { mut data, .. }) = stored.held.take()
+            && bytes < data.len()
+        {
             data.advance(bytes);
-            self.left -= bytes as u64;
-            if !data.is_empty() {
-                stored.parts.push_front(Part::Data(data));
-            }
+            stored.held = Some(Part::Data(data));
         }
     }
 
@@ -440,27 +422,21 @@ impl Incoming {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+        match self.stored.as_mut().and_then(|stored| stored.held.take()) {
+            None => self.poll_received(cx),
+            held => Poll::Ready(Ok(held)),
+        }
+    }
+
+    /// Polls for the part that follows `held`. Updates the bytes that are left, the end of the body, and its trailers.
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        let part = match self.stored.as_mut().and_then(|stored| stored.parts.pop_front()) {
+        let part = match self.stored.as_mut().and_then(|stored| stored.ahead.pop_front()) {
             Some(part) => Some(part),
             None => ready!(self.poll_rest(cx))?,
         };
-        Poll::Ready(Ok(self.note(part)))
-    }
-
-    /// Polls for the part that follows the stored parts.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        match &mut self.rest {
-            Rest::Memory(bytes) => Poll::Ready(Ok((!bytes.is_empty()).then(|| Part::Data(std::mem::take(bytes))))),
-            Rest::Channel(receiver) => receiver.poll_part(cx),
-        }
-    }
-
-    /// Updates the state for a part that is about to be returned: the bytes that are left, the end of the body, and its
-    /// trailers.
-    fn note(&mut self, part: Option<Part>) -> Option<Part> {
         match &part {
             None => self.ended = true,
             Some(Part::Chunk { size, data, .. }) => self.left = size - data.len() as u64,
@@ -469,7 +445,15 @@ impl Incoming {
                 self.stored().last = Some((extensions.clone(), trailers.clone()));
             }
         }
-        part
+        Poll::Ready(Ok(part))
+    }
+
+    /// Polls for the part that follows the parts that were read ahead.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+        match &mut self.rest {
+            Rest::Memory(bytes) => Poll::Ready(Ok((!bytes.is_empty()).then(|| Part::Data(std::mem::take(bytes))))),
+            Rest::Channel(receiver) => receiver.poll_part(cx),
+        }
     }
 }
 
@@ -505,19 +489,23 @@ impl Source for Incoming {
 /// Converts the rest of the body into a body to send, with the same framing.
 impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
+        let left = body.left + body.shown().len() as u64;
         match body.framing {
             Framing::None => Self::none(),
             Framing::Length(_) => match &mut body.rest {
-                _ if body.left == 0 => Self::from(Bytes::new()),
+                _ if left == 0 => Self::from(Bytes::new()),
                 Rest::Memory(rest) if body.stored.is_none() => Self::from(std::mem::take(rest)),
-                _ => Self::from_source(body.left, Box::pin(body)),
+                _ => Self::from_source(left, Box::pin(body)),
             },
             Framing::Chunked | Framing::UntilClose => {
                 // If the beginning of a chunk was already read, the rest is sent as a chunk.
-                if body.left > 0 {
-                    let (extensions, data) = (ChunkExtensions::new(), Bytes::new());
-                    let beginning = Part::Chunk { size: body.left, extensions, data };
-                    body.stored().parts.push_front(beginning);
+                if left > 0 {
+                    let (extensions, data) = match body.stored().held.take() {
+                        Some(Part::Chunk { extensions, data, .. }) => (extensions, data),
+                        Some(Part::Data(data)) => (ChunkExtensions::new(), data),
+                        _ => Default::default(),
+                    };
+                    body.stored().held = Some(Part::Chunk { size: left, extensions, data });
                 }
                 Self::chunks_from_source(Box::pin(body))
             }
