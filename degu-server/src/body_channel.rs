@@ -19,7 +19,7 @@ use crate::Error;
 use crate::options::Progress;
 
 /// The state of the channel. The connection's task and the reader share it, and run on the same thread.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct BodyChannel {
     /// The next part, or `Some(None)` for the end of the body.
     slot: Option<Option<Part>>,
@@ -40,11 +40,9 @@ struct BodyChannel {
 }
 
 /// The end of the channel that supplies parts. Dropping this value closes the channel: the reader then gets an error.
-#[derive(Debug)]
 pub(crate) struct Supplier(Rc<RefCell<BodyChannel>>);
 
 /// The end of the channel that reads parts. Dropping this value means that the rest of the body will not be read.
-#[derive(Debug)]
 pub(crate) struct Receiver(Rc<RefCell<BodyChannel>>);
 
 /// Creates a channel.

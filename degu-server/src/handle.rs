@@ -18,7 +18,6 @@ pub struct Handle {
     addresses: Vec<Address>,
     state: Arc<ServerState>,
     thread: Option<JoinHandle<io::Result<()>>>,
-    detached: bool,
 }
 
 impl Handle {
@@ -27,7 +26,7 @@ impl Handle {
         state: Arc<ServerState>,
         thread: JoinHandle<io::Result<()>>,
     ) -> Self {
-        Self { addresses, state, thread: Some(thread), detached: false }
+        Self { addresses, state, thread: Some(thread) }
     }
 
     /// Returns the bound address. If there are several, returns the first.
@@ -107,18 +106,11 @@ impl Handle {
     pub async fn ended(&self) {
         self.state.reached(Phase::Ended).await;
     }
-
-    /// Drops the handle without a shutdown. The server runs until the process ends.
-    pub fn detach(mut self) {
-        self.detached = true;
-    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if !self.detached {
-            self.begin_shutdown();
-        }
+        self.begin_shutdown();
     }
 }
 

@@ -160,49 +160,37 @@ impl fmt::Debug for Exchange {
 
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = Line(f);
         let (method, target) = self.request.as_ref().map_or(("-", "-"), |(method, target)| (&**method, &**target));
-        line.write_start(method, SHOWN_OF_METHOD)?;
-        line.write_char(' ')?;
-        line.write_start(target, SHOWN)?;
+        write_start(f, method, SHOWN_OF_METHOD)?;
+        f.write_char(' ')?;
+        write_start(f, target, SHOWN)?;
         match self.status {
-            Some(status) => write!(line, " {status}")?,
-            None => line.write_str(" -")?,
+            Some(status) => write!(f, " {status}")?,
+            None => f.write_str(" -")?,
         }
-        write!(line, " {}B {:.3}ms {}", self.body_bytes, self.duration.as_secs_f64() * 1000.0, self.address())?;
+        write!(f, " {}B {:.3}ms {}", self.body_bytes, self.duration.as_secs_f64() * 1000.0, self.address())?;
         if let Some(Credentials { pid, uid, .. }) = self.credentials() {
-            write!(line, " pid={pid} uid={uid}")?;
+            write!(f, " pid={pid} uid={uid}")?;
         }
         #[cfg(feature = "tls")]
         if let Some(identity) = self.identity() {
-            write!(line, " {}", identity.subject())?;
+            write!(f, " {}", identity.subject())?;
         }
         if let Some(why) = self.cut() {
-            line.write_str(" cut: ")?;
-            line.write_start(why, SHOWN)?;
+            f.write_str(" cut: ")?;
+            write_start(f, why, SHOWN)?;
         }
         Ok(())
     }
 }
 
-/// A writer of text that escapes control characters, so the text stays one line.
-struct Line<'l, 'f>(&'l mut fmt::Formatter<'f>);
-
-impl Line<'_, '_> {
-    /// Writes at most this many bytes of a text.
-    fn write_start(&mut self, text: &str, most: usize) -> fmt::Result {
-        let start = &text[..text.floor_char_boundary(most)];
-        self.write_str(start)?;
-        if start.len() < text.len() { self.write_char('…') } else { Ok(()) }
+/// Writes at most this many bytes of a text. Escapes control characters, so the text stays one line.
+fn write_start(f: &mut fmt::Formatter<'_>, text: &str, most: usize) -> fmt::Result {
+    let start = &text[..text.floor_char_boundary(most)];
+    for c in start.chars() {
+        if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
     }
-}
-
-impl Write for Line<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|c| {
-            if c.is_control() { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
-        })
-    }
+    if start.len() < text.len() { f.write_char('…') } else { Ok(()) }
 }
 
 /// The report of an exchange that has not ended. Dropping the report calls `on_response`, so every exchange is reported once,
@@ -263,12 +251,6 @@ impl Drop for Report {
         exchange.duration = began.map_or(Duration::ZERO, |began| began.elapsed());
         // If the function panics, the panic hook has already printed the message. The connection continues.
         let _ = catch_unwind(AssertUnwindSafe(|| on_response(exchange)));
-    }
-}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.exchange.fmt(f)
     }
 }
 

@@ -186,6 +186,7 @@ impl fmt::Debug for Request<'_> {
 }
 
 /// A [`Request`] without a lifetime, for another task of the same thread: see [`Request::into_owned`].
+#[derive(Debug)]
 pub struct OwnedRequest {
     head: RequestHead,
     shifted: usize,
@@ -263,12 +264,6 @@ macro_rules! owned_head {
 pub(crate) use owned_head;
 
 owned_head!(OwnedRequest);
-
-impl fmt::Debug for OwnedRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedRequest").field("head", &self.head).finish_non_exhaustive()
-    }
-}
 
 /// Returns the segments of a path, including the segments of the mount.
 pub(crate) fn segments(path: &str) -> Segments<'_> {

@@ -12,7 +12,6 @@ use crate::options::Options;
 pub(crate) const REVOKED: &str = "the certificate of the client was revoked";
 
 /// A peer that was accepted by its certificate. The certificate is checked again after each change of the policy.
-#[derive(Debug)]
 pub(crate) struct Vetted {
     policy: ServerTls,
     identity: Arc<PeerIdentity>,

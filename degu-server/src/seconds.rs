@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 /// The source of the ticks.
-#[derive(Debug)]
 pub(crate) enum Seconds {
     #[cfg(target_os = "linux")]
     Kernel(timerfd::Timer),
@@ -48,7 +47,6 @@ mod timerfd {
     use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
     use tokio::net::unix::pipe;
 
-    #[derive(Debug)]
     pub(crate) struct Timer {
         timer: TimerFd,
         /// The same timer, registered with tokio as a pipe. Waiting and reading work in the same way as for a pipe. To register

@@ -1,6 +1,5 @@
 //! An app that accepts only requests for listed hosts. This check protects against DNS rebinding.
 
-use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::{App, Error, Request, Response, Session};
@@ -39,6 +38,7 @@ use crate::{App, Error, Request, Response, Session};
 ///
 /// Over a Unix socket the client may send any Host. Most clients send `localhost`. A web page can reach a Unix socket only
 /// through a proxy that forwards Host.
+#[derive(Debug)]
 pub struct Hosts<A> {
     hosts: Vec<Box<str>>,
     app: A,
@@ -86,12 +86,6 @@ impl<A: App> App for Hosts<A> {
             return Error::new(403, why).into();
         }
         self.app.handle(session, request).await
-    }
-}
-
-impl<A> fmt::Debug for Hosts<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hosts").field(&self.hosts).finish()
     }
 }
 

@@ -19,24 +19,23 @@ use super::fields::{into_map, trailers_from_http};
 /// let body: HttpBody = HttpBody::new("hello".into());
 /// assert_eq!(body.size_hint().exact(), Some(5));
 /// ```
-pub struct HttpBody<S: ?Sized = dyn Source>(State<S>);
-
-enum State<S: ?Sized> {
-    Bytes(Bytes),
-    Length(u64, Pin<Box<S>>),
-    Chunks(Pin<Box<S>>),
-    Ended,
+pub struct HttpBody<S: ?Sized = dyn Source> {
+    /// The data of a body in memory.
+    bytes: Bytes,
+    /// The number of bytes that the source still has to give. `None` for a body in chunks.
+    left: Option<u64>,
+    source: Option<Pin<Box<S>>>,
 }
 
 impl<S: ?Sized> HttpBody<S> {
     /// Converts a body. The result is `Send` if `S` is.
     pub fn new(body: BodyOf<S>) -> Self {
-        Self(match body.split() {
-            (Content::Bytes(bytes), _) if !bytes.is_empty() => State::Bytes(bytes),
-            (Content::Length(length @ 1..), Some(source)) => State::Length(length, source),
-            (Content::Chunked, Some(source)) => State::Chunks(source),
-            _ => State::Ended,
-        })
+        match body.split() {
+            (Content::Bytes(bytes), _) => Self { bytes, left: Some(0), source: None },
+            (Content::Length(length @ 1..), source) => Self { bytes: Bytes::new(), left: Some(length), source },
+            (Content::Chunked, source) => Self { bytes: Bytes::new(), left: None, source },
+            _ => Self { bytes: Bytes::new(), left: Some(0), source: None },
+        }
     }
 }
 
@@ -48,58 +47,45 @@ impl<S: Source + ?Sized> Body for HttpBody<S> {
     ///
     /// Any error of the source. The source has fewer or more bytes than its length.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = self.0.poll_frame(cx);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.0 = State::Ended;
+        if !self.bytes.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))));
         }
-        polled
+        let frame = ready!(self.poll_source(cx)).transpose();
+        if !matches!(frame, Some(Ok(_))) {
+            (self.left, self.source) = (Some(0), None);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, State::Ended | State::Length(0, _))
+        self.bytes.is_empty() && self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            State::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            State::Length(left, _) => SizeHint::with_exact(*left),
-            State::Chunks(_) => SizeHint::default(),
-            State::Ended => SizeHint::with_exact(0),
-        }
+        self.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + self.bytes.len() as u64))
     }
 }
 
-impl<S: Source + ?Sized> State<S> {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+impl<S: Source + ?Sized> HttpBody<S> {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, BoxError>> {
+        let Some(source) = &mut self.source else { return Poll::Ready(Ok(None)) };
         loop {
-            let (length, source) = match self {
-                Self::Bytes(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    *self = Self::Ended;
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
-                Self::Ended => return Poll::Ready(None),
-                Self::Length(left, source) => (Some(left), source),
-                Self::Chunks(source) => (None, source),
-            };
-            let part = ready!(source.as_mut().poll_part(cx)).transpose()?;
-            let data = match part {
+            let data = match ready!(source.as_mut().poll_part(cx)).transpose()? {
                 Some(Part::Data(data) | Part::Chunk { data, .. }) => data,
                 Some(Part::Last { trailers, .. }) if trailers.is_empty() => continue,
                 Some(Part::Last { trailers, .. }) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(into_map(trailers.iter())?))));
+                    return Poll::Ready(Ok(Some(Frame::trailers(into_map(trailers.iter())?))));
                 }
-                None if length.is_some_and(|left| *left > 0) => {
-                    return Poll::Ready(Some(Err("the body is shorter than its content-length".into())));
+                None if self.left.is_some_and(|left| left > 0) => {
+                    return Poll::Ready(Err("the body is shorter than its content-length".into()));
                 }
-                None => return Poll::Ready(None),
+                None => return Poll::Ready(Ok(None)),
             };
-            if let Some(left) = length {
-                let bytes = data.len() as u64;
-                *left = left.checked_sub(bytes).ok_or("the body is longer than its content-length")?;
+            if let Some(left) = &mut self.left {
+                *left = left.checked_sub(data.len() as u64).ok_or("the body is longer than its content-length")?;
             }
             if !data.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(data))));
+                return Poll::Ready(Ok(Some(Frame::data(data))));
             }
         }
     }

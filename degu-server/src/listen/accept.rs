@@ -15,14 +15,12 @@ use crate::credentials;
 use crate::report::Peer;
 
 /// An accepted connection that is not yet assigned to a worker. Its socket is non-blocking, and not registered with a runtime.
-#[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
     pub(crate) peer: Peer,
 }
 
 /// A listening socket that is registered with a runtime.
-#[derive(Debug)]
 pub(crate) struct Accepting {
     /// The file of a Unix socket, if this process has bound the socket. Dropping the [`SocketFile`] unlinks the file. This
     /// field is declared before `socket`, so the file is unlinked before the socket is closed.
