@@ -88,10 +88,14 @@ impl Alarm {
         self.spare.store(0, Relaxed);
     }
 
-    /// Records that the connection may be closed to make room. `second` is the second in which the connection began to wait.
-    /// `turn` orders waits of the same second: the wait with the lower number began first.
-    pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: u32) {
-        self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
+    /// Records that the connection may be closed to make room. Does nothing if that is already recorded. `second` is the second
+    /// in which the connection began to wait. `turn` returns a number that orders waits of the same second: the wait with the
+    /// lower number began first.
+    pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: impl FnOnce() -> u32) {
+        if !self.can_be_spared() {
+            let packed = (spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn());
+            self.spare.store(packed, Relaxed);
+        }
     }
 
     /// Returns whether the connection may be closed to make room.
@@ -133,7 +137,7 @@ mod tests {
     fn the_connection_that_is_spared_most_easily_has_the_first_rank() {
         let alarm = |spare, second, turn| {
             let alarm = Alarm { grace: Instant::now(), ..Alarm::new(false) };
-            alarm.set_spare(spare, second, turn);
+            alarm.set_spare(spare, second, || turn);
             alarm
         };
         let order = [
@@ -152,10 +156,10 @@ mod tests {
     fn busy_new_and_already_asked_connections_are_not_asked() {
         let alarm = Alarm::new(true);
         assert_eq!(alarm.rank(1), None);
-        alarm.set_spare(Spare::Fresh, 1, 1);
+        alarm.set_spare(Spare::Fresh, 1, || 1);
         assert_eq!(alarm.rank(1), None);
         alarm.set_busy();
-        alarm.set_spare(Spare::Idle, 1, 1);
+        alarm.set_spare(Spare::Idle, 1, || 1);
         assert!(alarm.rank(1).is_some());
         alarm.ask();
         assert_eq!(alarm.rank(1), None);

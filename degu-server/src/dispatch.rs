@@ -4,6 +4,7 @@
 //! would distribute connections without a dispatcher. But it does not work for Unix sockets, and on TCP the connections in the
 //! backlog of a closed socket are lost.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -15,8 +16,7 @@ use crate::worker::{Threads, Worker};
 
 /// The dispatcher, with a queue to each running worker.
 pub(crate) struct Dispatcher<A> {
-    /// The first worker. The dispatcher runs on its thread.
-    first: Worker<A>,
+    worker: Arc<Worker<A>>,
     queues: Vec<UnboundedSender<Accepted>>,
     /// The threads of the other workers.
     threads: Threads,
@@ -25,21 +25,21 @@ pub(crate) struct Dispatcher<A> {
 }
 
 impl<A: App> Dispatcher<A> {
-    pub(crate) fn new(first: Worker<A>, queue: UnboundedSender<Accepted>) -> Self {
-        Self { first, queues: vec![queue], threads: Vec::new(), is_complete: false }
+    pub(crate) fn new(worker: Arc<Worker<A>>, queue: UnboundedSender<Accepted>) -> Self {
+        Self { worker, queues: vec![queue], threads: Vec::new(), is_complete: false }
     }
 
     /// Accepts connections until the server shuts down. Returns the threads of the other workers, which then finish their
     /// connections and end.
     pub(crate) async fn run(mut self, sockets: Vec<Accepting>) -> Threads {
-        Admission::new(sockets, self.first.server.clone(), self.first.options.clone())
+        Admission::new(sockets, self.worker.server.clone(), self.worker.options.clone())
             .run(|accepted| self.hand_over(accepted))
             .await;
         self.threads
     }
 
     fn hand_over(&mut self, accepted: Accepted) {
-        let counters = &self.first.server.counters;
+        let counters = &self.worker.server.counters;
         // There is always at least one worker.
         let load = |worker: &usize| counters[*worker].open.load(Relaxed);
         let worker = (0..self.queues.len()).min_by_key(load).unwrap_or(0);
@@ -50,15 +50,15 @@ impl<A: App> Dispatcher<A> {
         }
         // The other workers start with the first connection, because more connections are likely to follow.
         while !self.is_complete {
-            self.is_complete = self.queues.len() == self.first.server.counters.len() || !self.start_worker();
+            self.is_complete = self.queues.len() == self.worker.server.counters.len() || !self.start_worker();
         }
     }
 
     /// Starts another worker. Returns `false` if the worker cannot be started.
     fn start_worker(&mut self) -> bool {
         let (queue, accepted) = unbounded_channel();
-        let worker = Worker { index: self.queues.len(), ..self.first.clone() };
-        match worker.start(accepted, Box::new(|| Ok(Box::pin(std::future::ready(Vec::new()))))) {
+        let (worker, index) = (self.worker.clone(), self.queues.len());
+        match worker.start(index, accepted, Box::new(|| Ok(Box::pin(std::future::ready(Vec::new()))))) {
             Ok(thread) => {
                 self.threads.push(thread);
                 self.queues.push(queue);

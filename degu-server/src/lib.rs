@@ -87,9 +87,10 @@
 //! | `WARN` | cannot forward the request; cannot forward the response | `upstream`: the address of the server to which the proxy forwards; `error` |
 //! | `WARN` | the text of a warning about the TLS policy | |
 //!
-//! A peer could otherwise fill the log, so lines about refused peers, failed accepts and responses with 503 have a common
-//! limit: ten lines at once, then one line each second. The lines over the limit are held back, and the next line has
-//! their number in the field `held_back`. A "connection ends" or an error response over the limit is written at `DEBUG`.
+//! A peer could otherwise fill the log. Lines about refused peers, failed accepts, responses with 503 and messages that a
+//! proxy cannot forward therefore have a common limit: ten lines at once, then one line each second. The lines over the
+//! limit are held back, and the next line has their number in the field `held_back`. Except for failed accepts and for
+//! connections that the full server refuses, a line over the limit is written at `DEBUG`.
 //! Lines about revoked certificates are limited only under `hyper::serve`.
 //!
 //! # What it never does

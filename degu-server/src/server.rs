@@ -5,13 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use degu_wire::Address;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::dispatch::Dispatcher;
 #[cfg(feature = "signal")]
 use crate::future::first;
 use crate::handle::Handle;
-use crate::listen::{Accepting, Listener};
+use crate::listen::{Accepted, Accepting, Listener};
 use crate::state::{BeginOnDrop, Phase};
 use crate::stream::Socket;
 use crate::worker::{Alongside, Worker};
@@ -171,23 +171,28 @@ impl<A: App> Server<A> {
     /// Dropping the future begins a graceful shutdown. A local task finishes the exchanges in progress, so keep the runtime (or
     /// the `LocalSet`) running for that time.
     pub async fn serve_local(self) -> io::Result<()> {
-        let (listeners, worker) = Self { options: self.options.workers(1), ..self }.into_worker();
+        let (worker, accepted, dispatch) = Self { options: self.options.workers(1), ..self }.into_worker();
         let _ended = BeginOnDrop(worker.server.clone(), Phase::Draining);
-        let sockets = Accepting::register(listeners)?;
         // The worker is a task, so it can finish its exchanges after this future is dropped.
-        let work = tokio::task::spawn_local(async move {
-            let (queue, accepted) = unbounded_channel();
-            let first = worker.clone();
-            worker.work::<Socket>(accepted, || Ok(Box::pin(Dispatcher::new(first, queue).run(sockets)))).await.map(drop)
-        });
+        let work =
+            tokio::task::spawn_local(async move { worker.work::<Socket>(0, accepted, dispatch).await.map(drop) });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Returns the listening sockets, and the first worker.
-    fn into_worker(self) -> (Vec<Listener>, Worker<A>) {
+    /// Returns the parts of the first worker: the worker, its queue, and the function that starts the dispatcher on its thread.
+    fn into_worker(
+        self,
+    ) -> (Arc<Worker<A>>, UnboundedReceiver<Accepted>, impl FnOnce() -> io::Result<Alongside> + Send) {
         let options = Arc::new(self.options);
         let server = Arc::new(options.state());
-        (self.listeners, Worker { server, options, app: Arc::new(self.app), index: 0 })
+        let worker = Arc::new(Worker { server, options, app: Arc::new(self.app) });
+        let (queue, accepted) = unbounded_channel();
+        let (first, listeners) = (worker.clone(), self.listeners);
+        let dispatch = move || -> io::Result<Alongside> {
+            let sockets = Accepting::register(listeners)?;
+            Ok(Box::pin(Dispatcher::new(first, queue).run(sockets)))
+        };
+        (worker, accepted, dispatch)
     }
 
     /// Starts the server on threads of its own, and returns a handle that shuts it down.
@@ -197,15 +202,9 @@ impl<A: App> Server<A> {
     /// A thread could not be started.
     pub fn spawn(self) -> io::Result<Handle> {
         let addresses = self.addresses().cloned().collect();
-        let (listeners, worker) = self.into_worker();
+        let (worker, accepted, dispatch) = self.into_worker();
         let state = worker.server.clone();
-        let (queue, accepted) = unbounded_channel();
-        let first = worker.clone();
-        let dispatch = move || -> io::Result<Alongside> {
-            let sockets = Accepting::register(listeners)?;
-            Ok(Box::pin(Dispatcher::new(first, queue).run(sockets)))
-        };
-        let thread = worker.start(accepted, Box::new(dispatch))?;
+        let thread = worker.start(0, accepted, Box::new(dispatch))?;
         Ok(Handle::new(addresses, state, thread))
     }
 }

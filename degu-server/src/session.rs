@@ -18,7 +18,7 @@ pub struct Session {
     pub(crate) requests: u64,
     /// The values that the app has stored, by their types.
     values: Vec<(TypeId, Box<dyn Any>)>,
-    server: Arc<ServerState>,
+    pub(crate) server: Arc<ServerState>,
 }
 
 impl Session {

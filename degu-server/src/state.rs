@@ -39,6 +39,8 @@ pub(crate) struct ServerState {
     pub(crate) counters: Box<[Counters]>,
     /// The open connections of each worker.
     connections: Box<[Mutex<Connections>]>,
+    /// Wakes each worker after one of its connections was added, has sent its last response, or has ended.
+    changed: Box<[Notify]>,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     max_connections: usize,
@@ -52,7 +54,7 @@ pub(crate) struct ServerState {
     /// The permits for handshakes. Each handshake in progress holds a permit.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
-    /// The limit on log lines about refused peers, failed accepts and responses with 503.
+    /// The limit on the log lines that peers can cause.
     log_limit: Mutex<LogLimit>,
     /// Wakes the acceptor when there may be room for another connection.
     room: Notify,
@@ -63,6 +65,7 @@ impl ServerState {
         Self {
             counters: (0..workers).map(|_| Counters::default()).collect(),
             connections: (0..workers).map(|_| Mutex::default()).collect(),
+            changed: (0..workers).map(|_| Notify::new()).collect(),
             max_connections,
             is_out_of_descriptors: AtomicBool::new(false),
             #[cfg(feature = "tls")]
@@ -129,10 +132,41 @@ impl ServerState {
         self.connections[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection of this worker as ended.
-    pub(crate) fn leave(&self, worker: usize) {
+    /// Waits until a connection of this worker was added, has sent its last response, or has ended. No such event between this
+    /// call and the first poll of the future is lost.
+    pub(crate) fn changed(&self, worker: usize) -> Notified<'_> {
+        self.changed[worker].notified()
+    }
+
+    /// Waits until every connection of this worker has sent its last response or has ended.
+    pub(crate) async fn drained(&self, worker: usize) {
+        loop {
+            let changed = self.changed(worker);
+            if self.connections(worker).values().all(|(alarm, _)| alarm.lingers()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Adds a connection to the list of this worker.
+    pub(crate) fn add(&self, worker: usize, number: u64, alarm: Arc<Alarm>, task: Option<AbortHandle>) {
+        self.connections(worker).insert(number, (alarm, task));
+        self.changed[worker].notify_waiters();
+    }
+
+    /// Records that a connection of this worker has sent its last response.
+    pub(crate) fn linger(&self, worker: usize) {
+        self.changed[worker].notify_waiters();
+        self.notify_room(0);
+    }
+
+    /// Counts a connection of this worker as ended, and removes it from the list if it was added.
+    pub(crate) fn leave(&self, worker: usize, number: u64) {
+        self.connections(worker).remove(&number);
         self.counters[worker].open.fetch_sub(1, Relaxed);
         self.notify_room(1);
+        self.changed[worker].notify_waiters();
     }
 
     /// Wakes the acceptor if it may wait for room. The acceptor can wait only if the server was full before the last `left`
@@ -164,8 +198,8 @@ impl ServerState {
         self.room.notified()
     }
 
-    /// Decides whether a log line about a refused peer, a failed accept or a response with 503 may be written: see
-    /// [`LogLimit::pass`].
+    /// Decides whether a log line that peers can cause may be written: see [`LogLimit::pass`]. These are lines about refused
+    /// peers, failed accepts, responses with 503, and messages that a proxy cannot forward.
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }

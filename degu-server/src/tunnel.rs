@@ -40,12 +40,6 @@ impl Switch {
     }
 }
 
-impl fmt::Debug for Switch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switch").field("protocol", &self.protocol).finish_non_exhaustive()
-    }
-}
-
 /// The byte stream of a connection that has switched to another protocol. The stream begins with the bytes that the client sent
 /// after its request.
 ///
@@ -82,43 +76,22 @@ impl<'t> Tunnel<'t> {
     pub(crate) fn new<T: Transport>(stream: &'t mut Stream<T>, first: Bytes, traffic: &'t Traffic) -> Self {
         Self { stream, first, traffic }
     }
+}
 
-    /// Counts the bytes of a read or a write, or records that the stream has failed.
-    fn count<N>(&self, moved: Poll<io::Result<N>>, count: impl FnOnce(&N)) -> Poll<io::Result<N>> {
-        match &moved {
-            Poll::Ready(Ok(moved)) => count(moved),
-            Poll::Ready(Err(_)) => self.traffic.is_broken.set(true),
-            Poll::Pending => {}
+impl Traffic {
+    /// Records an error of the stream.
+    fn check<R>(&self, moved: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if let Poll::Ready(Err(_)) = moved {
+            self.is_broken.set(true);
         }
         moved
     }
 }
 
-/// The operations that a tunnel needs. The trait hides the type of the transport.
-trait ByteStream {
-    fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>>;
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-}
+/// A byte stream whose type is hidden.
+trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
 
-impl<T: Transport> ByteStream for Stream<T> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_tunnel(cx, bytes)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.poll_accept(cx, pieces)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_flush(self, cx)
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_shut_down_writing(cx)
-    }
-}
+impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
 
 impl AsyncRead for Tunnel<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -134,11 +107,10 @@ impl AsyncRead for Tunnel<'_> {
         }
         // A client that sends without a pause must not block the other connections of the thread.
         let turn = ready!(poll_proceed(cx));
-        let read = this.stream.poll_read(cx, buffer.initialize_unfilled());
-        let received = &this.traffic.received;
-        let read = ready!(this.count(read, |&read| received.set(received.get() + read as u64)))?;
+        let before = buffer.filled().len();
+        ready!(this.traffic.check(Pin::new(&mut *this.stream).poll_read(cx, buffer)))?;
         turn.made_progress();
-        buffer.advance(read);
+        this.traffic.received.update(|received| received + (buffer.filled().len() - before) as u64);
         Poll::Ready(Ok(()))
     }
 }
@@ -158,11 +130,11 @@ impl AsyncWrite for Tunnel<'_> {
             return Poll::Ready(Ok(0));
         }
         let turn = ready!(poll_proceed(cx));
-        let written = this.stream.poll_write(cx, pieces);
-        let sent = &this.traffic.sent;
-        let written = ready!(this.count(written, |&written| sent.set(sent.get() + written as u64)));
+        let written = Pin::new(&mut *this.stream).poll_write_vectored(cx, pieces);
+        let written = ready!(this.traffic.check(written))?;
         turn.made_progress();
-        Poll::Ready(written)
+        this.traffic.sent.update(|sent| sent + written as u64);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -171,12 +143,11 @@ impl AsyncWrite for Tunnel<'_> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = this.stream.poll_flush(cx);
-        this.count(flushed, |()| {})
+        this.traffic.check(Pin::new(&mut *this.stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream.poll_shutdown(cx).map(Ok)
+        Pin::new(&mut *self.get_mut().stream).poll_shutdown(cx)
     }
 }
 

@@ -20,19 +20,11 @@ use crate::stream::{Socket, Transport};
 use crate::worker_state::WorkerState;
 use crate::{App, Options, Session};
 
-/// The parts that a worker of a server needs to start: its number, the app, the options and the state of the server.
+/// The parts of a server that each of its workers needs: the app, the options and the state of the server.
 pub(crate) struct Worker<A> {
     pub(crate) server: Arc<ServerState>,
     pub(crate) options: Arc<Options>,
     pub(crate) app: Arc<A>,
-    pub(crate) index: usize,
-}
-
-impl<A> Clone for Worker<A> {
-    fn clone(&self) -> Self {
-        let Self { server, options, app, index } = self;
-        Self { server: server.clone(), options: options.clone(), app: app.clone(), index: *index }
-    }
 }
 
 /// The threads of some workers.
@@ -43,29 +35,31 @@ pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
 
 impl<A: App> Worker<A> {
-    /// Starts the worker on a thread and a runtime of its own. Returns when [`work`](Self::work) has started, or has failed.
+    /// Starts the worker with this number on a thread and a runtime of its own. Returns when [`work`](Self::work) has started, or
+    /// has failed.
     ///
     /// # Errors
     ///
     /// The thread or its runtime could not be started, or `alongside` failed.
     pub(crate) fn start(
-        self,
+        self: Arc<Self>,
+        index: usize,
         queue: UnboundedReceiver<Accepted>,
         alongside: Box<dyn FnOnce() -> io::Result<Alongside> + Send>,
     ) -> io::Result<JoinHandle<io::Result<()>>> {
         // The worker writes a byte into the pipe when it has started. If the start fails, the pipe ends without a byte. A
         // channel of std would add 11,000 lines of LLVM IR to every program.
         let (mut start, mut started) = io::pipe()?;
-        let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
+        let thread = thread::Builder::new().name(format!("degu-{index}")).spawn(move || {
             // The first worker ends after all other workers, so the end of its thread is the end of the server.
-            let _ended = (self.index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
+            let _ended = (index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
             // `worker` is declared after `_ended`, so the worker and its app are dropped before `_ended` begins the phase
             // `Ended`.
             let worker = self;
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
             let ended = runtime.block_on(async {
                 let start = move || alongside().and_then(|future| started.write_all(&[0]).map(|()| future));
-                join_all(worker.work::<Socket>(queue, start).await?).await
+                join_all(worker.work::<Socket>(index, queue, start).await?).await
             });
             // The worker does not wait for jobs of apps on the runtime's blocking threads.
             runtime.shutdown_background();
@@ -77,18 +71,19 @@ impl<A: App> Worker<A> {
         }
     }
 
-    /// Runs the worker until its queue ends and its connections are done. The future of `alongside` runs together with the
-    /// worker. This method ends after that future, and returns the output of the future.
+    /// Runs the worker with this number until its queue ends and its connections are done. The future of `alongside` runs
+    /// together with the worker. This method ends after that future, and returns the output of the future.
     ///
     /// # Errors
     ///
     /// `alongside` failed, or its future panicked.
     pub(crate) async fn work<T: Transport>(
         &self,
+        index: usize,
         queue: UnboundedReceiver<T::Accepted>,
         alongside: impl FnOnce() -> io::Result<Alongside>,
     ) -> io::Result<Threads> {
-        let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), self.index));
+        let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), index));
         let alongside = tokio::task::spawn_local(alongside()?);
         let served = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue));
         let _ = first(served, count_seconds(&state, T::seconds())).await;
@@ -105,7 +100,7 @@ impl<A: App> Worker<A> {
             number += 1;
         }
         state.wake_all();
-        let _ = tokio::time::timeout(self.options.grace, state.drained()).await;
+        let _ = tokio::time::timeout(self.options.grace, state.server.drained(state.index)).await;
     }
 }
 
@@ -125,7 +120,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
         Ok(registered) => registered,
         Err(error) => {
             tracing::warn!(%error, "cannot serve an accepted connection");
-            return state.leave();
+            return state.server.leave(state.index, number);
         }
     };
     tracing::debug!(peer = %peer.address, "connection opened");
@@ -134,7 +129,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
     let alarm = place.alarm.clone();
     let mut connection = Connection::new(transport, place, session, app);
     let task = tokio::task::spawn_local(async move { connection.serve().await });
-    state.add(number, alarm, task.abort_handle());
+    state.server.add(state.index, number, alarm, Some(task.abort_handle()));
 }
 
 /// Counts seconds while there are connections.
@@ -176,16 +171,23 @@ mod tests {
 
     /// Opens a connection to this worker, and returns the client's end.
     fn connect(worker: &Rc<WorkerState>, number: u64) -> UnixStream {
+        connect_to(worker, number, Arc::new(app))
+    }
+
+    fn connect_to(worker: &Rc<WorkerState>, number: u64, app: Arc<impl App>) -> UnixStream {
         let (near, far) = UnixStream::pair().unwrap();
         worker.server.counters[0].open.fetch_add(1, Relaxed);
         let peer = Peer::new(Address::unix("/unnamed"), None);
         let accepted = Accepted { fd: near.into_std().unwrap().into(), peer };
-        let app = Arc::new(async |_: &mut Session, request: Request<'_>| match request.path() {
-            "/" => Ok("fine"),
-            status => Err(Error::new(status[1..].parse().unwrap(), "an error of the app")),
-        });
         adopt::<Socket, _>(worker, number, accepted, app);
         far
+    }
+
+    async fn app(_: &mut Session, request: Request<'_>) -> Result<&'static str, Error> {
+        match request.path() {
+            "/" => Ok("fine"),
+            status => Err(Error::new(status[1..].parse().unwrap(), "an error of the app")),
+        }
     }
 
     async fn exchange(peer: &mut UnixStream) {
@@ -237,11 +239,11 @@ mod tests {
         let options = Arc::new(Server::options());
         let server = Arc::new(options.state());
         let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
-        let worker = Worker { server, options, app, index: 0 };
+        let worker = Arc::new(Worker { server, options, app });
         let others = || vec![thread::spawn(|| panic!("this worker")), thread::spawn(|| Ok(()))];
         // The queue has no sender.
         let (_, queue) = tokio::sync::mpsc::unbounded_channel();
-        let thread = worker.start(queue, Box::new(move || Ok(Box::pin(std::future::ready(others())))));
+        let thread = worker.start(0, queue, Box::new(move || Ok(Box::pin(std::future::ready(others())))));
         assert_eq!(join(thread.unwrap()).unwrap_err().to_string(), "the server's thread panicked");
     }
 
@@ -262,7 +264,8 @@ mod tests {
 
     /// Opens 100 connections, and sends this request on each. The response must end the connection. Returns the log lines at `INFO`
     /// and above.
-    fn log_of_100(request: &str, expected: &str) -> Vec<String> {
+    fn log_of_100(app: impl App, request: &str, expected: &str) -> Vec<String> {
+        let app = Arc::new(app);
         let log = Log::default();
         let writer = log.clone();
         // If there is only one subscriber, the first thread that reaches a log line decides for all threads whether that line is
@@ -272,7 +275,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), || {
             on_worker(async |worker| {
                 for number in 0..100 {
-                    let mut peer = connect(worker, number);
+                    let mut peer = connect_to(worker, number, app.clone());
                     peer.write_all(request.as_bytes()).await.unwrap();
                     let mut response = String::new();
                     peer.read_to_string(&mut response).await.unwrap();
@@ -286,7 +289,7 @@ mod tests {
 
     #[test]
     fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
-        let lines = log_of_100("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "\r\n\r\nBad Request: a malformed Host");
+        let lines = log_of_100(app, "GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "\r\n\r\nBad Request: a malformed Host");
         assert!((10..15).contains(&lines.len()), "{lines:?}");
         for part in
             ["INFO", "connection ends", "peer=unix:/unnamed", "requests=0", "fault=Host", "offset=22", "malformed"]
@@ -299,13 +302,25 @@ mod tests {
     fn every_error_of_the_app_is_logged_but_no_flood_of_503() {
         let lines = |status| {
             let request = format!("GET /{status} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-            log_of_100(&request, "\r\n\r\nan error of the app")
+            log_of_100(app, &request, "\r\n\r\nan error of the app")
         };
         assert!(lines(404).is_empty());
         assert_eq!(lines(500).len(), 100);
         let lines = lines(503);
         assert!((10..15).contains(&lines.len()), "{lines:?}");
         for part in ["ERROR", "the server sent an error response", "peer=unix:/unnamed", "status=503", "of the app"] {
+            assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+        }
+    }
+
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn request_that_cannot_be_forwarded_is_logged_but_no_flood() {
+        let proxy = crate::applib::ProxyApp::new(degu_client::Client::new(Address::unix("/no/such/socket")));
+        let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let lines = log_of_100(proxy, request, "HTTP/1.1 502 Bad Gateway\r\n");
+        assert!((10..15).contains(&lines.len()), "{lines:?}");
+        for part in ["WARN", "cannot forward the request", "upstream=unix:/no/such/socket"] {
             assert!(lines[0].contains(part), "{part}: {}", lines[0]);
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 #[cfg(feature = "tls")]
 use degu_wire::Address;
-use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 
 use crate::alarm::{Alarm, Spare};
@@ -28,19 +28,16 @@ pub(crate) const KEPT: usize = 128;
 const SCRATCH: usize = 16 * 1024;
 
 /// The state that the connections of a worker share.
-#[derive(Debug)]
 pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
     pub(crate) server: Arc<ServerState>,
-    index: usize,
+    pub(crate) index: usize,
     /// The peers whose certificates are checked for revocation while their connections are open, and the addresses of these
     /// peers. The key is the number of the connection.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
     /// A counter that grows when a connection begins to wait for a request. It orders the waits of the same second.
     turn: Cell<u32>,
-    /// Wakes the worker after a connection was added, has sent its last response, or has ended.
-    changed: Notify,
     /// The number of connections that are busy. A busy connection holds buffers.
     busy: Cell<usize>,
     /// The seconds since the worker started.
@@ -52,7 +49,6 @@ pub(crate) struct WorkerState {
 }
 
 /// The place of a connection in the list of its worker. Dropping this value removes the connection from the list.
-#[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
@@ -80,18 +76,17 @@ impl Place {
         self.alarm.set_busy();
         self.spare = Spare::Done;
         self.set_spare();
-        self.worker.changed.notify_waiters();
-        self.worker.server.notify_room(0);
+        self.worker.server.linger(self.worker.index);
     }
 
     /// Records that from now on the connection may be closed to make room for another connection. Does nothing if that is
     /// already recorded.
     pub(crate) fn set_spare(&self) {
-        if !self.alarm.can_be_spared() {
-            let turn = self.worker.turn.get().wrapping_add(1);
-            self.worker.turn.set(turn);
-            self.alarm.set_spare(self.spare, self.worker.seconds(), turn);
-        }
+        let Self { worker, spare, .. } = self;
+        self.alarm.set_spare(*spare, worker.seconds(), || {
+            worker.turn.update(|turn| turn.wrapping_add(1));
+            worker.turn.get()
+        });
     }
 
     /// Returns whether the connection was asked to make room for another connection, and the room is still needed.
@@ -105,9 +100,7 @@ impl Drop for Place {
         let worker = &self.worker;
         #[cfg(feature = "tls")]
         worker.vetted.borrow_mut().remove(&self.number);
-        worker.connections().remove(&self.number);
-        worker.leave();
-        worker.changed.notify_waiters();
+        worker.server.leave(worker.index, self.number);
     }
 }
 
@@ -120,7 +113,6 @@ impl WorkerState {
             #[cfg(feature = "tls")]
             vetted: RefCell::default(),
             turn: Cell::new(0),
-            changed: Notify::new(),
             busy: Cell::new(0),
             seconds: Cell::new(0),
             date: RefCell::default(),
@@ -129,7 +121,7 @@ impl WorkerState {
         }
     }
 
-    /// Returns the place of a new connection. The caller then adds the connection's task by [`add`](Self::add).
+    /// Returns the place of a new connection. The caller then [adds](ServerState::add) the connection's task.
     pub(crate) fn place(self: &Rc<Self>, number: u64) -> Place {
         Place {
             worker: self.clone(),
@@ -143,31 +135,13 @@ impl WorkerState {
         self.server.connections(self.index)
     }
 
-    /// Adds the task of a new connection.
-    pub(crate) fn add(&self, number: u64, alarm: Arc<Alarm>, task: AbortHandle) {
-        self.connections().insert(number, (alarm, Some(task)));
-        self.changed.notify_waiters();
-    }
-
-    /// Counts a connection of this worker as ended.
-    pub(crate) fn leave(&self) {
-        self.server.leave(self.index);
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.connections().is_empty()
     }
 
     /// Waits until a connection was added, has sent its last response, or has ended.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    /// Waits until every connection has sent its last response or has ended.
-    pub(crate) async fn drained(&self) {
-        while self.connections().values().any(|(alarm, _)| !alarm.lingers()) {
-            self.changed().await;
-        }
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.server.changed(self.index)
     }
 
     /// Wakes the task of every connection. Each task then notices that the server shuts down.
@@ -245,7 +219,7 @@ impl WorkerState {
 
     /// Counts a connection as busy until the guard is dropped.
     pub(crate) fn make_busy(&self) -> Busy<'_> {
-        self.busy.set(self.busy.get() + 1);
+        self.busy.update(|busy| busy + 1);
         Busy(&self.busy)
     }
 
@@ -274,11 +248,10 @@ impl WorkerState {
 }
 
 /// A guard that counts a connection as busy until it is dropped.
-#[derive(Debug)]
 pub(crate) struct Busy<'w>(&'w Cell<usize>);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.update(|busy| busy - 1);
     }
 }

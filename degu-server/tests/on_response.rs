@@ -311,6 +311,13 @@ mod hyper {
         assert!(raw.try_send("x"), "the connection lingers");
         drop(raw);
 
+        // A request that hyper itself refuses is reported just as early.
+        let mut raw = server.connect();
+        raw.send("GET / HTTP/1.1\r\nbad field\r\n\r\n");
+        lines.expect("- - 400 0B");
+        assert!(raw.try_send("x"), "the connection lingers");
+        drop(raw);
+
         let mut raw = server.connect();
         raw.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
         assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));

@@ -246,12 +246,12 @@ impl ProxyApp {
             (Ok(UpgradeOf::Switched { response, tunnel }), Some(offer)) => {
                 return Ok(match end_to_end(&response.headers, |name| is(name, "content-length")) {
                     Ok(headers) => offer.accept(headers, pass_on(tunnel)),
-                    Err(error) => self.bad_response(error),
+                    Err(error) => self.bad_response(session, &error),
                 });
             }
             // This case does not occur, because degu-client returns an error for a 101 without an offer.
-            (Ok(UpgradeOf::Switched { .. }), None) => return Ok(self.bad_response(LocalError::NotOffered)),
-            (Err(error), _) => return self.answer_for(error),
+            (Ok(UpgradeOf::Switched { .. }), None) => return Ok(self.bad_response(session, &LocalError::NotOffered)),
+            (Err(error), _) => return self.answer_for(session, error),
         };
         if response.body.remaining().is_none() {
             // A response without a length may be endless, for example a stream of events. The server drops the response when
@@ -262,7 +262,7 @@ impl ProxyApp {
         // Some servers send a content-length with a 204, which must have none (RFC 9110 §8.6).
         let headers = match end_to_end(&response.headers, |name| status == 204 && is(name, "content-length")) {
             Ok(headers) => headers,
-            Err(error) => return Ok(self.bad_response(error)),
+            Err(error) => return Ok(self.bad_response(session, &error)),
         };
         let body = response.body.into_body(move |connection| kept.put(id, connection, Instant::now()));
         Ok((status, reason, headers, body).into())
@@ -290,13 +290,13 @@ impl ProxyApp {
     }
 
     /// Logs that the response of the upstream cannot be forwarded, and returns 502 for the client.
-    fn bad_response(&self, error: LocalError) -> Response {
-        tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the response");
+    fn bad_response(&self, session: &Session, error: &LocalError) -> Response {
+        self.log(session, "response", error);
         status::BAD_GATEWAY.into()
     }
 
     /// Logs that the request could not be forwarded, and returns the response for the client.
-    fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
+    fn answer_for(&self, session: &Session, error: Error) -> Result<Response, BoxError> {
         let status = match error.kind() {
             // The body of the client's request could not be read. The error inside determines the status.
             ErrorKind::Body(_) => return Err(error.into()),
@@ -305,8 +305,18 @@ impl ProxyApp {
             ErrorKind::Local(LocalError::HeadTooLarge) => status::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => status::BAD_GATEWAY,
         };
-        tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the request");
+        self.log(session, "request", &error);
         Ok(status.into())
+    }
+
+    /// Logs that a message cannot be forwarded. While the upstream is down, every request of a client causes such a line. The
+    /// lines are therefore limited.
+    fn log(&self, session: &Session, message: &str, error: &dyn fmt::Display) {
+        let upstream = self.client.address();
+        match session.server.may_log() {
+            Some(held_back) => tracing::warn!(%upstream, %error, held_back, "cannot forward the {message}"),
+            None => tracing::debug!(%upstream, %error, "cannot forward the {message}"),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The reasons for which a connection ends.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use degu_wire::{Address, BoxError, LocalError, RemoteError};
@@ -10,12 +11,8 @@ use super::deadline::Wait;
 use crate::response::refusal;
 use crate::state::ServerState;
 use crate::stats::{Counters, add};
-#[cfg(feature = "tls")]
-use crate::stream::HandshakeError;
 
 /// The reason for which a connection ended, for the log and the counters.
-#[derive(Debug)]
-#[non_exhaustive]
 pub(crate) enum CloseReason {
     /// The client closed the connection between two requests.
     Client,
@@ -28,7 +25,7 @@ pub(crate) enum CloseReason {
     /// A deadline expired.
     Deadline(Wait),
     /// The peer closed or reset the connection in the middle of an exchange.
-    Gone(Option<std::io::Error>),
+    Gone(Option<io::Error>),
     /// The handshake failed.
     #[cfg(feature = "tls")]
     Handshake(degu_tls::Error),
@@ -159,13 +156,15 @@ impl CloseReason {
 }
 
 #[cfg(feature = "tls")]
-impl From<HandshakeError> for CloseReason {
-    fn from(error: HandshakeError) -> Self {
-        match error {
-            HandshakeError::Tls(error) => Self::Handshake(error),
-            HandshakeError::Io(error) => Self::Gone(Some(error)),
-            HandshakeError::Stopping => Self::Shutdown,
-        }
+impl From<degu_tls::Error> for CloseReason {
+    fn from(error: degu_tls::Error) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<io::Error> for CloseReason {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(Some(error))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 
 use super::close::{CloseReason, caught};
 use super::deadline::Wait;
-use super::endpoint::{Endpoint, Moved, gone};
+use super::endpoint::{Endpoint, Moved};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
 use crate::stats::add;
@@ -27,7 +27,6 @@ pub(super) const DRAIN: usize = 64 * 1024;
 const READ_AHEAD: usize = 64 * 1024;
 
 /// The endpoint of a busy connection, and its machine. An idle connection has no machine.
-#[derive(Debug)]
 pub(super) struct Driver<'c, T: Transport> {
     pub(super) endpoint: &'c mut Endpoint<T>,
     pub(super) machine: Connection<Server>,
@@ -61,9 +60,8 @@ impl<'c, T: Transport> Driver<'c, T> {
                     }
                 }
             }
-            let read =
-                self.endpoint.stream.try_read(&mut worker.scratch(), self.machine.receive_buffer()).map_err(gone)?;
-            if let Some(read) = read {
+            let read = self.endpoint.stream.try_read(&mut worker.scratch(), self.machine.receive_buffer());
+            if let Poll::Ready(read) = read? {
                 self.received(read);
                 self.endpoint.work();
                 spinner.found(|| worker.now());
@@ -80,8 +78,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         poll_fn(|cx| {
             self.endpoint.check_alarm()?;
             // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
-            let is_ready = std::mem::replace(&mut is_woken, true)
-                || self.endpoint.stream.poll_readable(cx).map_err(gone)?.is_ready();
+            let is_ready = std::mem::replace(&mut is_woken, true) || self.endpoint.stream.poll_readable(cx)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
                 self.endpoint.work();
                 return Poll::Ready(Ok(true));
@@ -309,7 +306,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         while !self.machine.is_flushed() {
             let Self { machine, endpoint: Endpoint { stream, .. } } = self;
             let written = match machine.pending().write_with(|pieces| stream.poll_write(cx, pieces)) {
-                Poll::Ready(written) => written.map_err(gone)?,
+                Poll::Ready(written) => written?,
                 Poll::Pending => {
                     self.endpoint.set_wait(Wait::Write);
                     return Poll::Pending;
@@ -324,8 +321,7 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
         let mut scratch = self.endpoint.place.worker.scratch();
-        let read =
-            ready!(self.endpoint.stream.poll_read(cx, &mut scratch, self.machine.receive_buffer())).map_err(gone)?;
+        let read = ready!(self.endpoint.stream.poll_read(cx, &mut scratch, self.machine.receive_buffer()))?;
         drop(scratch);
         self.received(read);
         Poll::Ready(Ok(read))

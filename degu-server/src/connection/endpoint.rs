@@ -1,8 +1,10 @@
 //! The part of a connection that exists even while the connection is idle: the stream, the deadline, and the place.
 
 use std::future::poll_fn;
-use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
 
 use super::close::CloseReason;
 use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
@@ -15,7 +17,6 @@ use crate::worker_state::Place;
 ///
 /// Rust drops the fields in the order of their declaration. The socket is therefore closed before dropping `place` allows the
 /// server to accept another connection.
-#[derive(Debug)]
 pub(super) struct Endpoint<T: Transport> {
     pub(super) stream: Stream<T>,
     pub(super) deadline: Deadline,
@@ -29,10 +30,6 @@ pub(super) struct Endpoint<T: Transport> {
 }
 
 pub(super) type Moved = Result<(), CloseReason>;
-
-pub(super) const fn gone(error: io::Error) -> CloseReason {
-    CloseReason::Gone(Some(error))
-}
 
 impl<T: Transport> Drop for Endpoint<T> {
     /// Resets the connection if its data is incomplete, and a normal close would tell the peer that the data is complete.
@@ -109,13 +106,13 @@ impl<T: Transport> Endpoint<T> {
 
     /// Waits for input between two requests.
     pub(super) async fn readable(&mut self) -> Moved {
-        self.stream.rest().map_err(gone)?;
+        self.stream.rest()?;
         poll_fn(|cx| {
             self.check_alarm()?;
             if self.is_too_late() {
                 return Poll::Ready(Ok(()));
             }
-            if self.stream.poll_readable(cx).map_err(gone)?.is_pending() {
+            if self.stream.poll_readable(cx)?.is_pending() {
                 self.set_wait(Wait::Idle);
                 return Poll::Pending;
             }
@@ -140,7 +137,7 @@ impl<T: Transport> Endpoint<T> {
         poll_fn(|cx| {
             self.check_alarm()?;
             self.set_wait(Wait::Linger);
-            self.stream.poll_shut_down_writing(cx).map(Ok::<_, CloseReason>)
+            Pin::new(&mut self.stream).poll_shutdown(cx).map_err(CloseReason::from)
         })
         .await?;
         poll_fn(|cx| {
@@ -156,7 +153,7 @@ impl<T: Transport> Endpoint<T> {
 
     /// Reads and drops input. Returns the number of bytes, which is 0 at the end of the input.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
-        let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch())).map_err(gone)?;
+        let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch()))?;
         self.received(read);
         Poll::Ready(Ok(read))
     }
@@ -167,7 +164,7 @@ impl<T: Transport> Endpoint<T> {
         poll_fn(|cx| {
             self.check_alarm()?;
             self.set_wait(Wait::Write);
-            self.stream.poll_flush(cx).map_err(gone)
+            Pin::new(&mut self.stream).poll_flush(cx).map_err(CloseReason::from)
         })
         .await
     }

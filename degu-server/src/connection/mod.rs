@@ -30,8 +30,6 @@ mod driver;
 mod endpoint;
 
 use std::future::poll_fn;
-#[cfg(feature = "tls")]
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -56,7 +54,6 @@ use crate::worker_state::Place;
 use crate::{App, Session};
 
 /// A connection whose requests an app answers.
-#[derive(Debug)]
 pub(crate) struct Connection<T: Transport, A> {
     endpoint: Endpoint<T>,
     session: Session,
@@ -123,13 +120,14 @@ impl<T: Transport, A: App> Connection<T, A> {
         deadline.set_wait(Wait::Handshake, worker.seconds());
         place.alarm.set(deadline.due(&worker.options.deadlines));
         place.set_spare();
-        let mut handshake = pin!(stream.secure(policy, &worker.server.handshakes, || worker.is_stopping()));
-        let peer = poll_fn(|cx| match deadline.expired(worker.seconds(), &worker.options.deadlines) {
-            Some(wait) => Poll::Ready(Err(CloseReason::Deadline(wait))),
-            None if place.is_asked_for_room() => Poll::Ready(Err(CloseReason::Room)),
-            None => handshake.as_mut().poll(cx).map_err(CloseReason::from),
-        })
-        .await?;
+        let check = |transport: &T| match deadline.expired(worker.seconds(), &worker.options.deadlines) {
+            Some(wait) => Err(CloseReason::Deadline(wait)),
+            None if place.is_asked_for_room() => Err(CloseReason::Room),
+            // A shutdown does not wait for a peer that has sent nothing.
+            None if worker.is_stopping() && !transport.has_input() => Err(CloseReason::Shutdown),
+            None => Ok(()),
+        };
+        let peer = stream.secure(policy, &worker.server.handshakes, check).await?;
         place.alarm.set_busy();
         place.alarm.set(u32::MAX);
         deadline.restart();

@@ -1,6 +1,6 @@
 //! The body of a request for the service, and the body of a response for hyper.
 
-use std::io::IoSlice;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -33,7 +33,6 @@ const DRAINED: u64 = 8 * 1024;
 ///     Ok(body.collect().await?.to_bytes().len())
 /// }
 /// ```
-#[derive(Debug)]
 pub struct RequestBody {
     body: Incoming,
     /// The exchange of this body. `None` after the body has ended or failed.
@@ -96,10 +95,15 @@ impl Drop for RequestBody {
     }
 }
 
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
 pin_project! {
     /// The body of a response: a body of the service, or a text of the server. When hyper drops this value, the exchange ends,
     /// unless the service still holds the unread body of the request.
-    #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]
         body: Option<B>,
@@ -118,52 +122,16 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// A piece of a [`ResponseBody`].
-pub(super) enum Data<D> {
-    Service(D),
-    Text(Bytes),
-}
-
-impl<D: Buf> Buf for Data<D> {
-    fn remaining(&self) -> usize {
-        match self {
-            Self::Service(data) => data.remaining(),
-            Self::Text(text) => text.remaining(),
-        }
-    }
-
-    fn chunk(&self) -> &[u8] {
-        match self {
-            Self::Service(data) => data.chunk(),
-            Self::Text(text) => text.chunk(),
-        }
-    }
-
-    fn chunks_vectored<'a>(&'a self, pieces: &mut [IoSlice<'a>]) -> usize {
-        match self {
-            Self::Service(data) => data.chunks_vectored(pieces),
-            Self::Text(text) => text.chunks_vectored(pieces),
-        }
-    }
-
-    fn advance(&mut self, count: usize) {
-        match self {
-            Self::Service(data) => data.advance(count),
-            Self::Text(text) => text.advance(count),
-        }
-    }
-}
-
 impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
-    type Data = Data<B::Data>;
+    type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else {
             let text = (!this.text.is_empty()).then(|| std::mem::take(this.text));
             this.hold.sent(text.as_ref().map_or(0, Bytes::len));
-            return Poll::Ready(text.map(|text| Ok(Frame::data(Data::Text(text)))));
+            return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
         };
         // A panic becomes an error, so hyper cuts the response. The panic does not reach the runtime.
         let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
@@ -171,11 +139,11 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
         };
         match &polled {
-            Poll::Ready(Some(Err(_))) => this.hold.with(|state| state.has_failed = true),
+            Poll::Ready(Some(Err(_))) => this.hold.fail(),
             Poll::Ready(Some(Ok(frame))) => this.hold.sent(frame.data_ref().map_or(0, Buf::remaining)),
             _ => {}
         }
-        polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(Data::Service))))
+        polled.map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
     }
 
     fn is_end_stream(&self) -> bool {

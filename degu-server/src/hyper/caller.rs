@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use degu_wire::Address;
 
-use super::pulse::Pulse;
 use crate::Credentials;
-use crate::state::Phase;
+use crate::report::Peer;
+use crate::state::{Phase, ServerState};
 
 /// The client that sent a request. [`serve`](super::serve) adds this value to the extensions of every request. It has the parts
 /// of a [`Session`](crate::Session) that can move to other threads.
@@ -27,32 +27,29 @@ use crate::state::Phase;
 /// ```
 #[derive(Clone)]
 pub struct Caller {
-    connection: Arc<Pulse>,
-    requests: u64,
+    pub(super) peer: Arc<Peer>,
+    pub(super) server: Arc<ServerState>,
+    pub(super) requests: u64,
 }
 
 impl Caller {
-    pub(super) const fn new(connection: Arc<Pulse>, requests: u64) -> Self {
-        Self { connection, requests }
-    }
-
     /// Returns the address of the peer. Most clients on a Unix socket have no address. This method then returns
     /// [`Address::ABSTRACT`], which is `unix:@` as text.
     pub fn address(&self) -> &Address {
-        &self.connection.client.address
+        &self.peer.address
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of addresses, and
     /// if the system does not provide them. A check of the user must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
-        self.connection.client.credentials
+        self.peer.credentials
     }
 
     /// Returns the identity that the peer proved with its certificate. Returns `None` without TLS, and for a client without a
     /// certificate, if the policy allows such clients.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
-        self.connection.identity.get().map(|identity| &**identity)
+        self.peer.identity.as_deref()
     }
 
     /// Returns the number of this request on its connection, counted from 1.
@@ -69,7 +66,7 @@ impl Caller {
     ///
     /// The future may be dropped at any time. A later call waits for the same event.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.connection.server.reached(Phase::Draining)
+        self.server.reached(Phase::Draining)
     }
 }
 
@@ -80,5 +77,25 @@ impl fmt::Debug for Caller {
             .field("credentials", &self.credentials())
             .field("requests", &self.requests)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Server;
+    use crate::alarm::Alarm;
+    use crate::hyper::pulse::Pulse;
+
+    #[test]
+    fn stored_caller_does_not_keep_the_state_of_its_connection() {
+        let options = Arc::new(Server::options().workers(1));
+        let peer = Peer::new(Address::unix("/run/a.sock"), None);
+        let pulse = Arc::new(Pulse::new(Arc::new(options.state()), options, Arc::new(Alarm::new(false)), peer));
+        let caller = Caller { peer: pulse.peer.clone(), server: pulse.server.clone(), requests: 1 };
+        let state = Arc::downgrade(&pulse);
+        drop(pulse);
+        assert!(state.upgrade().is_none());
+        assert_eq!(caller.address(), &Address::unix("/run/a.sock"));
     }
 }

@@ -41,14 +41,18 @@ where
         Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
     tracing::debug!(peer = %client.address, "connection opened");
-    let pulse = Arc::new(Pulse::new(room.server.clone(), options, room.alarm.clone(), client));
-    let (server, options, peer) = (&pulse.server, &pulse.options, &pulse.client.address);
-    let io = Io::new(Stream::new(socket), pulse.clone(), room);
+    let (stream, pulse) = (Stream::new(socket), Pulse::new(room.server.clone(), options, room.alarm.clone(), client));
     #[cfg(feature = "tls")]
-    let mut io = io;
+    let (mut stream, mut pulse) = (stream, pulse);
     #[cfg(feature = "tls")]
-    if let Err(reason) = pulse.watch(secure(&mut io.stream, &pulse)).await.unwrap_or_else(Err) {
+    let secured = secure(&mut stream, &mut pulse).await;
+    let pulse = Arc::new(pulse);
+    let (server, options, peer) = (&pulse.server, &pulse.options, &pulse.peer.address);
+    let io = Io::new(stream, pulse.clone(), room);
+    #[cfg(feature = "tls")]
+    if let Err(reason) = secured {
         reason.log(server, peer, 0);
+        let mut io = io;
         let _ = pulse.watch(poll_fn(|cx| io.poll_end(cx))).await;
         return;
     }
@@ -74,7 +78,7 @@ where
             None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),
         },
     }
-    if pulse.lock().is_upgraded {
+    if pulse.lock().is_upgraded() {
         // The byte stream belongs to the service now. If the service drops the byte stream, this task notices it within a
         // second.
         let is_gone = poll_fn(|_| if pulse.lock().is_gone { Poll::Ready(()) } else { Poll::Pending });
@@ -97,8 +101,9 @@ where
 /// not begin, or hyper refused the request.
 fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
     match ended {
-        Ok(Err(error)) if error.is_parse_too_large() => return pulse.report_refusal(431, 0),
-        Ok(Err(error)) if error.is_parse() && pulse.lock().report.is_none() => return pulse.report_refusal(400, 0),
+        Ok(Err(error)) if error.is_parse() && pulse.owes_refusal() => {
+            return pulse.report_refusal(if error.is_parse_too_large() { 431 } else { 400 }, 0);
+        }
         _ => {}
     }
     let Some(report) = pulse.take_report() else { return };
@@ -111,11 +116,16 @@ fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReas
 
 /// Makes the TLS handshake, if the server has TLS.
 #[cfg(feature = "tls")]
-async fn secure(stream: &mut Stream<Socket>, pulse: &Pulse) -> Result<(), CloseReason> {
-    let Some(tls) = &pulse.options.tls else { return Ok(()) };
+async fn secure(stream: &mut Stream<Socket>, pulse: &mut Pulse) -> Result<(), CloseReason> {
+    let Some(tls) = pulse.options.tls.clone() else { return Ok(()) };
     let changes = tls.changes();
     pulse.begin_handshake();
-    let peer = stream.secure(tls, &pulse.server.handshakes, || pulse.server.is_stopping()).await?;
-    pulse.end_handshake(peer, changes);
+    // A shutdown does not wait for a peer that has sent nothing.
+    let check = |socket: &Socket| match pulse.server.is_stopping() && !socket.has_input() {
+        true => Err(CloseReason::Shutdown),
+        false => Ok(()),
+    };
+    let identity = pulse.watch(stream.secure(&tls, &pulse.server.handshakes, check)).await??;
+    pulse.end_handshake(identity, changes);
     Ok(())
 }

@@ -21,11 +21,9 @@ const READ_AHEAD: usize = 4096;
 ///
 /// Rust drops the fields in the order of their declaration. The socket is therefore closed before dropping the [`Room`] allows
 /// the server to accept another connection.
-#[derive(Debug)]
 pub(super) struct Io {
     pub(super) stream: Stream<Socket>,
     pulse: Arc<Pulse>,
-    room: Room,
     /// Input that was read while the service works. Reading it detects the end of the peer's input.
     ahead: BytesMut,
     /// True if the end of the input has been read.
@@ -36,21 +34,20 @@ pub(super) struct Io {
     /// the connection begins to end. The rest is empty if there is no such response.
     last: Option<(Bytes, usize)>,
     is_shut_down: bool,
+    _room: Room,
 }
 
 impl Io {
     pub(super) fn new(stream: Stream<Socket>, pulse: Arc<Pulse>, room: Room) -> Self {
         let ahead = BytesMut::new();
-        Self { stream, pulse, room, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false }
+        Self { stream, pulse, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false, _room: room }
     }
 
     /// Writes the [last response](Pulse::last_response), if there is one, and half-closes the connection. Then reads and drops
     /// further input, because closing a socket with unread input would reset the connection (RFC 9112 §9.6). The connection's
     /// task ends the connection after a maximum time, or earlier if the peer sends too slowly.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.room.linger() {
-            self.pulse.linger();
-        }
+        self.pulse.linger();
         let (last, body_bytes) = self.last.get_or_insert_with(|| {
             let (response, body_bytes) = self.pulse.last_response();
             (response.into(), body_bytes)
@@ -65,7 +62,8 @@ impl Io {
             }
         }
         if !self.is_shut_down {
-            ready!(self.stream.poll_shut_down_writing(cx));
+            // Shutting down returns no error.
+            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
             self.is_shut_down = true;
         }
         loop {
@@ -114,15 +112,18 @@ impl AsyncRead for Io {
             self.pulse.received(&fits);
             return Poll::Ready(Ok(()));
         }
-        if !status.is_under_way && !status.is_upgraded {
+        if status.is_upgraded {
+            let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+            if read.is_pending() {
+                self.pulse.lock().reader = Some(cx.waker().clone());
+            }
+            return read;
+        }
+        if !status.is_under_way {
             self.stream.rest()?;
         }
         let bytes = buffer.initialize_unfilled();
-        let read = match status.is_upgraded {
-            true => self.stream.poll_read_tunnel(cx, bytes)?,
-            false => self.stream.poll_read_slice(cx, bytes)?,
-        };
-        match read {
+        match self.stream.poll_read_slice(cx, bytes)? {
             Poll::Ready(read) => {
                 self.pulse.received(&bytes[..read]);
                 buffer.advance(read);
@@ -148,7 +149,7 @@ impl AsyncWrite for Io {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.pulse.status()?.is_upgraded {
-            let accepted = self.stream.poll_accept(cx, pieces);
+            let accepted = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
             match &accepted {
                 Poll::Ready(written) => self.pulse.wrote_upgraded(*written.as_ref().unwrap_or(&0)),
                 Poll::Pending => self.pulse.lock().writer = Some(cx.waker().clone()),
@@ -156,7 +157,7 @@ impl AsyncWrite for Io {
             return accepted;
         }
         let written = self.stream.poll_write(cx, pieces)?;
-        self.pulse.wrote(if let Poll::Ready(bytes) = written { Some(bytes) } else { None });
+        self.pulse.wrote(pieces, if let Poll::Ready(bytes) = written { Some(bytes) } else { None });
         written.map(Ok)
     }
 
@@ -170,7 +171,7 @@ impl AsyncWrite for Io {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {
-            let flushed = self.stream.poll_flush(cx);
+            let flushed = Pin::new(&mut self.stream).poll_flush(cx);
             match flushed {
                 Poll::Ready(_) => self.pulse.flushed(),
                 Poll::Pending => self.pulse.lock().writer = Some(cx.waker().clone()),
@@ -194,9 +195,9 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_upgraded = self.pulse.lock().is_upgraded;
+        let is_upgraded = self.pulse.lock().is_upgraded();
         match is_upgraded {
-            true => self.stream.poll_shut_down_writing(cx).map(Ok),
+            true => Pin::new(&mut self.stream).poll_shutdown(cx),
             false => self.poll_end(cx).map(Ok),
         }
     }

@@ -72,9 +72,7 @@
 //! - **The grammar.** hyper accepts more malformed requests than Degu, and does not check Host.
 //! - **Refusals.** If hyper itself refuses a request, it sends 400 or 431 without a body. [`error_reply`](Options::error_reply)
 //!   and [`error_body`](Options::error_body) have no effect on these responses. For a request target that fills `max_head`,
-//!   hyper sends 431, and Degu 414. [`on_response`](Options::on_response) is called for hyper's refusals when their connection
-//!   ends, usually within 6 s. hyper sends 414 for a target over 65,534 bytes, but `on_response` reports it as 431, because
-//!   hyper's error is the same.
+//!   hyper sends 431, and Degu 414.
 //! - **[`Limits`](crate::Limits).** Only `max_head`, `max_fields` and `allow_http10` apply.
 //! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them. To set a reason phrase, a
 //!   service adds the extension `hyper::ext::ReasonPhrase` to the response.
@@ -94,7 +92,6 @@ mod pulse;
 mod room;
 mod service;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +99,6 @@ use std::time::Duration;
 use degu_wire::BoxError;
 use http_body::Body;
 use hyper::{Request, Response};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -162,7 +158,6 @@ where
     let state = Arc::new(options.state());
     let _stop = BeginOnDrop(state.clone(), Phase::Draining);
     let admission = Admission::new(Accepting::register(vec![listener])?, state.clone(), options.clone());
-    let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
     // A task can finish the exchanges after the future of `serve` is dropped.
     let mut work = tokio::spawn(async move {
@@ -170,14 +165,14 @@ where
         let (state, mut number) = (server.clone(), 0);
         let accepting = admission.run(move |accepted| {
             number += 1;
-            let room = Room::take(server.clone(), &options, number, alive.clone());
+            let room = Room::take(server.clone(), &options, number);
             drop(tokio::spawn(connection::serve(accepted, room, options.clone(), service.clone())));
         });
         accepting.await;
-        if timeout(grace, gone.recv()).await.is_err() {
+        if timeout(grace, state.drained(0)).await.is_err() {
             state.begin(Phase::Aborting);
             // The connections now end soon, unless the service still holds an upgraded stream.
-            let _ = timeout(Duration::from_secs(1), gone.recv()).await;
+            let _ = timeout(Duration::from_secs(1), state.drained(0)).await;
         }
     });
     let ended = match first(&mut work, shutdown).await {

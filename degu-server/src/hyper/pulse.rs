@@ -15,10 +15,8 @@
 //! instructions, and two tasks rarely compete for the lock.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::pin;
-#[cfg(feature = "tls")]
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -26,7 +24,6 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use degu_tls::PeerIdentity;
-use degu_wire::RemoteError;
 use hyper::StatusCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -41,43 +38,30 @@ use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A counter that grows when a connection begins to wait for a request. It orders these waits.
-static TURN: AtomicU32 = AtomicU32::new(0);
-
 /// The shared value of a connection: its peer, and the state that determines its deadline.
-#[derive(Debug)]
 pub(super) struct Pulse {
     pub(super) server: Arc<ServerState>,
     pub(super) options: Arc<Options>,
     alarm: Arc<Alarm>,
-    /// The peer, without its identity.
-    pub(super) client: Peer,
-    /// The identity of the peer. The handshake sets it if the peer has a certificate.
+    pub(super) peer: Arc<Peer>,
     #[cfg(feature = "tls")]
-    pub(super) identity: OnceLock<Arc<PeerIdentity>>,
-    #[cfg(feature = "tls")]
-    vetted: OnceLock<Vetted>,
+    vetted: Option<Vetted>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct State {
     pub(super) deadline: Deadline,
     /// The seconds since the connection began.
     seconds: u32,
-    /// The wait whose deadline has expired, if the connection does not end at once: see [`Pulse::second`].
-    pub(super) late: Option<Wait>,
-    /// The fault that the server has found in a request, if the connection must end without a response.
-    pub(super) fault: Option<RemoteError>,
+    /// The reason for which the connection ends soon. A new exchange removes the reason.
+    pub(super) end: Option<CloseReason>,
     /// The number of exchanges that have begun.
     pub(super) exchanges: u64,
     /// The number of parts of the last exchange that still exist. The parts are the body of the request, and the future or the
     /// body of the response.
     held: u32,
-    /// True if the service, or the server, has made the head of the response.
-    has_responded: bool,
-    /// True if the body of the response failed, so the response is cut.
-    pub(super) has_failed: bool,
+    stage: Stage,
     /// True if the service has dropped the body of the request before its end, and hyper will not read the rest.
     pub(super) has_left_body: bool,
     /// True if the service waits for the body of the request.
@@ -88,28 +72,38 @@ pub(super) struct State {
     is_head: bool,
     /// True if the last write found no room.
     is_blocked: bool,
-    /// True if the connection accepts no more requests, because it was idle for too long or makes room for another connection.
-    leaves: bool,
     /// The second, counted since the start of the connection, in which the connection sent its last byte. `None` before that.
     lingers: Option<u32>,
-    /// True if the connection has switched to another protocol.
-    pub(super) is_upgraded: bool,
-    /// True if the response with status 101 has been written.
-    has_upgraded: bool,
-    /// True after the server has cut an upgraded connection. Reads and writes then return errors.
-    is_cut: bool,
     /// True if the byte stream was dropped.
     pub(super) is_gone: bool,
     /// The report of the last exchange, until it is reported.
-    pub(super) report: Option<Report>,
+    report: Option<Report>,
     /// The task that last waited for input.
-    reader: Option<Waker>,
+    pub(super) reader: Option<Waker>,
     /// The task that waits for room to write after an upgrade.
     pub(super) writer: Option<Waker>,
 }
 
+/// The stage of the last response.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Stage {
+    /// The service, or the server, has not made the response yet.
+    #[default]
+    Awaited,
+    /// The head of the response was made.
+    Begun,
+    /// The body of the response failed, so the response is cut.
+    Failed,
+    /// A response with status 101 was made.
+    Switching,
+    /// The response with status 101 was written.
+    Switched,
+    /// hyper has refused a request that the service did not get, and the refusal is reported.
+    Refused,
+}
+
 /// The part of the state that [`Io`](super::io::Io) reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Status {
     pub(super) is_under_way: bool,
     /// True if the connection ends without hyper: see [`Pulse::last_response`].
@@ -122,7 +116,7 @@ impl State {
     /// Updates the event that the connection waits for, after the state has changed. Also marks the connection as busy, or as
     /// one that may be closed to make room for another connection.
     fn note(&mut self, alarm: &Alarm) {
-        if self.lingers.is_some() || self.is_upgraded {
+        if self.lingers.is_some() || self.is_upgraded() {
             return;
         }
         let wait = match self.held > 0 {
@@ -134,16 +128,31 @@ impl State {
         };
         self.deadline.set_wait(wait, self.seconds);
         match (wait, self.exchanges) {
-            (Wait::Request, 0) => set_spare(alarm, Spare::Fresh),
-            (Wait::Request, _) => set_spare(alarm, Spare::Idle),
+            (Wait::Request, 0) => alarm.set_spare(Spare::Fresh, 0, next_turn),
+            (Wait::Request, _) => alarm.set_spare(Spare::Idle, 0, next_turn),
             _ => alarm.set_busy(),
         }
     }
 
     /// Returns the report of the last exchange, if hyper has taken the whole response.
     fn take_ended(&mut self) -> Option<Report> {
-        let is_over = self.held == 0 && self.has_responded && !self.has_failed && !self.is_upgraded;
-        if is_over { self.report.take() } else { None }
+        if self.held == 0 && self.stage == Stage::Begun { self.report.take() } else { None }
+    }
+
+    /// Returns whether the connection has switched to another protocol.
+    pub(super) const fn is_upgraded(&self) -> bool {
+        matches!(self.stage, Stage::Switching | Stage::Switched)
+    }
+
+    /// Returns whether the connection accepts no more requests, because it was idle for too long or makes room for another
+    /// connection.
+    const fn leaves(&self) -> bool {
+        matches!(self.end, Some(CloseReason::Deadline(Wait::Request) | CloseReason::Room))
+    }
+
+    /// Returns whether the client sent the head or the body of a request too slowly.
+    const fn is_late(&self) -> bool {
+        matches!(self.end, Some(CloseReason::Deadline(Wait::Head | Wait::Body)))
     }
 
     fn moved(&mut self, bytes: usize) {
@@ -151,24 +160,22 @@ impl State {
     }
 }
 
-/// Records that from now on a connection may be closed to make room for another connection. Does nothing if that is already
-/// recorded.
-pub(super) fn set_spare(alarm: &Alarm, spare: Spare) {
-    if !alarm.can_be_spared() {
-        alarm.set_spare(spare, 0, TURN.fetch_add(1, Relaxed));
-    }
+/// Returns a number that orders connections by the time at which they began to wait for a request.
+fn next_turn() -> u32 {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    TURN.fetch_add(1, Relaxed)
 }
 
 /// The methods for the connection's byte stream, which is [`Io`](super::io::Io).
 impl Pulse {
     pub(super) fn status(&self) -> io::Result<Status> {
         let state = self.lock();
-        if state.is_cut {
+        let (is_under_way, is_upgraded) = (state.held > 0, state.is_upgraded());
+        if is_upgraded && state.end.is_some() {
             return Err(ErrorKind::ConnectionAborted.into());
         }
-        let is_under_way = state.held > 0;
-        let ends = state.fault.is_some() || matches!(state.late, Some(Wait::Head | Wait::Body));
-        Ok(Status { is_under_way, ends, is_upgraded: state.is_upgraded, second: state.seconds })
+        let ends = state.is_late() || matches!(state.end, Some(CloseReason::Peer(_)));
+        Ok(Status { is_under_way, ends, is_upgraded, second: state.seconds })
     }
 
     pub(super) fn received(&self, bytes: &[u8]) {
@@ -193,21 +200,32 @@ impl Pulse {
         let mut state = self.lock();
         state.reader = Some(cx.waker().clone());
         state.note(&self.alarm);
-        (self.server.is_stopping() || state.leaves) && state.held == 0 && !state.has_begun && !state.is_upgraded
+        (self.server.is_stopping() || state.leaves()) && state.held == 0 && !state.has_begun
     }
 
-    /// Records the number of bytes that a write took, or `None` if the write found no room.
-    pub(super) fn wrote(&self, bytes: Option<usize>) {
+    /// Records a write and the number of bytes that it took, or `None` if the write found no room.
+    pub(super) fn wrote(&self, pieces: &[IoSlice<'_>], bytes: Option<usize>) {
         let mut state = self.lock();
         state.is_blocked = bytes.is_none();
         state.moved(bytes.unwrap_or(0));
         state.note(&self.alarm);
+        // Every exchange has a report until its last byte is written. These bytes are of no exchange, so hyper refuses a request.
+        if self.options.on_response.is_some()
+            && state.held == 0
+            && state.report.is_none()
+            && bytes == Some(pieces.iter().map(|piece| piece.len()).sum())
+            && let Some(status) = pieces.first().and_then(|piece| status_of(piece))
+        {
+            state.stage = Stage::Refused;
+            drop(state);
+            self.report_refusal(status, 0);
+        }
     }
 
     /// Records the number of bytes that a write took after an upgrade.
     pub(super) fn wrote_upgraded(&self, bytes: usize) {
         let mut state = self.lock();
-        if state.has_upgraded
+        if state.stage == Stage::Switched
             && let Some(report) = &mut state.report
         {
             report.add(bytes as u64);
@@ -218,7 +236,9 @@ impl Pulse {
     pub(super) fn flushed(&self) {
         if self.options.on_response.is_some() {
             let mut state = self.lock();
-            state.has_upgraded = state.is_upgraded;
+            if state.stage == Stage::Switching {
+                state.stage = Stage::Switched;
+            }
             let ended = state.take_ended();
             drop(state);
             ended.into_iter().for_each(Report::end);
@@ -229,21 +249,22 @@ impl Pulse {
     /// If the client sent a request too slowly, the response is a 408, because hyper cannot answer before it has read the whole
     /// head. Otherwise the response is empty.
     pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
-        let state = self.lock();
-        let (is_late, is_head) = (matches!(state.late, Some(Wait::Head | Wait::Body)), state.is_head);
-        // `last_response` may call a function of the options, so the lock must be released before.
-        drop(state);
-        if !is_late {
-            return Default::default();
+        let (is_late, is_head) = {
+            let state = self.lock();
+            (state.is_late(), state.is_head)
+        };
+        // `last_response` may call a function of the options, so the lock was released before.
+        match is_late {
+            true => last_response(&self.options, 408, "the client sent the request too slowly", is_head),
+            false => Default::default(),
         }
-        last_response(&self.options, 408, "the client sent the request too slowly", is_head)
     }
 
     /// Reports that the last exchange was refused with this status. If there is no unreported exchange, reports a request
     /// without a head.
     pub(super) fn report_refusal(&self, status: u16, body_bytes: usize) {
         let report = self.take_report();
-        let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, self.peer()));
+        let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, Peer::clone(&self.peer)));
         if let Some(mut report) = report.or_else(without_head) {
             report.respond(status);
             report.add(body_bytes as u64);
@@ -251,45 +272,45 @@ impl Pulse {
         }
     }
 
-    /// Records that the last byte was sent, and that the connection only waits for the end of the peer's input.
+    /// Records that the last byte was sent, and that the connection only waits for the end of the peer's input. Does nothing if
+    /// that is already recorded.
     pub(super) fn linger(&self) {
         let state = &mut *self.lock();
-        state.lingers = Some(state.seconds);
-        state.deadline.handler = None;
-        state.deadline.restart();
-        state.deadline.set_wait(Wait::Linger, state.seconds);
+        if state.lingers.is_none() {
+            state.lingers = Some(state.seconds);
+            state.deadline.handler = None;
+            state.deadline.restart();
+            state.deadline.set_wait(Wait::Linger, state.seconds);
+            self.alarm.set_busy();
+            self.alarm.set_spare(Spare::Done, 0, next_turn);
+            self.server.linger(0);
+        }
     }
 
     /// Records that the byte stream was dropped. Returns whether a response may be incomplete.
     pub(super) fn leave_io(&self) -> bool {
         let mut state = self.lock();
         state.is_gone = true;
-        !state.is_upgraded && (state.is_blocked || state.has_failed || state.held > 0 && state.has_responded)
+        match state.stage {
+            Stage::Switching | Stage::Switched => false,
+            Stage::Failed => true,
+            Stage::Begun => state.is_blocked || state.held > 0,
+            Stage::Awaited | Stage::Refused => state.is_blocked,
+        }
     }
 }
 
 /// The methods for the connection's task.
 impl Pulse {
-    pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>, client: Peer) -> Self {
+    pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>, peer: Peer) -> Self {
         Self {
             server,
             options,
             alarm,
-            client,
+            peer: Arc::new(peer),
             #[cfg(feature = "tls")]
-            identity: OnceLock::new(),
-            #[cfg(feature = "tls")]
-            vetted: OnceLock::new(),
+            vetted: None,
             state: Mutex::default(),
-        }
-    }
-
-    /// Returns the peer, for a report.
-    pub(super) fn peer(&self) -> Peer {
-        Peer {
-            #[cfg(feature = "tls")]
-            identity: self.identity.get().cloned(),
-            ..self.client.clone()
         }
     }
 
@@ -315,7 +336,7 @@ impl Pulse {
                     return Poll::Ready(Err(CloseReason::Deadline(wait)));
                 }
                 #[cfg(feature = "tls")]
-                if self.vetted.get().is_some_and(Vetted::is_revoked) {
+                if self.vetted.as_ref().is_some_and(Vetted::is_revoked) {
                     return Poll::Ready(Err(CloseReason::Revoked));
                 }
             }
@@ -323,9 +344,7 @@ impl Pulse {
         })
         .await;
         // The future may have ended without an error although a request was late or refused.
-        let mut state = self.lock();
-        let refused = state.fault.take().map(CloseReason::Peer).or(state.late.take().map(CloseReason::Deadline));
-        refused.map_or(ended, Err)
+        self.lock().end.take().map_or(ended, Err)
     }
 
     /// Locks the state. While the caller holds the lock, it must not call the service or a function of the options.
@@ -337,28 +356,27 @@ impl Pulse {
     #[cfg(feature = "tls")]
     pub(super) fn begin_handshake(&self) {
         self.lock().deadline.set_wait(Wait::Handshake, 0);
-        set_spare(&self.alarm, Spare::Fresh);
+        self.alarm.set_spare(Spare::Fresh, 0, next_turn);
     }
 
     /// Records the end of a handshake. `changes` is the number of changes of the policy before the handshake.
     #[cfg(feature = "tls")]
-    pub(super) fn end_handshake(&self, peer: Option<Arc<PeerIdentity>>, changes: u64) {
+    pub(super) fn end_handshake(&mut self, identity: Option<Arc<PeerIdentity>>, changes: u64) {
         self.lock().deadline.restart();
-        // Both values are set only here, once for each connection, so `set` does not fail.
-        let _ = Vetted::new(&self.options, peer.as_ref(), changes).map(|vetted| self.vetted.set(vetted));
-        let _ = peer.map(|peer| self.identity.set(peer));
+        self.vetted = Vetted::new(&self.options, identity.as_ref(), changes);
+        Arc::make_mut(&mut self.peer).identity = identity;
     }
 
     /// Counts a second. If a deadline has expired and the connection must end at once, returns the wait.
     ///
-    /// Other waits are stored in `late`. If the service is late, [`Exchanges`](super::service::Exchanges) makes the response.
+    /// Other waits are stored in `end`. If the service is late, [`Exchanges`](super::service::Exchanges) makes the response.
     /// If a request is late and its response has not begun, [`Io`](super::io::Io) sends 408 while it flushes. If the connection
     /// was idle for too long, [`Io`](super::io::Io) ends the connection while it reads.
     fn second(&self) -> Option<Wait> {
         let mut state = self.lock();
         state.seconds += 1;
         let now = state.seconds;
-        if state.is_upgraded {
+        if state.is_upgraded() {
             return None;
         }
         if state.lingers.is_some_and(|since| now - since > LINGER_IN_ALL) {
@@ -368,14 +386,13 @@ impl Pulse {
         let is_answered = match wait {
             Wait::Handler | Wait::Request => true,
             Wait::Head => self.options.answers_faults(),
-            Wait::Body => self.options.answers_faults() && !state.has_responded,
+            Wait::Body => self.options.answers_faults() && state.stage == Stage::Awaited,
             _ => false,
         };
         if !is_answered {
             return Some(wait);
         }
-        state.leaves |= wait == Wait::Request;
-        state.late = Some(wait);
+        state.end = Some(CloseReason::Deadline(wait));
         None
     }
 
@@ -385,7 +402,9 @@ impl Pulse {
         self.alarm.set(u32::MAX);
         let mut state = self.lock();
         let is_needed = self.server.is_full();
-        state.leaves = is_needed && state.held == 0;
+        if is_needed && state.held == 0 {
+            state.end.get_or_insert(CloseReason::Room);
+        }
         is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
@@ -394,10 +413,16 @@ impl Pulse {
         self.lock().report.take()
     }
 
-    /// Makes all further reads and writes return errors.
+    /// Returns whether hyper's refusal of a request is still to be reported.
+    pub(super) fn owes_refusal(&self) -> bool {
+        let state = self.lock();
+        state.report.is_none() && state.stage != Stage::Refused
+    }
+
+    /// Makes all further reads and writes of an upgraded connection return errors.
     pub(super) fn cut(&self) {
         let mut state = self.lock();
-        state.is_cut = true;
+        state.end = Some(CloseReason::Shutdown);
         let tasks = [state.reader.take(), state.writer.take()];
         drop(state);
         tasks.into_iter().flatten().for_each(Waker::wake);
@@ -417,8 +442,8 @@ impl Pulse {
         state.deadline.restart();
         state.deadline.handler = Some(state.seconds);
         state.exchanges += 1;
-        (state.held, state.has_responded, state.is_wanted) = (1, false, false);
-        (state.late, state.leaves, state.has_left_body) = (None, false, false);
+        (state.held, state.stage, state.end) = (1, Stage::Awaited, None);
+        (state.is_wanted, state.has_left_body) = (false, false);
         self.alarm.set_busy();
         let exchange = state.exchanges;
         drop(guard);
@@ -428,7 +453,6 @@ impl Pulse {
 }
 
 /// A reference to an exchange. The exchange is in progress as long as there is a reference to it.
-#[derive(Debug)]
 pub(super) struct Hold {
     pulse: Arc<Pulse>,
     exchange: u64,
@@ -461,11 +485,19 @@ impl Hold {
     pub(super) fn respond(&self, status: StatusCode) {
         self.with(|state| {
             state.deadline.handler = None;
-            state.has_responded = true;
+            state.stage = if status == StatusCode::SWITCHING_PROTOCOLS { Stage::Switching } else { Stage::Begun };
             if let Some(report) = &mut state.report {
                 report.respond(status.as_u16());
             }
-            state.is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
+        });
+    }
+
+    /// Records that the body of the response has failed.
+    pub(super) fn fail(&self) {
+        self.with(|state| {
+            if state.stage == Stage::Begun {
+                state.stage = Stage::Failed;
+            }
         });
     }
 
@@ -495,4 +527,10 @@ impl Drop for Hold {
             }
         });
     }
+}
+
+/// Returns the status of a response that begins with these bytes, unless it is an interim response.
+fn status_of(response: &[u8]) -> Option<u16> {
+    let status = str::from_utf8(response.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?;
+    status.parse().ok().filter(|status| *status >= 200)
 }

@@ -20,7 +20,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::caller::Caller;
 use super::pulse::{Hold, Pulse};
 use crate::connection::{CloseReason, Wait};
-use crate::report::Report;
+use crate::report::{Peer, Report};
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
@@ -50,11 +50,12 @@ where
         let pulse = self.pulse.clone();
         let report = pulse.options.on_response.as_ref().map(|on_response| {
             let target = request.uri().to_string();
-            Report::begin(on_response, request.method().as_str(), &target, pulse.peer())
+            Report::begin(on_response, request.method().as_str(), &target, Peer::clone(&pulse.peer))
         });
         let hold = pulse.begin(request.method() == hyper::Method::HEAD, report);
         let is_http10 = request.version() == Version::HTTP_10;
-        request.extensions_mut().insert(Caller::new(pulse.clone(), hold.exchange()));
+        let (peer, server) = (pulse.peer.clone(), pulse.server.clone());
+        request.extensions_mut().insert(Caller { peer, server, requests: hold.exchange() });
         let future = match Method::from(request.method().as_str()) {
             _ if is_http10 && !pulse.options.limits.allow_http10 => Err(RemoteError::from(Fault::VersionNotSupported)),
             method if !pulse.options.allows(method) => Err(RemoteError::from(Fault::MethodNotImplemented)),
@@ -66,10 +67,10 @@ where
         };
         Box::pin(async move {
             let made = match future {
-                Ok(future) => answer(future, &hold, &pulse.client.address).await,
+                Ok(future) => answer(future, &hold, &pulse.peer.address).await,
                 Err(fault) if !pulse.options.answers_faults() => {
                     // `Io` notices the fault, and ends the connection.
-                    hold.with(|state| state.fault = Some(fault));
+                    hold.with(|state| state.end = Some(CloseReason::Peer(fault)));
                     pending().await
                 }
                 Err(fault) => Err(CloseReason::Peer(fault)),
@@ -122,14 +123,15 @@ async fn answer<B, E: Into<BoxError>>(
 ) -> Result<Response<B>, CloseReason> {
     let mut future = pin!(Some(future));
     poll_fn(|cx| {
-        let late = hold.with(|state| state.late);
-        if late.is_some() {
+        let is_ours = |end: &CloseReason| matches!(end, CloseReason::Deadline(Wait::Handler));
+        let ends = hold.with(|state| state.end.as_ref().map(is_ours));
+        if ends.is_some() {
             future.set(None);
         }
         let Some(future) = future.as_mut().as_pin_mut() else {
             // If the client is late, and not the service, `Io` sends the response without hyper.
-            let is_ours = late == Some(Wait::Handler);
-            return if is_ours { Err(CloseReason::Deadline(Wait::Handler)).into() } else { Poll::Pending };
+            let is_late = ends == Some(true);
+            return if is_late { Err(CloseReason::Deadline(Wait::Handler)).into() } else { Poll::Pending };
         };
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(polled) => polled.map_err(|error| {

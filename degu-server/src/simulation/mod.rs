@@ -63,10 +63,6 @@ impl Transport for Pipe {
         self.poll_readable(cx)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, _: &mut [u8], buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        self.poll_read_buffer(cx, buffer)
-    }
-
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = tokio::io::ReadBuf::new(bytes);
         tokio::io::AsyncRead::poll_read(Pin::new(self), cx, &mut buffer).map_ok(|()| buffer.filled().len())
@@ -176,8 +172,8 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
         Vec::new()
     };
     let app = Arc::new(Simulated(shared.clone()));
-    let worker = Worker { server: state.clone(), options, app, index: 0 };
-    let work = tokio::task::spawn_local(async move { worker.work::<Pipe>(queue, || Ok(Box::pin(beside))).await });
+    let worker = Worker { server: state.clone(), options, app };
+    let work = tokio::task::spawn_local(async move { worker.work::<Pipe>(0, queue, || Ok(Box::pin(beside))).await });
     yield_now().await;
 
     let (peers, began, steps) = (Vec::new(), Instant::now(), 0);

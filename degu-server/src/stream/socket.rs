@@ -3,22 +3,20 @@
 //! Every event that the kernel reports wakes the thread. On a TCP socket the kernel reports room to write only after a write has
 //! found no room. On a Unix socket it reports room each time the peer reads a message. Most of these events would wake the thread
 //! for nothing. A Unix socket is therefore registered for reading only. After a write has found no room, it is registered again
-//! for reading and writing.
+//! for reading and writing. A TCP socket is always registered for reading and writing.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use nix::libc::MSG_NOSIGNAL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::transport::{PeerState, Transport};
 use crate::listen::{Accepted, register};
@@ -28,17 +26,10 @@ use crate::report::Peer;
 const PIECES: usize = 64;
 
 /// A connected socket.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixSocket),
-}
-
-/// A connected Unix socket.
-#[derive(Debug)]
-pub(crate) struct UnixSocket {
-    /// The registered descriptor. `None` if a registration failed, and the socket was therefore closed.
-    fd: Option<AsyncFd<OwnedFd>>,
+pub(crate) struct Socket {
+    /// The registered descriptor. If a registration failed, the socket was closed, and this is the kind of the error.
+    fd: Result<AsyncFd<OwnedFd>, ErrorKind>,
+    is_unix: bool,
     /// True if the socket is registered for reading and writing, and not for reading only.
     writes: bool,
     /// The task that waits for input. Another task may be the one that writes, and a write may register the socket again. The
@@ -46,34 +37,27 @@ pub(crate) struct UnixSocket {
     reader: Option<Waker>,
 }
 
-impl UnixSocket {
-    fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { fd: Some(register(fd, Interest::READABLE)?), writes: false, reader: None })
+impl Socket {
+    fn new(fd: OwnedFd, is_unix: bool) -> io::Result<Self> {
+        let writes = !is_unix;
+        Ok(Self { fd: Ok(register(fd, interest(writes))?), is_unix, writes, reader: None })
     }
 
     fn fd(&self) -> io::Result<&AsyncFd<OwnedFd>> {
-        self.fd.as_ref().ok_or_else(|| ErrorKind::NotConnected.into())
+        self.fd.as_ref().map_err(|&error| error.into())
     }
 
     /// Registers the socket for reading only, or for reading and writing.
     fn register(&mut self, writes: bool) -> io::Result<()> {
-        if self.writes != writes {
-            let fd = self.fd.take().ok_or(ErrorKind::NotConnected)?.into_inner();
-            let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            self.fd = Some(register(fd, interest)?);
+        self.fd()?;
+        if self.writes != writes
+            && let Ok(fd) = std::mem::replace(&mut self.fd, Err(ErrorKind::NotConnected))
+        {
+            self.fd = register(fd.into_inner(), interest(writes)).map_err(|error| error.kind());
             self.writes = writes;
             self.reader.take().inspect(Waker::wake_by_ref);
         }
-        Ok(())
-    }
-
-    /// Polls until there is input, or the end of the input.
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let readable = self.fd()?.poll_read_ready(cx).map_ok(drop);
-        if readable.is_pending() {
-            self.awaits_input(cx);
-        }
-        readable
+        self.fd().map(drop)
     }
 
     /// Stores the task that waits for input, because a later write may register the socket again. Does nothing if the socket is
@@ -84,25 +68,57 @@ impl UnixSocket {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn state(&self, interest: PollFlags) -> PollFlags {
+        let Ok(fd) = &self.fd else { return PollFlags::POLLHUP };
+        let mut fds = [PollFd::new(fd.as_fd(), interest)];
+        // `poll` fails only if the system has no memory. The state is then unknown.
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0].revents().unwrap_or(PollFlags::empty())
+    }
+
+    /// Returns whether the end of the peer's input has arrived, even if it was not read yet. The runtime knows this from a
+    /// readiness event.
+    fn has_ended(&self) -> bool {
+        let Ok(fd) = &self.fd else { return true };
+        let ready = pin!(fd.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(ready, Poll::Ready(Ok(guard)) if guard.ready().is_read_closed())
+    }
+}
+
+impl Transport for Socket {
+    type Accepted = Accepted;
+
+    fn register(Accepted { fd, peer }: Accepted) -> io::Result<(Self, Peer)> {
+        Ok((Self::new(fd, peer.address.is_unix())?, peer))
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let readable = self.fd()?.poll_read_ready(cx).map_ok(drop);
+        if readable.is_pending() {
+            self.awaits_input(cx);
+        }
+        readable
+    }
+
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             let Poll::Ready(ready) = self.fd()?.poll_read_ready(cx) else {
                 self.awaits_input(cx);
                 return Poll::Pending;
             };
             let mut ready = ready?;
-            match ready.try_io(|fd| (&*SockRef::from(fd)).read(bytes)) {
-                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(read) => {
-                    if read.as_ref().is_ok_and(|read| (1..bytes.len()).contains(read)) {
-                        // The read did not fill the slice, so all input was read. The kernel reports further input (epoll(7)).
-                        ready.clear_ready();
-                    }
-                    return Poll::Ready(read);
+            if let Ok(read) = ready.try_io(|fd| receive(fd.as_fd(), bytes)) {
+                if read.as_ref().is_ok_and(|read| (1..bytes.len()).contains(read)) {
+                    // The read did not fill the slice, so all input was read. The kernel reports further input (epoll(7)).
+                    ready.clear_ready();
                 }
-                Err(_would_block) => {}
+                return Poll::Ready(read);
             }
         }
+    }
+
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        receive(self.fd()?.as_fd(), bytes)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -119,105 +135,21 @@ impl UnixSocket {
             }
         }
     }
-}
-
-impl Socket {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Tcp(stream) => Some(stream.as_fd()),
-            Self::Unix(socket) => socket.fd.as_ref().map(AsFd::as_fd),
-        }
-    }
-
-    fn state(&self, interest: PollFlags) -> PollFlags {
-        let Some(fd) = self.fd() else { return PollFlags::POLLHUP };
-        let mut fds = [PollFd::new(fd, interest)];
-        // `poll` fails only if the system has no memory. The state is then unknown.
-        let _ = poll(&mut fds, PollTimeout::ZERO);
-        fds[0].revents().unwrap_or(PollFlags::empty())
-    }
-}
-
-impl Transport for Socket {
-    type Accepted = Accepted;
-
-    fn register(Accepted { fd, peer }: Accepted) -> io::Result<(Self, Peer)> {
-        let socket = match peer.address.is_unix() {
-            true => Self::Unix(UnixSocket::new(fd)?),
-            false => Self::Tcp(TcpStream::from_std(fd.into())?),
-        };
-        Ok((socket, peer))
-    }
-
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(socket) => socket.poll_readable(cx),
-        }
-    }
-
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut [u8],
-        buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        let (at, room) = (buffer.len(), buffer.spare_capacity_mut().len());
-        // A direct read would need a zeroed receive buffer. For a small message, copying costs less than zeroing.
-        if room <= scratch.len() {
-            return self.poll_read_slice(cx, &mut scratch[..room]).map_ok(|read| {
-                buffer.extend_from_slice(&scratch[..read]);
-                read
-            });
-        }
-        // The buffer has more room than `scratch` only while a large body arrives.
-        ready!(self.poll_readable(cx))?;
-        buffer.resize(at + room, 0);
-        let read = self.poll_read_slice(cx, &mut buffer[at..]);
-        buffer.truncate(at + if let Poll::Ready(Ok(read)) = read { read } else { 0 });
-        read
-    }
-
-    fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => {
-                let mut buffer = ReadBuf::new(bytes);
-                Pin::new(stream).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
-            }
-            Self::Unix(socket) => socket.poll_read(cx, bytes),
-        }
-    }
-
-    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let fd = self.fd().ok_or(ErrorKind::NotConnected)?;
-        (&*SockRef::from(&fd)).read(bytes)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match (self, pieces) {
-            (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
-            (Self::Tcp(stream), pieces) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            (Self::Unix(socket), pieces) => socket.poll_write(cx, pieces),
-        }
-    }
 
     #[cfg(feature = "tls")]
     fn try_write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        send(self.fd().ok_or(ErrorKind::NotConnected)?, pieces)
+        send(self.fd()?.as_fd(), pieces)
     }
 
     fn rest(&mut self) -> io::Result<()> {
-        if let Self::Unix(socket) = self { socket.register(false) } else { Ok(()) }
+        self.register(!self.is_unix)
     }
 
     fn peer(&self, is_eof: bool) -> PeerState {
         if self.state(PollFlags::empty()).intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
             return PeerState::Gone;
         }
-        match self {
-            Self::Tcp(stream) if is_eof || has_ended(stream) => PeerState::HalfClosed,
-            _ => PeerState::Present,
-        }
+        if !self.is_unix && (is_eof || self.has_ended()) { PeerState::HalfClosed } else { PeerState::Present }
     }
 
     fn has_input(&self) -> bool {
@@ -225,36 +157,66 @@ impl Transport for Socket {
     }
 
     fn shut_down_writing(&self) {
-        if let Some(fd) = self.fd() {
+        if let Ok(fd) = &self.fd {
             // If the call fails, the peer is gone.
-            let _ = SockRef::from(&fd).shutdown(Shutdown::Write);
+            let _ = SockRef::from(fd).shutdown(Shutdown::Write);
         }
     }
 
     fn reset_on_close(&self) {
-        if let Some(fd) = self.fd() {
+        if let Ok(fd) = &self.fd {
             // A Unix socket has no reset. Its peer only sees the end of the data.
-            let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(fd).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// Returns whether the end of the peer's input has arrived, even if it was not read yet. The runtime knows this from a readiness
-/// event.
-fn has_ended(stream: &TcpStream) -> bool {
-    let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
-    matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+/// Returns the events for which a socket is registered.
+fn interest(writes: bool) -> Interest {
+    if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
+}
+
+fn receive(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+    uninterrupted(|| (&*SockRef::from(&fd)).read(bytes))
 }
 
 fn send(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let socket = SockRef::from(&fd);
+    uninterrupted(|| match pieces {
+        [one] => socket.send_with_flags(one, MSG_NOSIGNAL),
+        pieces => socket.send_vectored_with_flags(&pieces[..pieces.len().min(PIECES)], MSG_NOSIGNAL),
+    })
+}
+
+/// Repeats a system call until no signal has interrupted it.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        let sent = match pieces {
-            [one] => socket.send_with_flags(one, MSG_NOSIGNAL),
-            pieces => socket.send_vectored_with_flags(&pieces[..pieces.len().min(PIECES)], MSG_NOSIGNAL),
-        };
-        if !sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
-            return sent;
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            moved => return moved,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A registration fails after the end of the runtime, as it does when the kernel has no memory left.
+    #[test]
+    fn failed_registration_is_the_error_of_later_calls() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let handle = runtime.handle().clone();
+        let _inside = handle.enter();
+        let (near, _far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut socket = Socket::new(near.into(), true).unwrap();
+        drop(runtime);
+        let error = socket.register(true).unwrap_err().kind();
+        assert_ne!(error, ErrorKind::NotConnected);
+        assert_eq!(socket.try_read(&mut [0; 8]).unwrap_err().kind(), error);
+        assert_eq!(socket.rest().unwrap_err().kind(), error);
     }
 }

@@ -5,10 +5,9 @@ use std::task::{Context, Poll, Waker};
 
 use degu_tls::drive::Secured;
 
-use super::transport::Transport;
+use super::transport::{Transport, pending};
 
 /// A TLS session whose handshake is done.
-#[derive(Debug)]
 pub(super) struct Tls {
     pub(super) secured: Secured,
     /// True if the connection ends with a reset. Such a connection sends no close_notify, because close_notify would tell the
@@ -46,9 +45,14 @@ impl Tls {
         }
     }
 
-    /// Stores the current task if the result `written` of a write is pending, because the task then waits for room to write.
-    /// Returns `written`.
-    pub(super) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
+    /// Calls an operation that writes. If it waits for room to write, stores the current task.
+    pub(super) fn poll_write<T: Transport, R>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        operation: impl FnOnce(&mut Secured, &mut Io<'_, '_, T>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let written = pending(operation(&mut self.secured, &mut Io::writing(transport, cx)));
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written
     }
@@ -56,14 +60,6 @@ impl Tls {
     /// Returns whether another task waits for room to write.
     pub(super) fn has_other_writer(&self, cx: &Context<'_>) -> bool {
         self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker()))
-    }
-}
-
-/// Converts the error `WouldBlock` into `Pending`.
-pub(super) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
-        result => Poll::Ready(result),
     }
 }
 

@@ -1,9 +1,7 @@
 //! The trait [`Transport`]: the operations of a connected socket.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::task::{Context, Poll};
-
-use bytes::BytesMut;
 
 use crate::report::Peer;
 use crate::seconds::Seconds;
@@ -21,7 +19,7 @@ pub(crate) enum PeerState {
 
 /// A connected, non-blocking byte stream. It is a [`Socket`](super::Socket) in production, and a pipe in memory in the
 /// simulation.
-pub(crate) trait Transport: Sized + 'static {
+pub(crate) trait Transport: Sized + Unpin + 'static {
     /// An accepted connection that is not yet assigned to a worker.
     type Accepted: Send + 'static;
 
@@ -36,11 +34,6 @@ pub(crate) trait Transport: Sized + 'static {
 
     /// Polls until there is input, or the end of the input.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Reads input, and appends it to the spare capacity of the buffer. A small read may first store the bytes in `scratch`.
-    /// Returns the number of bytes, which is 0 at the end of the input.
-    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], buffer: &mut BytesMut)
-    -> Poll<io::Result<usize>>;
 
     /// Reads input into a slice. Returns the number of bytes, which is 0 at the end of the input.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>>;
@@ -74,4 +67,12 @@ pub(crate) trait Transport: Sized + 'static {
 
     /// Makes the later close of a TCP connection a reset. The peer then knows that the data is incomplete.
     fn reset_on_close(&self);
+}
+
+/// Converts the error `WouldBlock` into `Pending`.
+pub(super) fn pending<R>(result: io::Result<R>) -> Poll<io::Result<R>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
 }
