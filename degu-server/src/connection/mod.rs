@@ -20,7 +20,7 @@
 //!
 //! The state of an exchange is in two boxes. One contains the machine, and the other the futures, such as the handler's. An
 //! idle connection has no boxes. The boxes are allocated when bytes arrive. They are freed when the connection has waited for a
-//! request for a second, so a busy connection keeps them. If over 128 connections of a worker are busy at once, a connection
+//! request for a second, so a busy connection keeps them. If over 384 connections of a worker are busy at once, a connection
 //! drops its boxes as soon as it waits.
 
 mod active;
