@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use crate::der;
 use crate::error::{Error, Kind};
 use crate::source::{self, Source};
+use crate::x509;
 
 /// A set of private CAs (certificate authorities) and their revocation lists. Each CA has a label, which
 /// [`PeerIdentity::ca`](crate::PeerIdentity::ca) returns.
@@ -243,7 +243,7 @@ impl CaSet {
     fn read_file(&mut self, path: &Path) -> Result<(), Error> {
         let (certificates, source) = source::read(path, source::certificates)?;
         for certificate in certificates {
-            let label = der::subject(&certificate).map(der::label).unwrap_or_default().into();
+            let label = x509::subject(&certificate).map(x509::label).unwrap_or_default().into();
             self.members.push(Ca { label, is_labelled_by_name: true, certificate, source: source.clone() });
         }
         Ok(())

@@ -161,7 +161,7 @@ kinds! {
     CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
     /// A certificate of the [`CaSet`](crate::CaSet) is not a CA certificate.
     NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single certificate, pin its key",
-/// The extended key usage of a certificate does not allow the side that uses the certificate: a server or a client.
+    /// The extended key usage of a certificate does not allow the side that uses the certificate: a server or a client.
     Purpose "issue it with the extended key usage serverAuth for a server, clientAuth for a client, or both",
     /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",

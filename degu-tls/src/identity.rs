@@ -8,11 +8,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::der;
 use crate::error::{Error, Kind};
 use crate::policy::Build;
 use crate::source::{self, Source};
 use crate::verify::{Side, own_fitness, parse};
+use crate::x509;
 
 /// A certificate with its private key, and the intermediate certificates that lead to its CA.
 ///
@@ -115,7 +115,7 @@ impl Identity {
         let source = &self.source;
         for (index, certificate) in self.chain.iter().enumerate() {
             let parsed = parse(certificate, &format!("certificate {} of {source}", index + 1))?;
-            let what = format!("the certificate of {source} ({})", der::name(parsed.subject()));
+            let what = format!("the certificate of {source} ({})", x509::name(parsed.subject()));
             let found = own_fitness(&parsed, &what, build.now, side, self.any_time);
             if index > 0 {
                 // A peer may accept the chain in spite of a fault in an intermediate certificate, so this is only a warning.
@@ -150,7 +150,7 @@ impl Identity {
             }
             _ => {
                 let leaf = webpki::EndEntityCert::try_from(&self.chain[0]);
-                let what = match leaf.map_or("", |leaf| der::key_kind(&leaf.subject_public_key_info())) {
+                let what = match leaf.map_or("", |leaf| x509::key_kind(&leaf.subject_public_key_info())) {
                     "RSA" | "P-256" | "P-384" | "Ed25519" => format!("{key} cannot be used ({error})"),
                     kind => format!("{key} is {kind}, which the cryptography provider does not know"),
                 };
@@ -166,7 +166,7 @@ const MEMORY: Source = Source::Memory("the identity in memory");
 impl fmt::Debug for Identity {
     /// Writes the source, the subject and the number of certificates, but not the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subject = webpki::EndEntityCert::try_from(&self.chain[0]).map(|leaf| der::name(leaf.subject()));
+        let subject = webpki::EndEntityCert::try_from(&self.chain[0]).map(|leaf| x509::name(leaf.subject()));
         f.debug_struct("Identity")
             .field("source", &format_args!("{}", self.source))
             .field("subject", &subject.unwrap_or_default())

@@ -63,7 +63,6 @@ extern crate self as degu_tls;
 mod atomic;
 mod ca_set;
 mod client;
-mod der;
 pub mod drive;
 pub mod error;
 mod identity;
@@ -75,6 +74,7 @@ mod provider;
 mod server;
 mod source;
 mod verify;
+mod x509;
 
 #[doc = include_str!("../docs/handshakes.md")]
 pub mod handshakes {}

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::SpkiPin;
-use crate::der;
+use crate::x509;
 
 /// The certificate of a peer, and the CA that vouched for the peer. The peer has proved that it holds the key of the
 /// certificate.
@@ -85,7 +85,7 @@ impl PeerIdentity {
 
     /// Returns the IP addresses among the subjectAltNames, in order.
     pub fn ip_names(&self) -> impl Iterator<Item = IpAddr> {
-        self.alt_names(0x87).filter_map(|name| {
+        self.alt_names(7).filter_map(|name| {
             let (v4, v6) = (<[u8; 4]>::try_from(name).map(IpAddr::from), <[u8; 16]>::try_from(name).map(IpAddr::from));
             v4.or(v6).ok()
         })
@@ -95,7 +95,7 @@ impl PeerIdentity {
     /// Addresses with characters other than printable ASCII are left out.
     pub fn email_names(&self) -> impl Iterator<Item = &str> {
         let is_printable = |name: &&str| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        self.alt_names(0x81).filter_map(|name| str::from_utf8(name).ok()).filter(is_printable)
+        self.alt_names(1).filter_map(|name| str::from_utf8(name).ok()).filter(is_printable)
     }
 
     /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. If the
@@ -104,13 +104,13 @@ impl PeerIdentity {
     ///
     /// Do not compare this text, because two different subjects may have the same text.
     pub fn subject(&self) -> String {
-        der::name(&self.subject)
+        x509::name(&self.subject)
     }
 
     /// Returns the name of the CA that issued the certificate, as text in the form of [`subject`](Self::subject). This
     /// CA may be an intermediate CA. [`ca`](Self::ca) returns the trusted CA at the end of the chain.
     pub fn issuer(&self) -> String {
-        der::fields(self.leaf()).map(|fields| der::name(fields.issuer)).unwrap_or_default()
+        x509::fields(self.leaf()).map(|fields| x509::name(fields.issuer)).unwrap_or_default()
     }
 
     /// Returns the SHA-256 of the certificate, which `openssl x509 -fingerprint -sha256` and browsers also show. Each
@@ -144,11 +144,11 @@ impl PeerIdentity {
     }
 
     fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        der::fields(self.leaf())?.validity()
+        x509::fields(self.leaf())?.validity()
     }
 
-    fn alt_names(&self, tag: u8) -> impl Iterator<Item = &[u8]> {
-        der::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(tag))
+    fn alt_names(&self, kind: u32) -> impl Iterator<Item = &[u8]> {
+        x509::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(kind))
     }
 
     /// Returns the bytes of the serial number, as a big-endian number in two's complement. Two CAs may issue certificates

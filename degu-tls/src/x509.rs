@@ -172,10 +172,12 @@ pub(crate) fn label(subject: &[u8]) -> String {
 fn attributes(mut set: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
     iter::from_fn(move || take(&mut set, Tag::Sequence)).filter_map(|mut pair| {
         let oid = take(&mut pair, Tag::ObjectIdentifier)?;
-        let value = element(&mut pair)?;
-        let is_utf16 = value.tag() == Tag::BmpString;
-        let text = if is_utf16 { utf16(value.value()) } else { String::from_utf8_lossy(value.value()).into_owned() };
-        Some((oid, text))
+        let value = match element(&mut pair) {
+            Some(value) if value.tag() == Tag::BmpString => utf16(value.value()),
+            // A value with a tag that der does not know is written whole, with its tag and its length.
+            value => String::from_utf8_lossy(value.map_or(pair, AnyRef::value)).into_owned(),
+        };
+        Some((oid, value))
     })
 }
 
@@ -407,6 +409,8 @@ mod tests {
         assert_eq!(label(&whole), "new");
         assert_eq!(label(&set(&[(organisation, UTF8, b"Example")])), "O=Example");
         assert_eq!(name(&set(&[(&[0xff; 20], UTF8, b"x"), (&[0xff, 0x7f], UTF8, b"y")])), "=x+2.16303=y");
+        // The tag 0x1c is a UniversalString.
+        assert_eq!(name(&set(&[(COMMON_NAME, 0x1c, b"x")])), r"CN=\1C\01x");
     }
 
     #[test]

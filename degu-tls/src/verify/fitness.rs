@@ -5,8 +5,8 @@ use webpki::EndEntityCert;
 
 use super::Side;
 use super::refusal::classify;
-use crate::der;
 use crate::error::{Error, Kind};
+use crate::x509;
 
 /// Checks a certificate without its issuer, and returns the first fault. If there is no fault, returns `UnknownIssuer`.
 ///
@@ -24,7 +24,7 @@ pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side
 /// chain.pem`.
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
     EndEntityCert::try_from(der).map_err(|error| {
-        let subject = der::subject(der).map(der::name).unwrap_or_default();
+        let subject = x509::subject(der).map(x509::name).unwrap_or_default();
         let refused = match error {
             webpki::Error::UnsupportedCertVersion => Error::advised(
                 Kind::Malformed,
@@ -67,9 +67,9 @@ pub(crate) fn own_fitness(
 /// `None` for other errors.
 pub(super) fn out_of_date(error: &webpki::Error) -> Option<String> {
     match error {
-        webpki::Error::CertExpired { not_after, .. } => Some(format!("expired on {}", der::date(*not_after))),
+        webpki::Error::CertExpired { not_after, .. } => Some(format!("expired on {}", x509::date(*not_after))),
         webpki::Error::CertNotValidYet { not_before, .. } => {
-            Some(format!("is not valid before {}", der::date(*not_before)))
+            Some(format!("is not valid before {}", x509::date(*not_before)))
         }
         _ => None,
     }
@@ -78,5 +78,5 @@ pub(super) fn out_of_date(error: &webpki::Error) -> Option<String> {
 /// Returns the number of bits of an RSA key that is too short: under 2048 bits. webpki does not refuse such a key in a peer's own
 /// certificate.
 pub(super) fn weak_rsa(certificate: &EndEntityCert<'_>) -> Option<usize> {
-    der::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
+    x509::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
 }

@@ -8,9 +8,9 @@ use webpki::{EndEntityCert, Error as Pki};
 
 use super::fitness::{fitness, out_of_date, weak_rsa};
 use super::{Side, Store};
-use crate::der;
 use crate::error::{Error, Kind};
 use crate::pin::SpkiPin;
+use crate::x509;
 
 /// The refusal of a peer.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Chain<'_> {
     /// Returns a text such as `the certificate of the client (CN=device-7)`.
     fn subject(&self) -> String {
         match EndEntityCert::try_from(self.leaf) {
-            Ok(leaf) => format!("the certificate of the {} ({})", self.peer, der::name(leaf.subject())),
+            Ok(leaf) => format!("the certificate of the {} ({})", self.peer, x509::name(leaf.subject())),
             Err(_) => format!("the certificate of the {}", self.peer),
         }
     }
@@ -127,7 +127,7 @@ impl Chain<'_> {
         if EndEntityCert::try_from(self.leaf).is_ok_and(|leaf| is(&leaf)) {
             return self.subject();
         }
-        let name = self.sent().find(is).map_or_else(|| "unknown".into(), |parsed| der::name(parsed.subject()));
+        let name = self.sent().find(is).map_or_else(|| "unknown".into(), |parsed| x509::name(parsed.subject()));
         format!("the certificate of an intermediate CA ({name}) that the {} sent", self.peer)
     }
 
@@ -192,7 +192,7 @@ impl Chain<'_> {
                 format!("revocation status unknown: no revocation list covers {subject} or a CA in its chain")
             }
             Pki::CrlExpired { next_update, .. } => {
-                let date = der::date(*next_update);
+                let date = x509::date(*next_update);
                 format!("the revocation list that covers {subject}, or a CA in its chain, expired on {date}")
             }
             Pki::CaUsedAsEndEntity => format!("{subject} is a CA's certificate"),
@@ -235,7 +235,7 @@ impl Chain<'_> {
         while let Some(next) = sent.iter().position(|parsed| parsed.subject() == issuer) {
             issuer = sent.swap_remove(next).issuer().to_vec();
         }
-        let name = der::name(&issuer);
+        let name = x509::name(&issuer);
         let files = self.store.map_or("ours", |store| &store.files);
         let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
             format!("{subject} has a chain that ends at {name}, which was left out of {files}: {why}")
@@ -258,7 +258,8 @@ impl Chain<'_> {
     /// Returns the kind and the text for a wrong signature. webpki has one error for several causes. The text tells a weak key
     /// and another CA with the same name from other causes.
     fn bad_signature(&self, subject: &str) -> (Kind, String) {
-        if let Some((bits, ca)) = self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject()))))
+        if let Some((bits, ca)) =
+            self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, x509::name(parsed.subject()))))
         {
             return (Kind::WeakKey, format!("a CA in the chain of {subject} ({ca}) has an RSA key of {bits} bits"));
         }
@@ -266,7 +267,7 @@ impl Chain<'_> {
         let issuer = leaf.as_ref().map_or(&[][..], |leaf| leaf.issuer());
         let text = match self.store.and_then(|store| store.named(issuer)) {
             Some(label) => {
-                let name = der::name(issuer);
+                let name = x509::name(issuer);
                 format!("{subject} names the CA {label} ({name}) as its issuer, but that CA's key did not sign it")
             }
             None => format!("a signature in the chain of {subject} is wrong"),
@@ -286,5 +287,5 @@ fn shown(name: &str, expected: &ServerName<'_>) -> String {
 
 /// Returns at most 80 characters of a name that the peer sent, in a form that is safe to log.
 fn plain(name: &str) -> String {
-    name.chars().take(80).map(der::printable).collect()
+    name.chars().take(80).map(x509::printable).collect()
 }

@@ -12,11 +12,11 @@ use webpki::{
 use super::Side;
 use super::fitness::{own_fitness, parse};
 use crate::ca_set::{Ca, CaSet, Crl};
-use crate::der;
 use crate::error::{Error, Kind};
 use crate::peer::VouchedBy;
 use crate::pin::SpkiPin;
 use crate::policy::Build;
+use crate::x509;
 
 /// The trust anchors (CAs) and revocation lists of a policy.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Store {
                     store.labels.push(VouchedBy { label: ca.label.clone(), pin });
                     kept.push(ca);
                 }
-                Err(error) => match der::subject(&ca.certificate) {
+                Err(error) => match x509::subject(&ca.certificate) {
                     Some(subject) => store.left_out.push((subject.into(), error)),
                     // A value that is not a certificate is a mistake of the caller, and not a CA that can be left out.
                     None => return Err(error),
@@ -86,7 +86,7 @@ impl Store {
                 |text: &str| Error::caller(Kind::Crl, format!("the revocation list in {} {text}", crl.source));
             let list = OwnedCertRevocationList::from_der(&crl.der)
                 .map_err(|error| unusable(&format!("cannot be used ({error})")).with_source(error))?;
-            let updates = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
+            let updates = x509::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
             lists.push((updates, &crl.source, CertRevocationList::from(list)));
         }
         // webpki uses the first list of a CA, so newer lists must come first.
@@ -101,7 +101,7 @@ impl Store {
                 continue;
             }
             if next <= build.now {
-                let (name, next) = (der::name(list.issuer()), der::date(next));
+                let (name, next) = (x509::name(list.issuer()), x509::date(next));
                 let what =
                     format!("the revocation list in {source} ({name}) has expired: the next list was due on {next}");
                 build.warnings.push(Error::caller(Kind::CrlExpired, what));
@@ -112,7 +112,7 @@ impl Store {
             return Ok(());
         }
         for (anchor, Ca { source, .. }) in self.anchors.iter().zip(kept) {
-            let name = der::name(&anchor.subject);
+            let name = x509::name(&anchor.subject);
             if !self.crls.iter().any(|crl| crl.issuer() == anchor.subject.as_ref()) {
                 let what = format!("the CA of {source} ({name}) has no revocation list, although lists were given");
                 return Err(Error::caller(Kind::CrlMissing, what));
@@ -182,7 +182,7 @@ impl Store {
 /// an anchor, even an expired certificate or the certificate of a device.
 fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
     let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
-    let what = format!("the CA of {} ({})", ca.source, der::name(parsed.subject()));
+    let what = format!("the CA of {} ({})", ca.source, x509::name(parsed.subject()));
     let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
     // Any side may be passed here, because webpki reports `CaUsedAsEndEntity` before it checks the extended key usage.
     match own_fitness(&parsed, &what, build.now, Side::Server, any_time)? {
@@ -194,8 +194,8 @@ fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static
     }
     let spki = parsed.subject_public_key_info();
     let mut known = build.crypto.provider.signature_verification_algorithms.all.iter();
-    if !known.any(|known| Some(known.public_key_alg_id().as_ref()) == der::algorithm(&spki)) {
-        let kind = der::key_kind(&spki);
+    if !known.any(|known| Some(known.public_key_alg_id().as_ref()) == x509::algorithm(&spki)) {
+        let kind = x509::key_kind(&spki);
         return refuse(Kind::Algorithm, format!("has a key ({kind}) that the cryptography provider does not know"));
     }
     let malformed = |error| Error::caller(Kind::Malformed, format!("{what} is malformed ({error})"));
