@@ -1,59 +1,101 @@
-//! One exchange, as a caller of the async client performs or abandons it.
+//! One exchange, as a caller of either client performs or abandons it.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
 
-use degu_simulation::{Dice, Seen, patiently};
-use degu_wire::Body;
-use tokio::io::AsyncReadExt;
+use bytes::Bytes;
+use degu_simulation::{Dice, Gates, How, Seen, patiently};
+use degu_wire::{BodyOf, Headers};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::judge::{Outcome, body, headers};
-use super::plan::{Exchange, Piece, Reading};
-use super::tunnel::{PROTOCOL, talk};
-use super::world::World;
-use crate::{Connection, Error, Incoming, Upgrade};
+use super::judge::Outcome;
+use super::plan::Exchange;
+use super::world::{Line, World};
+use crate::client::ClientOf;
+use crate::connection::ConnectionOf;
+use crate::error::Error;
+use crate::incoming::{IncomingOf, Lent};
+use crate::link::Driver;
+use crate::tunnel::{TunnelOf, UpgradeOf};
+
+/// The protocol that is offered.
+pub(super) const PROTOCOL: &str = "tcp";
+
+/// The body of a response.
+pub(super) type Received<'c, D> = IncomingOf<D, Lent<'c, D>, <D as Driver>::Source>;
+
+/// The response, or the tunnel.
+pub(super) type Answer<'c, D> = Result<UpgradeOf<TunnelOf<D>, Received<'c, D>>, Error>;
+
+/// A driver, with the operations that the two clients do not have in common. The futures of the blocking client are
+/// never pending.
+pub(super) trait Simulated: Driver + 'static {
+    /// Returns the line as a stream that behaves like a socket.
+    fn socket(line: Line) -> Box<Self::Stream>;
+
+    /// Returns a connection over the line as a stream that the caller brought.
+    fn brought(line: Line, client: &ClientOf<Self>) -> ConnectionOf<Self>;
+
+    /// Returns the body of the request.
+    fn body(exchange: &Exchange, gates: &Gates) -> BodyOf<Self::Source>;
+
+    /// Sends the request, and an offer of another protocol if the plan has one.
+    async fn ask<'c>(
+        connection: &'c mut ConnectionOf<Self>,
+        uri: &str,
+        exchange: &Exchange,
+        body: BodyOf<Self::Source>,
+    ) -> Answer<'c, Self>;
+
+    /// Reads bytes of the body through its reader.
+    async fn read(body: &mut Received<'_, Self>, bytes: &mut [u8]) -> io::Result<usize>;
+
+    /// Returns the tunnel as a stream of tokio.
+    fn stream(tunnel: TunnelOf<Self>) -> impl AsyncRead + AsyncWrite;
+
+    /// Performs an exchange that owns its connection, and forwards the response.
+    async fn owned(
+        connection: ConnectionOf<Self>,
+        uri: &str,
+        exchange: &Exchange,
+        body: BodyOf<Self::Source>,
+    ) -> (Outcome, Option<ConnectionOf<Self>>);
+}
 
 /// Performs the exchange. Returns the connection, if there still is a connection.
-pub(super) async fn perform(
-    mut connection: Connection,
+pub(super) async fn perform<D: Simulated>(
+    mut connection: ConnectionOf<D>,
     world: &World,
     number: usize,
     exchange: &Exchange,
-) -> (Outcome, Option<Connection>) {
-    let (gates, alive) = {
-        let moving = world.moving();
-        (moving.gates.clone(), moving.alive.clone())
-    };
-    let body = body(exchange, &gates, &alive);
-    if exchange.reading == Reading::Owned {
-        return owned(connection, number, exchange, body).await;
+) -> (Outcome, Option<ConnectionOf<D>>) {
+    let gates = world.moving().gates.clone();
+    let (uri, body) = (format!("/{number}"), D::body(exchange, &gates));
+    if exchange.is_owned {
+        return D::owned(connection, &uri, exchange, body).await;
     }
-    let mut dice = Dice::new(exchange.seed);
-    let uri = format!("/{number}");
-    let request = async {
-        let (method, headers) = (exchange.method, headers(exchange));
-        match exchange.offers {
-            true => connection.upgrade(method, &uri, PROTOCOL, headers, body).await,
-            false => connection.request(method, &uri, headers, body).await.map(Upgrade::Declined),
-        }
-    };
+    let (mut dice, mut seen) = (Dice::new(exchange.seed), Seen::default());
     let polls = exchange.gives_up.unwrap_or(usize::MAX);
-    let outcome = match patiently(polls, dice.one_in(2), request).await {
+    let outcome = match patiently(polls, dice.one_in(2), D::ask(&mut connection, &uri, exchange, body)).await {
         None => Outcome::GivenUp,
-        Some(Err(error)) => Outcome::Error { error, seen: Seen::default() },
-        Some(Ok(Upgrade::Switched { response, tunnel })) => {
-            let number = response.headers.get("x-number").map(str::to_owned);
-            let received = match &exchange.tunnel {
-                Some(plan) => Some(talk(tunnel, plan, &mut dice).await),
-                None => None,
-            };
-            Outcome::Tunnel { number, received }
+        Some(Err(error)) => Outcome::Error { error, seen },
+        Some(Ok(UpgradeOf::Switched { response, tunnel })) => {
+            let (mut bytes, mut ended) = (Vec::new(), Ok(()));
+            if let Some(plan) = &exchange.tunnel {
+                // A blocking client cannot pause: it would then wait for bytes that the server sends later.
+                let gates = (!D::BLOCKS).then_some(&gates);
+                let received = |piece: &[u8]| bytes.extend_from_slice(piece);
+                ended = plan.talk(D::stream(tunnel), gates, &mut dice, received).await;
+            }
+            Outcome::Tunnel { number: named(&response.headers), bytes, ended }
         }
-        Some(Ok(Upgrade::Declined(response))) => {
-            let named = response.headers.get("x-number").map(str::to_owned);
-            let mut seen = Seen::default();
-            match read(response.body, exchange, &mut seen, &mut dice, world).await {
-                Ok(whole) => Outcome::Response { number: named, status: response.status, seen, whole },
+        Some(Ok(UpgradeOf::Declined(mut response))) => {
+            let next = async |how, seen: &mut Seen| next::<D>(&mut response.body, how, seen).await;
+            let (sent, drops) = (exchange.body(), exchange.gives_up_reading);
+            match exchange.reading.read(&sent, &mut seen, drops, (&mut dice, &gates), next).await {
+                Ok(whole) => {
+                    Outcome::Response { number: named(&response.headers), status: response.status, seen, whole }
+                }
                 Err(error) => Outcome::Error { error, seen },
             }
         }
@@ -61,128 +103,35 @@ pub(super) async fn perform(
     (outcome, Some(connection))
 }
 
-/// Reads the body as the plan says. Returns whether the end has been read.
-async fn read(
-    mut body: Incoming<'_>,
-    exchange: &Exchange,
-    seen: &mut Seen,
-    dice: &mut Dice,
-    world: &World,
-) -> Result<bool, Error> {
-    let gates = world.moving().gates.clone();
-    let whole = usize::try_from(exchange.body().length()).unwrap_or(usize::MAX);
-    let mut left = usize::MAX;
-    match exchange.reading {
-        Reading::Never => return Ok(false),
-        Reading::All | Reading::TooMuch => {
-            let limit = if exchange.reading == Reading::All { whole } else { whole.saturating_sub(1 + dice.below(50)) };
-            let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(5) } else { usize::MAX };
-            return match patiently(polls, dice.one_in(2), body.read_all(limit)).await {
-                Some(all) => {
-                    seen.data.extend_from_slice(&all?);
-                    seen.end(None, None);
-                    Ok(true)
-                }
-                None => Ok(false),
-            };
-        }
-        Reading::Reader => return read_as_reader(body, exchange, seen, dice).await,
-        Reading::Some => left = dice.below(3),
-        _ => {}
-    }
-    let mut pieces = 0;
-    while left > 0 {
-        left -= 1;
-        let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
-        let late = dice.one_in(2);
-        let how = exchange.reading.next(pieces, dice);
-        pieces += usize::from(how != Piece::Chunk);
-        let more = match how {
-            Piece::Data => patiently(polls, late, body.next_data())
-                .await
-                .map(|data| Ok(data?.map(|data| seen.data.extend_from_slice(&data)))),
-            Piece::Chunk => {
-                patiently(polls, late, body.next_chunk()).await.map(|chunk| Ok(chunk?.map(|chunk| seen.chunk(&chunk))))
-            }
-            Piece::Part => {
-                patiently(polls, late, body.next_part()).await.map(|part| Ok(part?.map(|part| seen.part(&part))))
-            }
-        };
-        match more {
-            Some(Ok(Some(()))) => {}
-            Some(Ok(None)) => {
-                seen.end(body.last_extensions(), body.trailers());
-                return Ok(true);
-            }
-            Some(Err(error)) => return Err(error),
-            // The future was dropped. The next attempt follows at once, or after a pause.
-            None if dice.one_in(2) => gates.pause().await,
-            None => {}
-        }
-    }
-    Ok(false)
+/// Returns the number of the exchange in the head of a response.
+pub(super) fn named(headers: &Headers) -> Option<String> {
+    headers.get("x-number").map(str::to_owned)
 }
 
-async fn read_as_reader(
-    mut body: Incoming<'_>,
-    exchange: &Exchange,
-    seen: &mut Seen,
-    dice: &mut Dice,
-) -> Result<bool, Error> {
-    loop {
-        let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
-        let mut bytes = vec![0; 1 + dice.length(10_000)];
-        match patiently(polls, dice.one_in(2), body.reader().read(&mut bytes)).await {
-            None => {}
-            Some(Ok(0)) => {
-                seen.end(body.last_extensions(), body.trailers());
-                return Ok(true);
-            }
-            Some(Ok(read)) => seen.data.extend_from_slice(&bytes[..read]),
-            Some(Err(error)) => {
+/// Reads the next piece of the body, and records it. Returns whether there was a piece, and not the end. This calls the
+/// same `poll` methods as the public methods of both clients.
+async fn next<D: Simulated>(body: &mut Received<'_, D>, how: How, seen: &mut Seen) -> Result<bool, Error> {
+    let piece = match how {
+        How::All(limit) => {
+            let mut whole = Bytes::new();
+            seen.data.extend_from_slice(&poll_fn(|cx| body.poll_all(cx, limit, &mut whole)).await?);
+            None
+        }
+        How::Data => poll_fn(|cx| body.poll_data(cx)).await?.map(|data| seen.data.extend_from_slice(&data)),
+        How::Chunk => poll_fn(|cx| body.poll_chunk(cx)).await?.map(|chunk| seen.chunk(&chunk)),
+        How::Part => poll_fn(|cx| body.poll_part(cx)).await?.map(|part| seen.part(&part)),
+        How::Own(most) => {
+            let mut bytes = vec![0; most];
+            let read = D::read(body, &mut bytes).await.map_err(|error| {
                 let error = error.into_inner().and_then(|error| error.downcast::<Error>().ok());
-                return Err(*error.expect("the error of the client is inside"));
-            }
+                *error.expect("the error of the client is inside")
+            })?;
+            seen.data.extend_from_slice(&bytes[..read]);
+            (read > 0).then_some(())
         }
-    }
-}
-
-/// Performs an exchange that owns its connection, and forwards the response.
-async fn owned(
-    connection: Connection,
-    number: usize,
-    exchange: &Exchange,
-    body: Body,
-) -> (Outcome, Option<Connection>) {
-    let mut dice = Dice::new(exchange.seed);
-    let uri = format!("/{number}");
-    let request = connection.exchange(exchange.method, &uri, headers(exchange), body);
-    let polls = exchange.gives_up.unwrap_or(usize::MAX);
-    let mut seen = Seen::default();
-    let response = match patiently(polls, dice.one_in(2), request).await {
-        None => return (Outcome::GivenUp, None),
-        Some(Err(error)) => return (Outcome::Error { error, seen }, None),
-        Some(Ok(response)) => response,
     };
-    let (named, status) = (response.headers.get("x-number").map(str::to_owned), response.status);
-    let back = Arc::new(Mutex::new(None));
-    let give_back = back.clone();
-    let body = response.body.into_body(move |connection| {
-        *give_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-    });
-    let (_, mut source) = body.split();
-    while let Some(source) = &mut source
-        && let Some(part) = poll_fn(|cx| source.as_mut().poll_part(cx)).await
-    {
-        match part {
-            Ok(part) => seen.part(&part),
-            Err(error) => {
-                let error = *error.downcast::<Error>().expect("the error of the client");
-                return (Outcome::Error { error, seen }, None);
-            }
-        }
+    if piece.is_none() {
+        seen.end(body.last_extensions(), body.trailers());
     }
-    seen.end(None, None);
-    let connection = back.lock().unwrap_or_else(PoisonError::into_inner).take();
-    (Outcome::Response { number: named, status, seen, whole: true }, connection)
+    Ok(piece.is_some())
 }

@@ -1,26 +1,22 @@
 //! The server of a run. It answers and fails as the plan says, and checks the requests.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
-use degu_simulation::{Dice, Far, Fault, Seen, tell};
+use degu_simulation::{Dice, Ending, Far, Fault, Outbox, Seen, send_part, tell};
 use degu_wire::machine::{Connection, Content, RequestHead, Server};
 use degu_wire::{Headers, Limits, Part};
 
-use super::plan::{Afterwards, Exchange, Plan, Serving};
-use super::tunnel::PROTOCOL;
+use super::exchange::PROTOCOL;
+use super::plan::{Exchange, Plan, Serving};
 
 /// The server's end of a connection.
 pub(super) struct Peer {
     pub(super) far: Far,
     plan: Arc<Plan>,
     machine: Connection<Server>,
-    /// The bytes that wait to be sent.
-    out: VecDeque<u8>,
-    /// The number of bytes of the current response that have been sent.
-    sent: usize,
+    out: Outbox,
     /// The number of the current exchange.
     number: Option<usize>,
     request: Option<RequestHead>,
@@ -42,8 +38,7 @@ impl Peer {
             far,
             plan,
             machine: Connection::<Server>::new(Limits::DEFAULT),
-            out: VecDeque::new(),
-            sent: 0,
+            out: Outbox::default(),
             number: None,
             request: None,
             parts: VecDeque::new(),
@@ -58,8 +53,7 @@ impl Peer {
 
     /// Takes one step, if a step is possible. Returns whether it took a step.
     pub(super) fn step(&mut self, dice: &mut Dice) -> Result<bool, String> {
-        let first = dice.below(3);
-        for turn in (first..3).chain(0..first) {
+        for turn in dice.turns(3) {
             let done = match turn {
                 0 => self.receive(dice),
                 1 => self.send(dice),
@@ -110,45 +104,31 @@ impl Peer {
         end(&self.far);
     }
 
-    /// Takes the bytes that the machine wants to send.
-    fn flush(&mut self) {
-        let bytes = self.machine.pending().concat();
-        self.machine.transmitted(bytes.len());
-        self.out.extend(bytes);
-    }
-
-    fn exchange(&self) -> Option<&Exchange> {
-        self.number.map(|number| &self.plan.exchanges[number])
-    }
-
     fn send(&mut self, dice: &mut Dice) -> bool {
         if !self.writes {
             return false;
         }
         if !self.broken {
-            self.flush();
+            self.out.take(&mut self.machine, usize::MAX);
         }
-        let trouble = self.exchange().and_then(|exchange| exchange.trouble);
+        let trouble = self.number.and_then(|number| self.plan.exchanges[number].trouble);
         let trouble = trouble.filter(|_| self.answered && !self.broken);
-        let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(self.sent));
-        let all = self.answered && !self.machine.is_sending();
-        let bytes: Vec<u8> = self.out.iter().copied().take(dice.portion(self.out.len().min(until))).collect();
-        let sent = self.far.send(&bytes);
-        self.out.drain(..sent);
-        self.sent += sent;
-        match trouble {
-            Some(trouble) if sent == until || all && self.out.is_empty() => {
-                tell(|| format!("the server: {:?}", trouble.fault));
-                self.broken = true;
-                match trouble.fault {
-                    Fault::Close => self.close(),
-                    Fault::Reset => self.end_with(Far::reset),
-                    Fault::Garbage(bytes) => self.out = bytes.to_vec().into(),
-                    Fault::Finish | Fault::Stall => self.writes = false,
-                }
-                true
-            }
-            _ => sent > 0,
+        let is_last = self.answered && !self.machine.is_sending();
+        let (sent, due) = self.out.send(&self.far, trouble, is_last, dice);
+        if let Some(trouble) = due {
+            self.commit(trouble.fault);
+        }
+        sent || due.is_some()
+    }
+
+    fn commit(&mut self, fault: Fault) {
+        tell(|| format!("the server: {fault:?}"));
+        self.broken = true;
+        match fault {
+            Fault::Close => self.close(),
+            Fault::Reset => self.end_with(Far::reset),
+            Fault::Garbage(bytes) => self.out.bytes = bytes.to_vec().into(),
+            Fault::Finish | Fault::Stall => self.writes = false,
         }
     }
 
@@ -161,18 +141,14 @@ impl Peer {
         let plan = self.plan.clone();
         let exchange = &plan.exchanges[number];
         if let (Some(_), Some(tunnel)) = (&self.tunnel, &exchange.tunnel) {
-            return Ok(self.end_tunnel(tunnel.server_first));
+            return Ok(self.end_tunnel(tunnel.ending == Ending::PeerFirst));
         }
         if !self.answered && self.is_time(exchange) {
             self.answer(number, exchange)?;
             return Ok(true);
         }
         if self.answered && self.machine.is_sending() && self.machine.has_room() {
-            let sent = match self.parts.pop_front() {
-                Some(part) => self.machine.send_part(part),
-                None => self.machine.finish_body(),
-            };
-            return sent.map(|()| true).map_err(|error| format!("the plan is wrong: {error}"));
+            return send_part(&mut self.machine, &mut self.parts).map(|()| true);
         }
         // Some answers do not wait for the end of the request.
         let reads = exchange.serving != Serving::Instead && !(exchange.until_close && self.answered);
@@ -187,7 +163,7 @@ impl Peer {
             }
             return Ok(true);
         }
-        let flushed = self.machine.is_flushed() && self.out.is_empty();
+        let flushed = self.machine.is_flushed() && self.out.bytes.is_empty();
         let received = !self.machine.is_receiving() || !reads;
         if self.answered && !self.machine.is_sending() && received && flushed {
             return Ok(self.end(exchange));
@@ -207,21 +183,18 @@ impl Peer {
 
     /// Begins the next exchange, if its request has been received.
     fn begin(&mut self) -> Result<bool, String> {
-        let polled = match self.machine.poll_request() {
-            Ok(polled) => polled,
+        let head = match self.machine.poll_request() {
+            Ok(Poll::Ready(Some(head))) => head,
+            Ok(Poll::Ready(None)) => {
+                self.close();
+                return Ok(true);
+            }
+            Ok(Poll::Pending) => return Ok(false),
             Err(error) => {
                 // A client that has closed the connection may have sent a part of a head.
                 self.close();
                 return if self.far.is_dropped() { Ok(true) } else { Err(format!("the client sent {error}")) };
             }
-        };
-        let head = match polled {
-            Poll::Ready(Some(head)) => head,
-            Poll::Ready(None) => {
-                self.close();
-                return Ok(true);
-            }
-            Poll::Pending => return Ok(false),
         };
         let number = head.target().strip_prefix('/').and_then(|number| number.parse::<usize>().ok());
         let number =
@@ -243,10 +216,10 @@ impl Peer {
     fn answer(&mut self, number: usize, exchange: &Exchange) -> Result<(), String> {
         let wrong = |error| format!("the plan is wrong: {error}");
         // The bytes before this point belong to no response.
-        self.flush();
-        (self.answered, self.sent) = (true, 0);
+        self.out.take(&mut self.machine, usize::MAX);
+        (self.answered, self.out.sent) = (true, 0);
         for _ in 0..exchange.interim {
-            self.out.extend(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n");
+            self.out.bytes.extend(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n");
         }
         let mut headers = Headers::new();
         headers.set("x-number", number).map_err(wrong)?;
@@ -255,8 +228,8 @@ impl Peer {
         }
         if let (Some(tunnel), Some(request)) = (&exchange.tunnel, &self.request) {
             self.machine.switch(request, PROTOCOL, &headers).map_err(wrong)?;
-            self.flush();
-            self.out.extend(&tunnel.down);
+            self.out.take(&mut self.machine, usize::MAX);
+            self.out.bytes.extend(&tunnel.from_peer);
             self.note_end();
             self.tunnel = Some(self.machine.take_buffered().into());
             return Ok(());
@@ -265,9 +238,9 @@ impl Peer {
         self.machine.respond(exchange.status, "Simulated", &headers, content, None).map_err(wrong)?;
         if exchange.until_close {
             self.machine.transmitted(self.machine.pending().concat().len());
-            self.out
-                .extend(format!("HTTP/1.1 {} Simulated\r\nx-number: {number}\r\n\r\n", exchange.status).into_bytes());
-            self.out.extend(exchange.response.data());
+            let head = format!("HTTP/1.1 {} Simulated\r\nx-number: {number}\r\n\r\n", exchange.status);
+            self.out.bytes.extend(head.into_bytes());
+            self.out.bytes.extend(exchange.response.data());
         } else {
             self.parts = exchange.response.parts();
         }
@@ -277,7 +250,7 @@ impl Peer {
     /// Half-closes a tunnel after all bytes have been sent. If the server is not first, it waits until the client has
     /// half-closed the tunnel.
     fn end_tunnel(&mut self, server_first: bool) -> bool {
-        let ends = self.out.is_empty() && self.writes && (server_first || !self.reads);
+        let ends = self.out.bytes.is_empty() && self.writes && (server_first || !self.reads);
         if ends {
             tell(|| "the server: ends its side of the tunnel".into());
             self.writes = false;
@@ -298,23 +271,9 @@ impl Peer {
                 self.far.finish();
             }
             _ if self.machine.is_receiving() => self.broken = true,
-            Afterwards::Resets => self.end_with(Far::reset),
-            Afterwards::Closes => self.close(),
-            Afterwards::Talks => self.out.extend(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong"),
-            Afterwards::GoesOn => {}
+            Some(fault) => self.commit(fault),
+            None => {}
         }
         true
-    }
-}
-
-impl fmt::Debug for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer")
-            .field("far", &self.far)
-            .field("exchange", &self.exchange())
-            .field("answered", &self.answered)
-            .field("machine", &(self.machine.is_receiving(), self.machine.is_sending()))
-            .field("out", &self.out.len())
-            .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,7 @@
 //! The plan of a run: the requests, the server's responses, the way in which the client reads them, and the faults.
 
-use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
-use degu_wire::Method;
-
-use super::tunnel::Bytestream;
+use degu_simulation::{Bytestream, Dice, Ending, Fault, Kind, Message, Reading, Transport, Trouble, headers};
+use degu_wire::{Headers, Method};
 
 /// The exchanges of a run, one after the other.
 #[derive(Debug)]
@@ -43,9 +41,11 @@ pub(super) struct Exchange {
     pub(super) serving: Serving,
     /// The server's fault while it sends the response.
     pub(super) trouble: Option<Trouble>,
-    /// The server's action after the exchange.
-    pub(super) afterwards: Afterwards,
+    /// The server's fault after the exchange. Garbage is an unsolicited response.
+    pub(super) afterwards: Option<Fault>,
     pub(super) reading: Reading,
+    /// True if the exchange owns its connection, and the response is forwarded as the source of another message.
+    pub(super) is_owned: bool,
     /// The number of polls after which the request's future is dropped. `None` if it is not dropped.
     pub(super) gives_up: Option<usize>,
     pub(super) gives_up_reading: bool,
@@ -65,55 +65,7 @@ pub(super) enum Serving {
     Instead,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Afterwards {
-    GoesOn,
-    /// Closes the connection without an announcement.
-    Closes,
-    Resets,
-    /// Sends an unsolicited response.
-    Talks,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    All,
-    /// Reads the whole body, with a limit that is too small.
-    TooMuch,
-    Data,
-    Chunks,
-    Parts,
-    /// Reads data, chunks and parts in random order.
-    Mixed,
-    Reader,
-    /// Reads some parts, and leaves the rest.
-    Some,
-    Never,
-    /// Reads the body in an exchange that owns its connection, as the source of another message.
-    Owned,
-}
-
-impl Reading {
-    /// Returns the way to read the next piece, after this number of pieces.
-    pub(super) fn next(self, pieces: usize, dice: &mut Dice) -> Piece {
-        match self {
-            Self::Data => Piece::Data,
-            Self::Chunks => Piece::Chunk,
-            // After a piece of a chunk the rest is not a whole chunk.
-            Self::Mixed if pieces == 0 => *dice.pick(&[Piece::Data, Piece::Chunk, Piece::Part]),
-            Self::Mixed => *dice.pick(&[Piece::Data, Piece::Part]),
-            _ => Piece::Part,
-        }
-    }
-}
-
-/// A way to read the next piece of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    Data,
-    Chunk,
-    Part,
-}
+const UNSOLICITED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong";
 
 const GARBAGE: &[&[u8]] = &[
     b"\x00\x01\x02\r\n\r\n",
@@ -136,7 +88,8 @@ impl Plan {
             && !waits
             && dice.one_in(3)
         {
-            last.switch(Bytestream::random(dice, most));
+            let ending = *dice.pick(&[Ending::PeerFirst, Ending::DriverFirst]);
+            last.switch(Bytestream::random(dice, most, ending));
         }
         let transport = *dice.pick(&[Transport::Tcp, Transport::Unix]);
         Self { exchanges, transport, most, looks, nudges: dice.one_in(2), waits }
@@ -151,12 +104,9 @@ impl Plan {
                 // Over such a stream, the client sends the whole request before it reads.
                 exchange.expects = false;
                 // The client cannot half-close such a stream.
-                exchange.tunnel.iter_mut().for_each(|tunnel| tunnel.server_first = true);
+                exchange.tunnel.iter_mut().for_each(|tunnel| tunnel.ending = Ending::PeerFirst);
             }
-            if exchange.reading == Reading::Owned {
-                exchange.reading = Reading::Reader;
-            }
-            (exchange.gives_up, exchange.gives_up_reading) = (None, false);
+            (exchange.is_owned, exchange.gives_up, exchange.gives_up_reading) = (false, None, false);
         }
         plan
     }
@@ -164,11 +114,7 @@ impl Plan {
 
 impl Exchange {
     fn random(dice: &mut Dice, number: usize, most: usize, looks: bool, waits: bool) -> Self {
-        let method = *dice.pick(&[Method::Get, Method::Put, Method::Post, Method::Post, Method::Head]);
-        let request = match method {
-            Method::Get | Method::Head => Message::none(),
-            _ => Message::random(dice, most),
-        };
+        let (method, request) = Message::request(dice, most);
         let parts = request.parts().len();
         let (status, response) = match dice.below(10) {
             0 => (204, Message::none()),
@@ -186,17 +132,16 @@ impl Exchange {
                 _ if method == Method::Head => Fault::Garbage(GARBAGE[dice.below(4)]),
                 _ => Fault::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
             };
-            let planned = Trouble::sending(number, fault, dice);
-            let after = if matches!(fault, Fault::Garbage(_)) { 0 } else { planned.after };
-            trouble = Some(Trouble { after, ..planned });
+            trouble = Some(Trouble::sending(number, fault, dice));
         }
         let afterwards = match dice.below(14) {
-            0 => Afterwards::Closes,
-            1 => Afterwards::Resets,
-            2 if looks => Afterwards::Talks,
-            _ => Afterwards::GoesOn,
+            0 => Some(Fault::Close),
+            1 => Some(Fault::Reset),
+            2 if looks => Some(Fault::Garbage(UNSOLICITED)),
+            _ => None,
         };
         let serving = *dice.pick(&[Serving::After, Serving::After, Serving::After, Serving::Early, Serving::Instead]);
+        let is_owned = dice.one_in(10);
         Self {
             method,
             expects: request.kind != Kind::None && dice.one_in(5),
@@ -214,19 +159,8 @@ impl Exchange {
             serving,
             trouble,
             afterwards,
-            reading: *dice.pick(&[
-                Reading::All,
-                Reading::TooMuch,
-                Reading::Data,
-                Reading::Chunks,
-                Reading::Parts,
-                Reading::Mixed,
-                Reading::Mixed,
-                Reading::Reader,
-                Reading::Some,
-                Reading::Never,
-                Reading::Owned,
-            ]),
+            reading: if is_owned { Reading::Parts } else { Reading::random(dice) },
+            is_owned,
             gives_up: dice.one_in(8).then(|| dice.below(8)),
             gives_up_reading: dice.one_in(2),
             asks: dice.one_in(2),
@@ -238,11 +172,13 @@ impl Exchange {
     fn switch(&mut self, tunnel: Bytestream) {
         (self.offers, self.tunnel) = (true, Some(tunnel));
         (self.status, self.response) = (101, Message::none());
-        (self.serving, self.afterwards) = (Serving::After, Afterwards::GoesOn);
+        (self.serving, self.afterwards, self.is_owned) = (Serving::After, None, false);
         (self.client_closes, self.server_closes, self.until_close) = (false, false, false);
-        if self.reading == Reading::Owned {
-            self.reading = Reading::Never;
-        }
+    }
+
+    /// Returns the header fields of the request.
+    pub(super) fn headers(&self) -> Headers {
+        headers(self.expects, self.client_closes)
     }
 
     /// Returns the body that the client receives.
@@ -255,8 +191,7 @@ impl Exchange {
 
     /// Returns whether the way of reading keeps the boundaries of chunks.
     pub(super) fn reads_chunks(&self) -> bool {
-        let keeps = matches!(self.reading, Reading::Chunks | Reading::Parts | Reading::Some | Reading::Owned);
-        keeps && !self.until_close
+        self.reading.keeps_chunks() && !self.until_close
     }
 
     /// Returns whether the connection can be used again if all of this succeeds.

@@ -1,6 +1,5 @@
 //! The environment of the client: the servers to which it has connected, the bytes on their way, and the events.
 
-use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use degu_simulation::{Alive, Dice, Gates, Pipe, Woken, pipe};
+use degu_simulation::{Dice, Gates, Pipe, Woken, pipe};
 use degu_wire::Fault;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -20,15 +19,13 @@ use crate::error;
 use crate::stream::Stream;
 
 /// The state that changes while the client waits. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct World(Arc<Mutex<Moving>>);
 
-#[derive(Debug)]
 pub(super) struct Moving {
     pub(super) plan: Arc<Plan>,
     pub(super) dice: Dice,
     pub(super) gates: Gates,
-    pub(super) alive: Alive,
     /// The server's end of each connection.
     pub(super) peers: Vec<Peer>,
     failure: Option<String>,
@@ -42,8 +39,8 @@ const MOST_STEPS: usize = 3_000_000;
 
 impl World {
     pub(super) fn new(plan: Arc<Plan>, dice: Dice) -> Self {
-        let (gates, alive) = (Gates::default(), Alive::default());
-        Self(Arc::new(Mutex::new(Moving { plan, dice, gates, alive, peers: Vec::new(), failure: None })))
+        let gates = Gates::default();
+        Self(Arc::new(Mutex::new(Moving { plan, dice, gates, peers: Vec::new(), failure: None })))
     }
 
     pub(super) fn moving(&self) -> MutexGuard<'_, Moving> {
@@ -51,11 +48,11 @@ impl World {
     }
 
     /// Makes a connection. Returns the client's end.
-    pub(super) fn connect(&self) -> Pipe {
+    pub(super) fn connect(&self) -> Line {
         let moving = &mut *self.moving();
-        let (near, far) = pipe(&mut moving.dice, moving.plan.transport, moving.plan.most);
+        let (pipe, far) = pipe(&mut moving.dice, moving.plan.transport, moving.plan.most);
         moving.peers.push(Peer::new(moving.plan.clone(), far));
-        near
+        Line { pipe, world: self.clone(), idle: 0 }
     }
 
     /// Polls a future whenever its waker has been called, and takes steps of the servers between the polls.
@@ -64,7 +61,7 @@ impl World {
         let (woken, waker) = Woken::new();
         let mut cx = Context::from_waker(&waker);
         let began = tokio::time::Instant::now();
-        let mut polls = true;
+        let mut polls = false;
         for _ in 0..MOST_STEPS {
             if polls || woken.take() {
                 polls = false;
@@ -91,13 +88,10 @@ impl World {
     /// No step is possible. Advances the clock, if the plan allows this.
     async fn wait(&self, began: tokio::time::Instant) -> Result<(), String> {
         if !self.moving().plan.waits {
-            return Err(format!(
-                "no step is possible, and the client has not been woken: {:?}",
-                self.moving().peers.last()
-            ));
+            return Err(format!("no step is possible, and the client has not been woken: {}", self.moving().state()));
         }
         if began.elapsed() > LATEST {
-            return Err(format!("no deadline ended the exchange: {:?}", self.moving().peers.last()));
+            return Err(format!("no deadline ended the exchange: {}", self.moving().state()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(())
@@ -120,13 +114,11 @@ impl Moving {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let choices = 2 * self.peers.len() + 1;
-        let first = self.dice.below(choices);
-        for choice in (first..choices).chain(0..first) {
-            let moved = match choice.checked_sub(1) {
+        for turn in self.dice.turns(2 * self.peers.len() + 1) {
+            let moved = match turn.checked_sub(1) {
                 None => self.gates.open(&mut self.dice),
-                Some(choice) if choice % 2 == 0 => self.peers[choice / 2].far.advance(),
-                Some(choice) => self.peers[choice / 2].step(&mut self.dice)?,
+                Some(turn) if turn % 2 == 0 => self.peers[turn / 2].far.advance(),
+                Some(turn) => self.peers[turn / 2].step(&mut self.dice)?,
             };
             if moved {
                 return Ok(true);
@@ -134,51 +126,23 @@ impl Moving {
         }
         Ok(false)
     }
-}
 
-/// Acts as a socket, which can be checked. A stream that the caller brought cannot be checked.
-impl Stream for Pipe {
-    fn is_socket(&self) -> bool {
-        true
-    }
-
-    fn read(&mut self, _: &mut BytesMut, _: bool) -> io::Result<usize> {
-        Err(ErrorKind::WouldBlock.into())
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.poll_write_pieces(cx, pieces)
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shut_down_writing();
-        Poll::Ready(Ok(()))
-    }
-
-    fn check(&mut self) -> Result<(), error::ErrorKind> {
-        match self.peek() {
-            (0, None) => Ok(()),
-            (0, Some(_)) => Err(error::ErrorKind::Closed),
-            _ => Err(Fault::UnsolicitedBytes.into()),
-        }
+    /// Describes the newest connection.
+    fn state(&self) -> String {
+        format!("{:?}", self.peers.last().map(|peer| &peer.far))
     }
 }
 
-impl AsyncStream for Pipe {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        self.poll_read_buffer(cx, buffer)
-    }
-}
-
-/// A stream that blocks. While it waits, it takes steps of the servers.
-pub(super) struct Blocking {
+/// The client's end of a connection. It behaves like a socket. While a blocking client waits for it, it takes steps of
+/// the servers.
+pub(super) struct Line {
     pub(super) pipe: Pipe,
-    pub(super) world: World,
+    world: World,
     /// The number of waits in a row without a step.
-    pub(super) idle: usize,
+    idle: usize,
 }
 
-impl Blocking {
+impl Line {
     fn wait<T>(&mut self, mut poll: impl FnMut(&mut Pipe, &mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
         let mut cx = Context::from_waker(Waker::noop());
         loop {
@@ -195,20 +159,20 @@ impl Blocking {
             }
             // Sometimes the stream is pending without a reason.
             if self.idle > 50 {
-                moving.failure = Some(format!("client and server wait for each other: {:?}", moving.peers.last()));
+                moving.failure = Some(format!("client and server wait for each other: {}", moving.state()));
                 return Err(ErrorKind::TimedOut.into());
             }
         }
     }
 }
 
-impl Stream for Blocking {
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Stream::poll_shutdown(&mut self.pipe, cx)
-    }
-
+impl Stream for Line {
     fn check(&mut self) -> Result<(), error::ErrorKind> {
-        self.pipe.check()
+        match self.pipe.peek() {
+            (0, None) => Ok(()),
+            (0, Some(_)) => Err(error::ErrorKind::Closed),
+            _ => Err(Fault::UnsolicitedBytes.into()),
+        }
     }
 
     fn is_socket(&self) -> bool {
@@ -216,21 +180,32 @@ impl Stream for Blocking {
     }
 
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
-        match blocks {
-            true => self.wait(|pipe, cx| pipe.poll_read_buffer(cx, buffer)),
-            false => match self.pipe.poll_read_buffer(&mut Context::from_waker(Waker::noop()), buffer) {
-                Poll::Ready(read) => read,
-                Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-            },
+        if blocks {
+            return self.wait(|pipe, cx| pipe.poll_read_buffer(cx, buffer));
+        }
+        match self.pipe.poll_read_buffer(&mut Context::from_waker(Waker::noop()), buffer) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.pipe.poll_write_pieces(cx, pieces)
     }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe.shut_down_writing();
+        Poll::Ready(Ok(()))
+    }
 }
 
-impl BlockingStream for Blocking {
+impl AsyncStream for Line {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.pipe.poll_read_buffer(cx, buffer)
+    }
+}
+
+impl BlockingStream for Line {
     fn wait(&mut self, _: bool, _: bool, _: Option<Duration>) -> io::Result<bool> {
         // A wait may end without a reason.
         let mut waits = true;
@@ -238,13 +213,8 @@ impl BlockingStream for Blocking {
     }
 }
 
-impl fmt::Debug for Blocking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.pipe.fmt(f)
-    }
-}
-
-impl Read for Blocking {
+/// A blocking client that was given this stream can only read and write.
+impl Read for Line {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.wait(|pipe, cx| {
             let mut room = ReadBuf::new(bytes);
@@ -253,7 +223,7 @@ impl Read for Blocking {
     }
 }
 
-impl Write for Blocking {
+impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wait(|pipe, cx| pipe.poll_write_pieces(cx, &[IoSlice::new(bytes)]))
     }

@@ -3,20 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use degu_simulation::{Alive, Dice, Gates, Kind, Seen, Slow, SlowEnd, patiently};
-use degu_wire::{BoxError, LocalBody};
+use degu_simulation::{Dice, Gates, How, Kind, Reading, Seen, SlowEnd, patiently, slow};
+use degu_wire::{BoxError, LocalBody, Source};
 
-use super::plan::{Answer, Exchange, Plan, Reading};
-use super::tunnel;
-use crate::{App, Error, Incoming, Request, Response, Session};
+use super::plan::{Answer, Exchange, Plan, Reader};
+use crate::upgrade::Offer;
+use crate::{App, Error, Incoming, Request, Response, Session, Tunnel};
 
 /// The state of a run that its connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) gates: Gates,
-    /// The token that handlers, bodies and tasks clone, so their number is known.
-    pub(super) alive: Alive,
     pub(super) requests: AtomicU64,
     complaint: Mutex<Option<String>>,
 }
@@ -26,8 +24,7 @@ pub(super) struct Simulated(pub(super) Arc<Shared>);
 
 impl Shared {
     pub(super) fn new(plan: Plan) -> Self {
-        let (gates, alive) = (Gates::default(), Alive::default());
-        Self { plan, gates, alive, requests: AtomicU64::new(0), complaint: Mutex::new(None) }
+        Self { plan, gates: Gates::default(), requests: AtomicU64::new(0), complaint: Mutex::new(None) }
     }
 
     /// Records a mistake of the driver. The run fails with the first mistake.
@@ -58,7 +55,7 @@ impl App for Simulated {
 
     async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
         let shared = &self.0;
-        let _alive = shared.alive.clone();
+        let _alive = shared.gates.clone();
         shared.requests.fetch_add(1, Relaxed);
         let Some((caller, number)) = shared.exchange(request.target()) else {
             // The head of this request is valid, although the request is garbage. So the fault is in its body.
@@ -91,12 +88,11 @@ impl App for Simulated {
         if exchange.pauses.1 {
             shared.gates.pause().await;
         }
-        if let (Answer::Switch(_), Some(offer)) = (&exchange.answer, offer) {
+        if let (Answer::Switch(..), Some(offer)) = (&exchange.answer, offer) {
             drop(body);
-            return tunnel::accept(shared, (caller, number), offer);
+            return accept(shared, (caller, number), offer);
         }
-        let mut dice = Dice::new(exchange.seed ^ 1);
-        let response = match answer(shared, exchange, body, &mut dice).await {
+        let response = match answer(shared, exchange, body).await {
             Ok(response) => response.header("x-number", number),
             Err(error) => return error.into(),
         };
@@ -104,12 +100,7 @@ impl App for Simulated {
     }
 }
 
-async fn answer(
-    shared: &Shared,
-    exchange: &Exchange,
-    body: Option<Incoming>,
-    dice: &mut Dice,
-) -> Result<Response, BoxError> {
+async fn answer(shared: &Shared, exchange: &Exchange, body: Option<Incoming>) -> Result<Response, BoxError> {
     let (status, message, end) = match &exchange.answer {
         Answer::Message(status, message) => (*status, message, SlowEnd::Whole),
         Answer::Breaks(message, left) => (200, message, SlowEnd::Fails(*left)),
@@ -119,109 +110,97 @@ async fn answer(
             body.read_ahead(*ahead).await?;
             return Ok((200, LocalBody::from(body)).into());
         }
-        Answer::Switch(_) => return Err("the request has no offer".into()),
+        Answer::Switch(..) => return Err("the request has no offer".into()),
         Answer::Error => return Err("this app fails".into()),
         Answer::Panic => std::panic::resume_unwind(Box::new("this app panics")),
         Answer::Waits(_) => std::future::pending().await,
     };
-    let source = || Box::pin(Slow::new(message.parts(), end, &shared.gates, &shared.alive, dice.clone()));
-    let body = match message.kind {
-        Kind::None => LocalBody::none(),
-        Kind::Bytes => LocalBody::from(message.data()),
-        Kind::Length => LocalBody::from_source(message.length(), source()),
-        Kind::Chunked => LocalBody::chunks_from_source(source()),
-    };
+    let source = slow(message.parts(), end, shared.gates.clone(), Dice::new(exchange.seed ^ 1));
+    let body: LocalBody = message.body::<dyn Source>(source);
     Ok((status, "Simulated", (), body).into())
 }
 
+/// Accepts the offer of an exchange whose plan has a tunnel.
+fn accept(shared: &Arc<Shared>, at: (usize, usize), offer: Offer) -> Response {
+    let shared = shared.clone();
+    offer.accept([("x-number", at.1)], async move |_: &mut Session, tunnel: Tunnel<'_>| {
+        let _alive = shared.gates.clone();
+        let caller = &shared.plan.callers[at.0];
+        let exchange = &caller.exchanges[at.1];
+        let Answer::Switch(plan, _) = &exchange.answer else { return Err("the plan has no tunnel here".into()) };
+        let mut rest = &plan.from_peer[..];
+        let mut dice = Dice::new(exchange.seed ^ 3);
+        let received = |bytes: &[u8]| match rest.strip_prefix(bytes) {
+            Some(after) => rest = after,
+            None => shared.complain(format!("the tunnel of connection {} has received wrong bytes", at.0)),
+        };
+        plan.talk(tunnel, Some(&shared.gates), &mut dice, received).await?;
+        if !rest.is_empty() && !caller.has_trouble(at.1, |_| true) {
+            shared.complain(format!("the tunnel of connection {} ends {} bytes early", at.0, rest.len()));
+        }
+        Ok(())
+    })
+}
+
 /// Reads the body as the plan says. Returns the body if the plan does not read it.
-async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Result<Option<Incoming>, Error> {
+async fn read(shared: &Arc<Shared>, at: (usize, usize), mut body: Incoming) -> Result<Option<Incoming>, Error> {
     let exchange = &shared.plan.callers[at.0].exchanges[at.1];
-    let mut dice = Dice::new(exchange.seed);
-    match exchange.reading {
-        Reading::Never => return Ok(Some(body)),
-        Reading::Task | Reading::Beside => {
-            let (inner, mut body) = (shared.clone(), body);
-            let task = tokio::task::spawn_local(async move {
-                let _alive = inner.alive.clone();
-                let exchange = &inner.plan.callers[at.0].exchanges[at.1];
-                let read = read_to_end(&inner, exchange, &mut body, &mut dice).await;
-                if exchange.reading == Reading::Beside {
-                    // The body may outlive its exchange.
-                    inner.gates.pause().await;
-                }
-                read
-            });
-            if exchange.reading == Reading::Task {
-                match task.await {
-                    Ok(read) => read?,
-                    Err(_) => shared.complain("a task that reads a body has panicked"),
-                }
-            }
+    if exchange.reading == Reading::Never {
+        return Ok(Some(body));
+    }
+    if exchange.reader == Reader::Handler {
+        return read_pieces(shared, exchange, &mut body).await.map(|()| None);
+    }
+    let inner = shared.clone();
+    let task = tokio::task::spawn_local(async move {
+        let _alive = inner.gates.clone();
+        let exchange = &inner.plan.callers[at.0].exchanges[at.1];
+        let read = read_pieces(&inner, exchange, &mut body).await;
+        if exchange.reader == Reader::Beside {
+            // The body may outlive its exchange.
+            inner.gates.pause().await;
         }
-        Reading::All => {
-            let mut body = body;
-            let length = usize::try_from(exchange.request.length()).unwrap_or(usize::MAX);
-            let mut seen = Seen::default();
-            seen.data.extend_from_slice(&body.read_all(length).await?);
-            seen.end(body.last_extensions(), body.trailers());
-            check(shared, seen.is(&exchange.request, false));
+        read
+    });
+    if exchange.reader == Reader::Task {
+        match task.await {
+            Ok(read) => read?,
+            Err(_) => shared.complain("a task that reads a body has panicked"),
         }
-        _ => read_to_end(shared, exchange, &mut { body }, &mut dice).await?,
     }
     Ok(None)
 }
 
-/// Reads a body piece by piece. The dice choose which futures are dropped, and when.
-async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, dice: &mut Dice) -> Result<(), Error> {
-    let mut seen = Seen::default();
-    let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };
-    let whole_chunks = matches!(exchange.reading, Reading::Parts | Reading::Chunks);
-    while left > 0 {
-        left -= 1;
-        let polls = if dice.one_in(3) { dice.below(3) } else { usize::MAX };
-        let late = dice.one_in(2);
-        let how = match exchange.reading {
-            Reading::Data => 0,
-            Reading::Chunks => 1,
-            Reading::Parts => 2,
-            _ => dice.below(4),
-        };
-        let more = match how {
-            0 => patiently(polls, late, body.next_data())
-                .await
-                .map(|data| Ok(data?.map(|data| seen.data.extend_from_slice(&data)))),
-            1 => {
-                patiently(polls, late, body.next_chunk()).await.map(|chunk| Ok(chunk?.map(|chunk| seen.chunk(&chunk))))
-            }
-            2 => patiently(polls, late, body.next_part()).await.map(|part| Ok(part?.map(|part| seen.part(&part)))),
-            _ => patiently(polls, late, body.read_ahead(dice.below(100))).await.map(|read| read.map(Some)),
-        };
-        match more {
-            Some(Ok(Some(()))) => {}
-            Some(Ok(None)) => {
-                seen.end(body.last_extensions(), body.trailers());
-                break;
-            }
-            Some(Err(error)) => {
-                check(shared, seen.is_beginning_of(&exchange.request, whole_chunks));
-                return Err(error);
-            }
-            // The future was dropped. The next attempt follows at once, or after a pause.
-            None if dice.one_in(2) => shared.gates.pause().await,
-            None => {}
-        }
-    }
-    let read = match left {
-        0 => seen.is_beginning_of(&exchange.request, whole_chunks),
-        _ => seen.is(&exchange.request, whole_chunks),
+/// Reads a body, and compares it with the plan.
+async fn read_pieces(shared: &Shared, exchange: &Exchange, body: &mut Incoming) -> Result<(), Error> {
+    let (mut seen, mut dice) = (Seen::default(), Dice::new(exchange.seed));
+    let (reading, sent) = (exchange.reading, &exchange.request);
+    let next = async |how, seen: &mut Seen| next(body, how, seen).await;
+    let read = reading.read(sent, &mut seen, reading != Reading::All, (&mut dice, &shared.gates), next).await;
+    let found = match &read {
+        Ok(true) => seen.is(sent, reading.keeps_chunks()),
+        _ => seen.is_beginning_of(sent, reading.keeps_chunks()),
     };
-    check(shared, read);
-    Ok(())
-}
-
-fn check(shared: &Shared, found: Result<(), String>) {
     if let Err(difference) = found {
         shared.complain(format!("the body of a request is wrong: {difference}"));
     }
+    read.map(drop)
+}
+
+/// Reads the next piece of the body, and records it. Returns whether there was a piece, and not the end.
+async fn next(body: &mut Incoming, how: How, seen: &mut Seen) -> Result<bool, Error> {
+    let piece = match how {
+        How::All(limit) => {
+            seen.data.extend_from_slice(&body.read_all(limit).await?);
+            None
+        }
+        How::Data => body.next_data().await?.map(|data| seen.data.extend_from_slice(&data)),
+        How::Chunk => body.next_chunk().await?.map(|chunk| seen.chunk(&chunk)),
+        How::Part => body.next_part().await?.map(|part| seen.part(&part)),
+        How::Own(bytes) => Some(body.read_ahead(bytes).await?),
+    };
+    if piece.is_none() {
+        seen.end(body.last_extensions(), body.trailers());
+    }
+    Ok(piece.is_some())
 }

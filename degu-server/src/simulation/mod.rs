@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use degu_simulation::{Dice, Pipe, Seeds, patiently, pipe, tell};
+use degu_simulation::{Dice, Pipe, patiently, pipe, seeds, tell};
 use degu_wire::{Address, Spin};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -69,10 +69,7 @@ impl Transport for Pipe {
     }
 
     fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = BytesMut::with_capacity(bytes.len());
-        let read = self.try_read(&mut buffer)?.ok_or(io::ErrorKind::WouldBlock)?;
-        bytes[..read].copy_from_slice(&buffer);
-        Ok(read)
+        self.try_read(bytes)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -119,14 +116,12 @@ const MOST_STEPS: usize = 3_000_000;
 
 #[test]
 fn simulation() {
-    Seeds { test: ("degu-server", "simulation"), default: 1_000 }
-        .run(|seed| simulate(seed, Plan::without_clock).map(drop));
+    seeds(("degu-server", "simulation"), 1_000, |seed| simulate(seed, Plan::without_clock).map(drop));
 }
 
 #[test]
 fn simulation_of_deadlines() {
-    let seeds = Seeds { test: ("degu-server", "simulation_of_deadlines"), default: 300 };
-    seeds.run(|seed| simulate(seed, Plan::of_deadlines).map(drop));
+    seeds(("degu-server", "simulation_of_deadlines"), 300, |seed| simulate(seed, Plan::of_deadlines).map(drop));
 }
 
 #[test]
@@ -188,7 +183,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     state.begin(Phase::Ended);
     let told = |world: &World<'_>| world.stopped.iter().all(tokio::task::JoinHandle::is_finished);
     world.run_until(told).await.map_err(|error| format!("a task that waits for the end is not woken: {error}"))?;
-    world.run_until(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
+    world.run_until(|world| world.shared.gates.clones() == 0).await.map_err(|error| format!("leaked: {error}"))?;
     world.count()?;
     Ok(world.dice.digest())
 }
@@ -284,19 +279,17 @@ impl World<'_> {
 
     /// Takes one step. Returns `false` if no step is possible.
     fn step(&mut self) -> Result<bool, String> {
-        let choices = 2 * self.peers.len() + 2;
-        let first = self.dice.below(choices);
-        for choice in (first..choices).chain(0..first) {
-            let moved = match choice {
+        for turn in self.dice.turns(2 * self.peers.len() + 2) {
+            let moved = match turn {
                 0 => self.shared.gates.open(&mut self.dice),
                 1 => self.connect()?,
                 _ => {
                     let conditions = self.conditions();
-                    let peer = &mut self.peers[(choice - 2) / 2];
+                    let peer = &mut self.peers[(turn - 2) / 2];
                     if self.shared.plan.nudges && self.dice.one_in(40) {
                         peer.far.nudge();
                     }
-                    if choice % 2 == 0 { peer.far.advance() } else { peer.step(&mut self.dice, conditions)? }
+                    if turn % 2 == 0 { peer.far.advance() } else { peer.step(&mut self.dice, conditions)? }
                 }
             };
             if moved {

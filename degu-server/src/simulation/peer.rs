@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use degu_simulation::{Dice, Far, Fault, Seen, Trouble, tell};
+use degu_simulation::{Dice, Ending, Far, Fault, Outbox, Seen, Trouble, headers, send_part, tell};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Headers, Limits, Method, Part};
 
-use super::plan::{Answer, Caller, Leave};
+use super::plan::Caller;
 use super::tunnel::TunnelEnd;
 
 /// A request that has been begun. Its response has not arrived in full.
@@ -14,7 +14,6 @@ pub(super) struct Open {
     /// Each request has a machine of its own, because a machine cannot pipeline requests.
     pub(super) machine: Connection<Client>,
     pub(super) parts: VecDeque<Part>,
-    pub(super) sent: usize,
     pub(super) head: Option<Head>,
     pub(super) seen: Seen,
 }
@@ -23,24 +22,6 @@ pub(super) struct Head {
     pub(super) status: u16,
     /// True if the response is from the server itself, and not from the app.
     pub(super) is_refusal: bool,
-}
-
-impl Open {
-    /// Gives the machine the next part of the body, or the end of the body.
-    pub(super) fn send_part(&mut self) -> Result<(), String> {
-        let sent = match self.parts.pop_front() {
-            Some(part) => self.machine.send_part(part),
-            None => self.machine.finish_body(),
-        };
-        sent.map_err(|error| format!("the plan is wrong: {error}"))
-    }
-
-    /// Takes the bytes that the machine wants to send.
-    pub(super) fn take_pending(&mut self) -> Vec<u8> {
-        let pending = self.machine.pending().concat();
-        self.machine.transmitted(pending.len());
-        pending
-    }
 }
 
 /// The state of a peer.
@@ -55,8 +36,7 @@ pub(super) struct Peer<'p> {
     pub(super) open: VecDeque<Open>,
     /// The tunnel that the peer has offered.
     pub(super) tunnel: Option<TunnelEnd<'p>>,
-    /// Bytes to send that do not come from a machine.
-    pub(super) raw: VecDeque<u8>,
+    pub(super) out: Outbox,
     /// True until the peer ends its direction of the connection.
     pub(super) writes: bool,
     /// True until the peer stops reading.
@@ -72,7 +52,6 @@ pub(super) struct Peer<'p> {
     /// True if the peer does not send the rest of a request, because the server has responded early and closes the
     /// connection.
     pub(super) abandons: bool,
-    limits: std::sync::Arc<Limits>,
 }
 
 /// Conditions of the run that make more outcomes acceptable.
@@ -98,7 +77,7 @@ impl<'p> Peer<'p> {
             answered: 0,
             open: VecDeque::new(),
             tunnel: None,
-            raw: VecDeque::new(),
+            out: Outbox::default(),
             writes: true,
             reads: true,
             over: false,
@@ -106,7 +85,6 @@ impl<'p> Peer<'p> {
             read: 0,
             said_close: false,
             abandons: false,
-            limits: std::sync::Arc::new(Limits::DEFAULT),
         }
     }
 
@@ -120,8 +98,7 @@ impl<'p> Peer<'p> {
         if self.over {
             return Ok(false);
         }
-        let order = dice.below(2);
-        for turn in [order, 1 - order] {
+        for turn in dice.turns(2) {
             let done = if turn == 0 { self.write(dice) } else { self.read(dice, conditions) };
             if done.map_err(|error| format!("connection {}, {error}; {:?}", self.number, self.far))? {
                 return Ok(true);
@@ -132,41 +109,61 @@ impl<'p> Peer<'p> {
 
     /// Ends the connection as planned, if all responses have arrived. Returns whether it did.
     fn leave(&mut self) -> bool {
-        let all = self.begun == self.caller.exchanges.len() && self.open.is_empty() && self.raw.is_empty();
+        let all = self.begun == self.caller.exchanges.len() && self.open.is_empty() && self.out.bytes.is_empty();
         if !self.writes || !all {
             return false;
         }
         tell(|| format!("{}: has received all responses, {:?}", self.number, self.caller.leaves));
-        self.writes = false;
-        match self.caller.leaves {
-            Leave::Close => self.close(),
-            Leave::Finish => self.far.finish(),
-            Leave::Stay => return false,
-        }
-        true
+        self.commit(self.caller.leaves, false);
+        self.caller.leaves != Fault::Stall
     }
 
-    fn close(&mut self) {
-        (self.writes, self.reads, self.over) = (false, false, true);
-        self.far.close();
-    }
-
+    /// Sends some bytes of a request, or of a tunnel. Returns whether something happened.
     fn write(&mut self, dice: &mut Dice) -> Result<bool, String> {
         if !self.writes {
             return Ok(false);
         }
-        if !self.raw.is_empty() {
-            let bytes: Vec<u8> = self.raw.iter().copied().take(dice.portion(self.raw.len())).collect();
-            let sent = self.far.send(&bytes);
-            self.raw.drain(..sent);
-            return Ok(sent > 0);
+        let has_begun = self.out.bytes.is_empty() && self.fill(dice)?;
+        let last = (self.answered + self.open.len()).checked_sub(1);
+        let trouble = last.and_then(|number| self.next_trouble(number, false));
+        let is_last = match &self.tunnel {
+            // In an exchange with an offer, the bytes of the tunnel follow the request.
+            Some(tunnel) => tunnel.is_open && tunnel.has_queued_all(),
+            None => self.open.back().is_none_or(|open| !open.machine.is_sending() && open.machine.is_flushed()),
+        };
+        let (has_sent, due) = self.out.send(&self.far, trouble, is_last, dice);
+        if let Some(trouble) = due {
+            self.make(trouble);
+        } else if let Some(tunnel) = &self.tunnel
+            && is_last
+            && self.out.bytes.is_empty()
+            && (tunnel.plan.ending != Ending::DriverFirst || tunnel.has_ended)
+        {
+            tell(|| format!("{}: ends its side of the tunnel", self.number));
+            (self.writes, self.over) = (false, tunnel.has_ended);
+            self.far.finish();
+            return Ok(true);
         }
-        let unsent = |open: &Open| open.machine.is_sending() || !open.machine.is_flushed();
-        match self.open.iter().position(unsent) {
-            Some(at) => self.send(at, dice),
-            None if self.tunnel.is_some() => Ok(self.write_tunnel(dice)),
-            None => self.begin(),
+        Ok(has_begun || has_sent || due.is_some())
+    }
+
+    /// Finds the next bytes to send: of the request that was begun last, of the tunnel, or of the next request. Returns
+    /// whether a request was begun.
+    fn fill(&mut self, dice: &mut Dice) -> Result<bool, String> {
+        let unsent = |open: &&mut Open| open.machine.is_sending() || !open.machine.is_flushed();
+        if let Some(open) = self.open.back_mut().filter(unsent) {
+            while open.machine.is_sending() && open.machine.may_send_body() && open.machine.has_room() {
+                send_part(&mut open.machine, &mut open.parts)?;
+            }
+            // If the peer abandons the request, it does not send the bytes that the machine still has.
+            self.out.take(&mut open.machine, 1 + dice.length(100_000));
+            return Ok(false);
         }
+        match &mut self.tunnel {
+            Some(tunnel) => self.out.bytes.extend(tunnel.queue()),
+            None => return self.begin(),
+        }
+        Ok(false)
     }
 
     /// Returns whether the peer reads nothing now, because it first sends its whole request. If the app does not read
@@ -174,9 +171,12 @@ impl<'p> Peer<'p> {
     pub(super) fn must_write_first(&self) -> bool {
         let exchange = &self.caller.exchanges.get(self.answered);
         let is_read = exchange.is_some_and(|exchange| !exchange.leaves_body() && exchange.expected().is_some());
-        let sends =
-            |open: &Open| !open.machine.is_flushed() || open.machine.is_sending() && open.machine.may_send_body();
-        self.caller.writes_first && self.writes && is_read && self.open.iter().any(sends) && !self.far.is_dropped()
+        let sends = |open: &Open| {
+            let has_bytes = !open.machine.is_flushed() || !self.out.bytes.is_empty();
+            has_bytes || open.machine.is_sending() && open.machine.may_send_body()
+        };
+        let sends = self.open.back().is_some_and(sends);
+        self.caller.writes_first && self.writes && is_read && sends && !self.far.is_dropped()
     }
 
     /// Begins the next request, if the plan has one and allows it now. Returns whether it did.
@@ -186,25 +186,22 @@ impl<'p> Peer<'p> {
         if self.said_close || self.open.len() >= self.caller.depth || !done {
             return Ok(false);
         }
-        let mut machine = Connection::<Client>::new(self.limits.clone());
+        let mut machine = Connection::<Client>::new(Limits::DEFAULT);
         let number = self.begun;
         self.begun += 1;
+        self.out.sent = 0;
         let trouble = self.caller.trouble.filter(|trouble| trouble.at == number);
         if let Some(Fault::Garbage(bytes)) = trouble.map(|trouble| trouble.fault) {
             tell(|| format!("{}: sends garbage as {number}", self.number));
             machine.request(Method::Get, "/", "a", &Headers::new(), Content::None).map_err(|e| e.to_string())?;
             machine.transmitted(machine.pending().concat().len());
-            self.raw = bytes.to_vec().into();
+            self.out.bytes = bytes.to_vec().into();
             self.had_trouble = true;
             self.begun = self.caller.exchanges.len();
         } else {
             let target = format!("/{}/{number}", self.number);
-            let mut headers = Headers::new();
-            if exchange.expects {
-                headers.set("expect", "100-continue").map_err(|e| e.to_string())?;
-            }
+            let headers = headers(exchange.expects, exchange.client_closes);
             if exchange.client_closes {
-                headers.set("connection", "close").map_err(|e| e.to_string())?;
                 self.begun = self.caller.exchanges.len();
             }
             let content = exchange.request.content();
@@ -217,34 +214,8 @@ impl<'p> Peer<'p> {
             tell(|| format!("{}: begins {number}", self.number));
         }
         let parts = exchange.request.parts();
-        self.open.push_back(Open { machine, parts, sent: 0, head: None, seen: Seen::default() });
+        self.open.push_back(Open { machine, parts, head: None, seen: Seen::default() });
         Ok(true)
-    }
-
-    /// Sends some bytes of an open request. Returns whether something happened.
-    fn send(&mut self, at: usize, dice: &mut Dice) -> Result<bool, String> {
-        let number = self.answered + at;
-        let trouble = self.next_trouble(number, false);
-        let open = &mut self.open[at];
-        while open.machine.is_sending() && open.machine.may_send_body() && open.machine.has_room() {
-            open.send_part()?;
-        }
-        let pending = open.machine.pending().concat();
-        let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(open.sent));
-        let most = pending.len().min(until);
-        let sent = self.far.send(&pending[..dice.portion(most)]);
-        open.machine.transmitted(sent);
-        open.sent += sent;
-        // In an exchange with an offer, the bytes of the tunnel follow the request.
-        let is_offer = matches!(self.caller.exchanges[number].answer, Answer::Switch(_));
-        let at_end = !is_offer && !open.machine.is_sending() && open.machine.is_flushed();
-        match trouble {
-            Some(trouble) if at_end || sent == until => {
-                self.make(trouble);
-                Ok(true)
-            }
-            _ => Ok(sent > 0),
-        }
     }
 
     /// Returns the planned fault, if it belongs to this exchange and has not happened yet. `is_reading` is true if the
@@ -258,16 +229,23 @@ impl<'p> Peer<'p> {
     pub(super) fn make(&mut self, trouble: Trouble) {
         tell(|| format!("{}: {trouble:?}", self.number));
         self.had_trouble = true;
-        match trouble.fault {
+        self.commit(trouble.fault, trouble.is_reading);
+    }
+
+    fn commit(&mut self, fault: Fault, is_reading: bool) {
+        self.writes = false;
+        match fault {
             Fault::Finish => self.far.finish(),
-            Fault::Close => self.close(),
+            Fault::Close => {
+                (self.reads, self.over) = (false, true);
+                self.far.close();
+            }
             Fault::Reset => {
                 (self.reads, self.over) = (false, true);
                 self.far.reset();
             }
-            Fault::Stall => self.reads &= !trouble.is_reading,
+            Fault::Stall => self.reads &= !is_reading,
             Fault::Garbage(_) => {}
         }
-        self.writes = false;
     }
 }

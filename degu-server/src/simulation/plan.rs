@@ -2,10 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
+use degu_simulation::{Bytestream, Dice, Ending, Fault, Kind, Message, Reading, Transport, Trouble};
 use degu_wire::Method;
-
-use super::tunnel::Bytestream;
 
 /// The connections of a run, and the end of the run.
 #[derive(Debug)]
@@ -47,17 +45,10 @@ pub(super) struct Caller {
     pub(super) depth: usize,
     /// True if the peer reads nothing before its request has been sent, as many clients do.
     pub(super) writes_first: bool,
-    pub(super) leaves: Leave,
+    /// The peer's action after all responses have arrived. If it stalls, it does nothing, even after the server has
+    /// ended the connection.
+    pub(super) leaves: Fault,
     pub(super) trouble: Option<Trouble>,
-}
-
-/// The peer's action after all responses have arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
-    Close,
-    Finish,
-    /// The peer does nothing, even after the server has ended the connection.
-    Stay,
 }
 
 /// The plan of an exchange.
@@ -68,6 +59,7 @@ pub(super) struct Exchange {
     pub(super) expects: bool,
     pub(super) client_closes: bool,
     pub(super) reading: Reading,
+    pub(super) reader: Reader,
     /// Two flags: the app waits for something else before it reads, and before it answers.
     pub(super) pauses: (bool, bool),
     /// True if the app waits until the server stops.
@@ -79,22 +71,14 @@ pub(super) struct Exchange {
     pub(super) handled: AtomicBool,
 }
 
-/// The way in which the app reads a body.
+/// The task in which the app reads a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    All,
-    Data,
-    Chunks,
-    Parts,
-    /// Reads data, chunks and parts in random order.
-    Mixed,
-    /// Reads in a task of its own. The handler waits for the task.
+pub(super) enum Reader {
+    Handler,
+    /// A task of its own. The handler waits for the task.
     Task,
-    /// Reads in a task of its own. The handler does not wait for the task.
+    /// A task of its own. The handler does not wait for the task.
     Beside,
-    /// Reads some parts, and leaves the rest.
-    Some,
-    Never,
 }
 
 #[derive(Debug)]
@@ -106,8 +90,9 @@ pub(super) enum Answer {
     Breaks(Message, usize),
     Error,
     Panic,
-    /// A tunnel. The app accepts the offer to switch to another protocol.
-    Switch(Bytestream),
+    /// A tunnel. The app accepts the offer to switch to another protocol. The peer sends this number of the tunnel's
+    /// bytes before it has the response to its offer.
+    Switch(Bytestream, usize),
     /// The app waits until it is dropped. If the body is chunked, it first sends these chunks. Otherwise it does not
     /// respond.
     Waits(Message),
@@ -160,9 +145,9 @@ impl Caller {
             last.method = *dice.pick(&[Method::Get, Method::Post]);
             last.request = if last.method == Method::Get { Message::none() } else { Message::random(dice, 100) };
             last.expects &= last.request.kind != Kind::None;
-            last.reading = *dice.pick(&[Reading::All, Reading::Never]);
+            (last.reading, last.reader) = (*dice.pick(&[Reading::All, Reading::Never]), Reader::Handler);
             (last.client_closes, last.server_closes) = (false, false);
-            last.answer = Answer::Switch(Bytestream::random(dice, most, last.expects));
+            last.answer = Answer::switch(dice, most, last.expects);
         }
         let mut trouble = None;
         if waits || dice.one_in(3) {
@@ -199,10 +184,7 @@ impl Caller {
             }
             trouble = Some(planned);
         }
-        let leaves = match stays {
-            true => *dice.pick(&[Leave::Close, Leave::Finish, Leave::Stay]),
-            false => *dice.pick(&[Leave::Close, Leave::Finish]),
-        };
+        let leaves = [Fault::Close, Fault::Finish, Fault::Stall][dice.below(if stays { 3 } else { 2 })];
         let depth = *dice.pick(&[1, 1, 2, 20]);
         let writes_first = depth == 1 && most <= 3_000 && dice.one_in(2);
         Self { transport, most, exchanges, depth, writes_first, leaves, trouble }
@@ -214,31 +196,42 @@ impl Caller {
     }
 }
 
+impl Answer {
+    /// Plans a tunnel. If `expects` is true, the body of the request waits for `100 Continue`, so no byte of the tunnel
+    /// can be sent before the response.
+    fn switch(dice: &mut Dice, most: usize, expects: bool) -> Self {
+        let ending = match dice.below(8) {
+            0 => Ending::Fails,
+            1 => Ending::Panics,
+            2..5 => Ending::PeerFirst,
+            _ => Ending::DriverFirst,
+        };
+        let stream = Bytestream::random(dice, most, ending);
+        // Bytes that arrive before the response may be in the same buffer as the request.
+        let ahead = dice.below(stream.from_peer.len() + 1).min(1_000);
+        let ahead = if !expects && dice.one_in(2) { ahead } else { 0 };
+        Self::Switch(stream, ahead)
+    }
+}
+
 impl Exchange {
     fn random(dice: &mut Dice, most: usize) -> Self {
-        let method = *dice.pick(&[Method::Get, Method::Put, Method::Post, Method::Post, Method::Head]);
-        let request = match method {
-            Method::Get | Method::Head => Message::none(),
-            _ => Message::random(dice, most),
+        let (method, request) = Message::request(dice, most);
+        let mut reading = match Reading::random(dice) {
+            Reading::TooMuch | Reading::Own => Reading::Mixed,
+            reading => reading,
         };
-        let mut reading = *dice.pick(&[
-            Reading::All,
-            Reading::Data,
-            Reading::Chunks,
-            Reading::Parts,
-            Reading::Mixed,
-            Reading::Task,
-            Reading::Beside,
-            Reading::Some,
-            Reading::Never,
-        ]);
+        let mut reader = *dice.pick(&[Reader::Handler, Reader::Handler, Reader::Handler, Reader::Task, Reader::Beside]);
         let mut answer = Answer::Message(200, Message::random(dice, most));
         match dice.below(24) {
-            0..6 => (reading, answer) = (Reading::Never, Answer::Echo(dice.below(3) * dice.below(1_000))),
+            0..6 => {
+                (reading, reader) = (Reading::Never, Reader::Handler);
+                answer = Answer::Echo(dice.below(3) * dice.below(1_000));
+            }
             6 => {
                 let message = Message::random(dice, most);
                 let parts = message.parts().len();
-                if matches!(message.kind, Kind::Length | Kind::Chunked) && parts > 0 && message.length() > 0 {
+                if parts > 0 && message.length() > 0 {
                     let left = 1 + dice.below(parts);
                     answer = Answer::Breaks(message, left);
                 }
@@ -255,6 +248,7 @@ impl Exchange {
             request,
             client_closes: dice.one_in(20),
             reading,
+            reader,
             pauses: (dice.one_in(3), dice.one_in(3)),
             until_closing: false,
             answer,
@@ -266,7 +260,7 @@ impl Exchange {
 
     /// Returns whether the app may leave a part of the body unread.
     pub(super) fn leaves_body(&self) -> bool {
-        let partly = matches!(self.reading, Reading::Beside | Reading::Some | Reading::Never);
+        let partly = self.reader == Reader::Beside || matches!(self.reading, Reading::Some | Reading::Never);
         partly && !matches!(self.answer, Answer::Echo(_)) && self.request.kind != Kind::None
     }
 
@@ -274,7 +268,7 @@ impl Exchange {
     /// `connection: close`. If the body has a length, the server knows the length of the rest when it responds, and can
     /// announce the end.
     pub(super) fn may_end_it(&self) -> bool {
-        self.leaves_body() && (self.request.kind == Kind::Chunked || self.reading == Reading::Beside)
+        self.leaves_body() && (self.request.kind == Kind::Chunked || self.reader == Reader::Beside)
     }
 
     /// Returns the status and the body of the response. Returns `None` if the response need not arrive in full.

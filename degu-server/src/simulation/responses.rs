@@ -2,11 +2,11 @@
 
 use std::task::Poll;
 
-use degu_simulation::{Dice, Fault, Trouble, tell};
+use degu_simulation::{Dice, Fault, Message, send_part, tell};
 use degu_wire::Method;
 
 use super::peer::{Conditions, Head, Peer};
-use super::plan::{Answer, Leave};
+use super::plan::Answer;
 
 impl Peer<'_> {
     pub(super) fn read(&mut self, dice: &mut Dice, conditions: Conditions) -> Result<bool, String> {
@@ -34,7 +34,7 @@ impl Peer<'_> {
             }
             self.judge_end(end, conditions)?;
             (self.writes, self.reads, self.over) = (false, false, true);
-            if self.caller.leaves != Leave::Stay {
+            if self.caller.leaves != Fault::Stall {
                 self.far.close();
             }
             return Ok(true);
@@ -49,21 +49,10 @@ impl Peer<'_> {
             return Err(format!("{} unsolicited bytes: {:?}", bytes.len(), String::from_utf8_lossy(&bytes)));
         };
         open.machine.receive_buffer().extend_from_slice(&bytes);
-        self.understand(conditions, dice)?;
-        Ok(true)
-    }
-
-    /// Parses the bytes that have arrived.
-    fn understand(&mut self, conditions: Conditions, dice: &mut Dice) -> Result<(), String> {
-        loop {
-            if !self.open.is_empty() && self.understand_head(conditions, dice)? && self.understand_body()? {
-                self.finish_response()?;
-                if self.open.front().is_some_and(|open| !open.machine.buffered().is_empty()) {
-                    continue;
-                }
-            }
-            return Ok(());
+        while !self.open.is_empty() && self.understand_head(conditions, dice)? && self.understand_body()? {
+            self.finish_response()?;
         }
+        Ok(true)
     }
 
     /// Parses and checks the head of the response. Returns whether the head has arrived.
@@ -81,7 +70,7 @@ impl Peer<'_> {
         let is_echo = matches!(self.caller.exchanges[number].answer, Answer::Echo(_));
         if open.machine.stops_sending(&head) && (is_refusal || !is_echo && dice.one_in(2)) {
             open.machine.abandon_request_body();
-            open.take_pending();
+            self.out.bytes.clear();
             (self.writes, self.abandons) = (false, true);
         }
         open.head = Some(Head { status: head.status(), is_refusal });
@@ -119,20 +108,14 @@ impl Peer<'_> {
         let number = self.answered;
         let Some(mut open) = self.open.pop_front() else { return Ok(()) };
         let rest = open.machine.buffered().to_vec();
-        if self.writes && (open.machine.is_sending() || !open.machine.is_flushed()) {
-            // The response has arrived before the whole request was sent. The rest of the request is sent now.
-            let mut rest = open.take_pending();
+        if self.writes {
+            // If the response has arrived before the whole request was sent, the rest of the request is sent now.
             open.machine.send_body_anyway();
             while open.machine.is_sending() {
-                open.send_part()?;
-                rest.extend(open.take_pending());
+                send_part(&mut open.machine, &mut open.parts)?;
+                self.out.take(&mut open.machine, usize::MAX);
             }
-            match self.next_trouble(number, false) {
-                // The planned fault would happen in the rest of the request. The peer half-closes the connection
-                // instead.
-                Some(trouble) => self.make(Trouble { fault: Fault::Finish, ..trouble }),
-                None => self.raw.extend(rest),
-            }
+            self.out.take(&mut open.machine, usize::MAX);
         }
         let head = open.head.as_ref();
         let exchange = &self.caller.exchanges[number];
@@ -147,7 +130,7 @@ impl Peer<'_> {
                 return Err(format!("response {number} arrived, but the app has not seen its request"));
             }
             open.seen.end(None, None);
-            let empty = degu_simulation::Message::none();
+            let empty = Message::none();
             let message = if exchange.method == Method::Head || planned == 204 { &empty } else { message };
             open.seen.is(message, true).map_err(|error| format!("the body of response {number}: {error}"))?;
         }

@@ -46,6 +46,16 @@ impl Dice {
         &choices[self.below(choices.len())]
     }
 
+    /// Returns the numbers below `bound` in turn, beginning with a random one.
+    ///
+    /// # Panics
+    ///
+    /// `bound` is 0.
+    pub fn turns(&mut self, bound: usize) -> impl Iterator<Item = usize> + use<> {
+        let first = self.below(bound);
+        (first..bound).chain(0..first)
+    }
+
     /// Returns a number from 1 to `whole`: often `whole`, often a small one. Returns 0 if `whole` is 0.
     pub fn portion(&mut self, whole: usize) -> usize {
         match self.below(4) {

@@ -1,7 +1,6 @@
 //! The driver's end of a connection: a stream of tokio with the other operations of a socket that drivers use.
 
-use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::{MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -39,23 +38,22 @@ impl Pipe {
         })
     }
 
-    /// Reads into the spare capacity of the buffer without waiting. Returns 0 at the end. Returns `None` if there is no
-    /// input, and sometimes although there is input.
+    /// Reads into the slice without waiting. Returns 0 at the end.
     ///
     /// # Errors
     ///
-    /// The connection was reset.
-    pub fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
-        let is_blind = {
-            let mut state = self.state();
-            !state.up.is_readable() || state.dice.one_in(3)
-        };
-        if is_blind {
-            return Ok(None);
+    /// The connection was reset. `WouldBlock` if there is no input, and sometimes although there is input.
+    pub fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        if !state.up.is_readable() || state.dice.one_in(3) {
+            return Err(ErrorKind::WouldBlock.into());
         }
-        match self.poll_read_buffer(&mut Context::from_waker(Waker::noop()), buffer) {
-            Poll::Ready(read) => read.map(Some),
-            Poll::Pending => Ok(None),
+        match state.poll_read(&Context::from_waker(Waker::noop()), bytes.len()) {
+            Poll::Ready(read) => read.map(|read| {
+                bytes[..read.len()].copy_from_slice(&read);
+                read.len()
+            }),
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -138,11 +136,5 @@ impl AsyncWrite for Pipe {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shut_down_writing();
         Poll::Ready(Ok(()))
-    }
-}
-
-impl fmt::Debug for Pipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.state().fmt(f)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Dice;
 
-/// A fault of the peer.
+/// A fault of the peer, or the way in which it ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Half-closes the connection, and continues to read.
@@ -33,9 +33,13 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Plans a fault while the peer sends, near the first bytes or anywhere.
+    /// Plans a fault while the peer sends, near the first bytes or anywhere. Garbage replaces the whole message.
     pub fn sending(at: usize, fault: Fault, dice: &mut Dice) -> Self {
-        let after = if dice.one_in(2) { dice.below(50) } else { dice.length(200_000) };
+        let after = match fault {
+            Fault::Garbage(_) => 0,
+            _ if dice.one_in(2) => dice.below(50),
+            _ => dice.length(200_000),
+        };
         Self { at, after, fault, is_reading: false }
     }
 }

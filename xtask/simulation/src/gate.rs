@@ -1,7 +1,6 @@
-//! Waits of an app for something other than the connection, and counters of values that must not outlive a run.
+//! Waits of an app for something other than the connection, and bodies whose parts wait.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -12,6 +11,8 @@ use tokio::sync::oneshot;
 use crate::Dice;
 
 /// The waits of an app, for something other than the connection. The simulation ends them one by one.
+///
+/// Each value that must not outlive a run holds a clone: handlers, bodies, tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Gates(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
 
@@ -38,20 +39,14 @@ impl Gates {
         let chosen = dice.below(waits.len());
         waits.swap_remove(chosen).send(()).is_ok()
     }
-}
 
-/// A token whose clones are counted. Each value that must not outlive a run holds a clone: handlers, bodies, tasks.
-#[derive(Clone, Debug, Default)]
-pub struct Alive(Arc<()>);
-
-impl Alive {
-    /// Returns the number of clones of this token that have not been dropped.
-    pub fn count(&self) -> usize {
+    /// Returns the number of other clones that have not been dropped.
+    pub fn clones(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
 }
 
-/// The end of a [`Slow`] body.
+/// The end of a [`slow`] body.
 #[derive(Clone, Copy, Debug)]
 pub enum SlowEnd {
     /// The body ends after its last part.
@@ -62,52 +57,34 @@ pub enum SlowEnd {
     Waits,
 }
 
-/// A body whose parts wait for [`Gates`]. The body may end early.
-pub struct Slow {
-    parts: VecDeque<Part>,
-    gates: Gates,
-    dice: Dice,
-    wait: Option<oneshot::Receiver<()>>,
+/// Returns the source of a body of these parts. On average, one part in four waits.
+pub fn slow(
+    mut parts: VecDeque<Part>,
     end: SlowEnd,
-    ended: bool,
-    _alive: Alive,
-}
-
-impl Slow {
-    /// Returns a body of these parts. On average, one part in four waits.
-    pub fn new(parts: VecDeque<Part>, end: SlowEnd, gates: &Gates, alive: &Alive, dice: Dice) -> Self {
-        Self { parts, gates: gates.clone(), dice, wait: None, end, ended: false, _alive: alive.clone() }
-    }
-}
-
-impl Source for Slow {
-    fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
-        let this = self.get_mut();
-        assert!(!this.ended, "a body is polled after its end");
-        if this.wait.is_none() && this.dice.one_in(4) {
-            this.wait = Some(this.gates.wait());
+    gates: Gates,
+    mut dice: Dice,
+) -> Pin<Box<impl Source + Send + use<>>> {
+    let (mut wait, mut ended) = (None, false);
+    Box::pin(move |cx: &mut Context<'_>| {
+        assert!(!ended, "a body is polled after its end");
+        if wait.is_none() && dice.one_in(4) {
+            wait = Some(gates.wait());
         }
-        if let Some(wait) = &mut this.wait {
+        if let Some(wait) = &mut wait {
             // An error means that the run has ended.
             let _ = ready!(Pin::new(wait).poll(cx));
-            this.wait = None;
         }
-        match this.end {
-            SlowEnd::Fails(left) if left == this.parts.len() => {
-                this.ended = true;
-                return Poll::Ready(Some(Err("this body fails".into())));
+        wait = None;
+        match end {
+            SlowEnd::Fails(left) if left == parts.len() => {
+                ended = true;
+                return Poll::Ready(Some(Err(BoxError::from("this body fails"))));
             }
-            SlowEnd::Waits if matches!(this.parts.front(), None | Some(Part::Last { .. })) => return Poll::Pending,
+            SlowEnd::Waits if matches!(parts.front(), None | Some(Part::Last { .. })) => return Poll::Pending,
             _ => {}
         }
-        let part = this.parts.pop_front();
-        this.ended = part.is_none();
+        let part = parts.pop_front();
+        ended = part.is_none();
         Poll::Ready(part.map(Ok))
-    }
-}
-
-impl fmt::Debug for Slow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slow").field("parts", &self.parts.len()).field("end", &self.end).finish_non_exhaustive()
-    }
+    })
 }

@@ -1,11 +1,10 @@
 //! Messages: bodies to send, and bodies that were received.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::pin::Pin;
 
-use bytes::Bytes;
 use degu_wire::machine::Content;
-use degu_wire::{Chunk, ChunkExtensions, Part, Trailers};
+use degu_wire::{BodyOf, Chunk, ChunkExtensions, Headers, Method, Part, Trailers};
 
 use crate::Dice;
 
@@ -27,23 +26,12 @@ pub enum Kind {
 pub struct Message {
     /// The form of the body.
     pub kind: Kind,
-    /// The pieces of the body. If it is chunked, these are the chunks.
-    pub pieces: Vec<Piece>,
+    /// The pieces of the body, each of at least one byte. If the body is chunked, these are the chunks. Each piece is
+    /// sent in two parts, of which the first has this number of bytes.
+    pieces: Vec<(Chunk, usize)>,
     /// The extensions of the last chunk, which has no data.
-    pub last: ChunkExtensions,
-    /// The trailer fields.
-    pub trailers: Trailers,
-}
-
-/// A piece of a body.
-#[derive(Clone)]
-pub struct Piece {
-    /// The bytes of the piece: at least one.
-    pub data: Bytes,
-    /// The extensions, if the piece is a chunk.
-    pub extensions: ChunkExtensions,
-    /// The piece is sent in two parts. This is the number of bytes in the first part.
-    pub cut: usize,
+    last: ChunkExtensions,
+    trailers: Trailers,
 }
 
 impl Message {
@@ -55,7 +43,7 @@ impl Message {
             Kind::Bytes => dice.below(2),
             _ => dice.below(6),
         };
-        let pieces = (0..pieces).map(|_| Piece::random(dice, kind, most)).collect();
+        let pieces = (0..pieces).map(|_| piece(dice, kind, most)).collect();
         let mut message = Self { kind, pieces, ..Self::none() };
         if kind == Kind::Chunked && dice.one_in(3) {
             message.last = extensions(dice);
@@ -67,6 +55,15 @@ impl Message {
         message
     }
 
+    /// Returns a random method, and a body for it.
+    pub fn request(dice: &mut Dice, most: usize) -> (Method<'static>, Self) {
+        let method = *dice.pick(&[Method::Get, Method::Put, Method::Post, Method::Post, Method::Head]);
+        match method {
+            Method::Get | Method::Head => (method, Self::none()),
+            _ => (method, Self::random(dice, most)),
+        }
+    }
+
     /// Returns a message without a body.
     pub const fn none() -> Self {
         Self { kind: Kind::None, pieces: Vec::new(), last: ChunkExtensions::new(), trailers: Trailers::new() }
@@ -74,12 +71,12 @@ impl Message {
 
     /// Returns the bytes of the body, without the framing of chunks.
     pub fn data(&self) -> Vec<u8> {
-        self.pieces.iter().flat_map(|piece| piece.data.iter().copied()).collect()
+        self.pieces.iter().flat_map(|(chunk, _)| chunk.data.iter().copied()).collect()
     }
 
     /// Returns the number of bytes of [`data`](Self::data).
     pub fn length(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.data.len() as u64).sum()
+        self.pieces.iter().map(|(chunk, _)| chunk.data.len() as u64).sum()
     }
 
     /// Returns the body in the form in which a machine takes it.
@@ -92,13 +89,23 @@ impl Message {
         }
     }
 
+    /// Returns the body in the form in which a driver takes it. `source` has the [`parts`](Self::parts).
+    pub fn body<S: ?Sized>(&self, source: Pin<Box<S>>) -> BodyOf<S> {
+        match self.kind {
+            Kind::None => BodyOf::none(),
+            Kind::Bytes => BodyOf::from(self.data()),
+            Kind::Length => BodyOf::from_source(self.length(), source),
+            Kind::Chunked => BodyOf::chunks_from_source(source),
+        }
+    }
+
     /// Returns the parts of the source. A body without a source has none.
     pub fn parts(&self) -> VecDeque<Part> {
         let mut parts = VecDeque::new();
         if matches!(self.kind, Kind::None | Kind::Bytes) {
             return parts;
         }
-        for Piece { data, extensions, cut } in &self.pieces {
+        for (Chunk { data, extensions }, cut) in &self.pieces {
             let (first, rest) = (data.slice(..*cut), data.slice(*cut..));
             parts.push_back(match self.kind {
                 Kind::Chunked => Part::Chunk { size: data.len() as u64, extensions: extensions.clone(), data: first },
@@ -113,19 +120,19 @@ impl Message {
     }
 }
 
-impl Piece {
-    fn random(dice: &mut Dice, kind: Kind, most: usize) -> Self {
-        let length = 1 + dice.length(most - 1);
-        let extensions = if kind == Kind::Chunked { extensions(dice) } else { ChunkExtensions::new() };
-        let cut = if dice.one_in(3) { 1 + dice.below(length) } else { length };
-        Self { data: dice.bytes(length), extensions, cut }
-    }
+fn piece(dice: &mut Dice, kind: Kind, most: usize) -> (Chunk, usize) {
+    let length = 1 + dice.length(most - 1);
+    let extensions = if kind == Kind::Chunked { extensions(dice) } else { ChunkExtensions::new() };
+    let cut = if dice.one_in(3) { 1 + dice.below(length) } else { length };
+    (Chunk { data: dice.bytes(length), extensions }, cut)
 }
 
-impl fmt::Debug for Piece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} bytes, {:?}", self.cut, self.data.len(), self.extensions)
-    }
+/// Returns the fields of a request that waits for `100 Continue`, if it `expects` this, and announces the end of its
+/// connection, if it `closes` the connection.
+pub fn headers(expects: bool, closes: bool) -> Headers {
+    let expect = expects.then_some(("expect", "100-continue"));
+    let connection = closes.then_some(("connection", "close"));
+    Headers::try_from_iter(expect.into_iter().chain(connection)).expect("the fields are valid")
 }
 
 fn extensions(dice: &mut Dice) -> ChunkExtensions {
@@ -211,10 +218,10 @@ impl Seen {
             return Err(format!("{} bytes instead of {}, the same up to byte {same}", self.data.len(), data.len()));
         }
         let mut end = 0;
-        for (number, (seen, piece)) in self.chunks.iter().zip(&sent.pieces).enumerate() {
-            end += piece.data.len() as u64;
-            if chunks && sent.kind == Kind::Chunked && *seen != (piece.extensions.clone(), end) {
-                return Err(format!("chunk {number} is {seen:?} instead of {:?} up to byte {end}", piece.extensions));
+        for (number, (seen, (chunk, _))) in self.chunks.iter().zip(&sent.pieces).enumerate() {
+            end += chunk.data.len() as u64;
+            if chunks && sent.kind == Kind::Chunked && *seen != (chunk.extensions.clone(), end) {
+                return Err(format!("chunk {number} is {seen:?} instead of {:?} up to byte {end}", chunk.extensions));
             }
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! The peer's end of a connection, and the movement of the bytes.
 
-use std::fmt;
 use std::sync::{MutexGuard, PoisonError};
 
 use crate::pipe::{End, Far, State, Transport, wake};
@@ -99,11 +98,5 @@ impl Far {
     pub fn moved(&self) -> (u64, u64) {
         let state = self.state();
         (state.up.read, state.down.written)
-    }
-}
-
-impl fmt::Debug for Far {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.state().fmt(f)
     }
 }

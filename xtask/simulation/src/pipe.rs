@@ -27,10 +27,11 @@ pub enum End {
 }
 
 /// The driver's end of a connection. Dropping it closes the connection.
+#[derive(Debug)]
 pub struct Pipe(pub(crate) Arc<Mutex<State>>);
 
 /// The peer's end of a connection. The simulation also moves the bytes of both directions through it.
-#[derive(Clone)]
+#[derive(Debug)]
 pub struct Far(pub(crate) Arc<Mutex<State>>);
 
 #[derive(Debug)]

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Poll, Wake, Waker};
 
 /// A flag that a waker sets. The simulation polls a task only when its flag is set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Woken(AtomicBool);
 
 impl Woken {
-    /// Returns a flag and its waker.
+    /// Returns a flag and its waker. The flag is set, because a new task is polled without a wake-up.
     pub fn new() -> (Arc<Self>, Waker) {
-        let woken = Arc::new(Self::default());
+        let woken = Arc::new(Self(AtomicBool::new(true)));
         (woken.clone(), woken.into())
     }
 
-    /// Returns whether the waker was called since the last call of this method, and clears the flag.
+    /// Returns whether the flag is set, and clears it.
     pub fn take(&self) -> bool {
         self.0.swap(false, Relaxed)
     }

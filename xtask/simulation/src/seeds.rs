@@ -3,18 +3,6 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The seeds of a test.
-///
-/// `DEGU_SEEDS=10000` in the environment sets the number of seeds. `DEGU_SEED=17` runs only this seed, and prints its
-/// run step by step.
-#[derive(Clone, Copy, Debug)]
-pub struct Seeds {
-    /// The package and the name of the test, as arguments of `cargo test`.
-    pub test: (&'static str, &'static str),
-    /// The number of seeds. The environment can set another number.
-    pub default: u64,
-}
-
 thread_local! {
     static TELLS: Cell<bool> = const { Cell::new(false) };
 }
@@ -26,39 +14,39 @@ pub fn tell(step: impl FnOnce() -> String) {
     }
 }
 
-impl Seeds {
-    /// Runs `simulate` with each seed.
-    ///
-    /// # Panics
-    ///
-    /// A seed fails. The message has the number of failures, the first failure, and the command that repeats it.
-    pub fn run(self, simulate: impl Fn(u64) -> Result<(), String>) {
-        let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
-        let one = number("DEGU_SEED");
-        let seeds = match one {
-            Some(seed) => seed..seed + 1,
-            None => 0..number("DEGU_SEEDS").unwrap_or(self.default),
-        };
-        TELLS.set(one.is_some());
-        let all = seeds.end - seeds.start;
-        let mut failures = Vec::new();
-        for seed in seeds {
-            let result = catch_unwind(AssertUnwindSafe(|| simulate(seed))).unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-                Err(format!("panicked: {}", text.unwrap_or_default()))
-            });
-            failures.extend(result.err().map(|failure| (seed, failure)));
-        }
-        TELLS.set(false);
-        let Some((seed, failure)) = failures.first() else { return };
-        let (package, test) = self.test;
-        let others: Vec<_> = failures.iter().skip(1).take(8).map(|(seed, _)| seed.to_string()).collect();
-        panic!(
-            "seed {seed}: {failure}\n{} of {all} seeds fail; also {}\nrepeat it: DEGU_SEED={seed} cargo test -p \
-             {package} {test} -- --nocapture",
-            failures.len(),
-            if others.is_empty() { "none".into() } else { others.join(", ") },
-        );
+/// Runs `simulate` with each seed. `test` is the package and the name of the test, as arguments of `cargo test`.
+///
+/// `DEGU_SEEDS=10000` in the environment sets the number of seeds, which is otherwise `default`. `DEGU_SEED=17` runs
+/// only this seed, and prints its run step by step.
+///
+/// # Panics
+///
+/// A seed fails. The message has the number of failures, the first failure, and the command that repeats it.
+pub fn seeds((package, test): (&str, &str), default: u64, simulate: impl Fn(u64) -> Result<(), String>) {
+    let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
+    let one = number("DEGU_SEED");
+    let seeds = match one {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("DEGU_SEEDS").unwrap_or(default),
+    };
+    TELLS.set(one.is_some());
+    let all = seeds.end - seeds.start;
+    let mut failures = Vec::new();
+    for seed in seeds {
+        let result = catch_unwind(AssertUnwindSafe(|| simulate(seed))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("panicked: {}", text.unwrap_or_default()))
+        });
+        failures.extend(result.err().map(|failure| (seed, failure)));
     }
+    TELLS.set(false);
+    let Some((seed, failure)) = failures.first() else { return };
+    let others: Vec<_> = failures.iter().skip(1).take(8).map(|(seed, _)| seed.to_string()).collect();
+    panic!(
+        "seed {seed}: {failure}\n{} of {all} seeds fail; also {}\nrepeat it: DEGU_SEED={seed} cargo test -p \
+         {package} {test} -- --nocapture",
+        failures.len(),
+        if others.is_empty() { "none".into() } else { others.join(", ") },
+    );
 }

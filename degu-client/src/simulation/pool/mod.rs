@@ -9,18 +9,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use degu_simulation::{Dice, Seeds, Woken, tell};
+use bytes::Bytes;
+use degu_simulation::{Dice, Fault, Woken, seeds, tell};
 use degu_wire::{Address, Method, Spin};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::asynchronous::stream::AsyncStream;
-use crate::blocking::stream::BlockingStream;
+use crate::asynchronous::{Async, Pool, stream::AsyncStream};
+use crate::blocking::{self, Blocking, stream::BlockingStream};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::incoming::{IncomingOf, Lent, ResponseOf};
 use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
-use crate::{Pool, PoolOf, blocking};
-use server::{Dial, Fault, Server, Trouble};
+use crate::pool::PoolOf;
+use server::{Dial, Server, Trouble};
 
 /// The result of a request: the number in the response, and its body if the caller read it; or an error.
 type Outcome = Result<(String, Option<String>), Error>;
@@ -35,20 +37,42 @@ fn method(is_idempotent: bool) -> Method<'static> {
     if is_idempotent { Method::Put } else { Method::Post }
 }
 
-fn refused(base: &Base) -> impl Fn(std::io::Error) -> Error {
-    |error| Error::connecting(error, &base.address)
+/// A driver, with the operations of its pool. The future of the blocking driver is never pending.
+trait Pooled: Driver + 'static {
+    async fn perform(pool: &PoolOf<Self>, server: &Server, number: usize, method: Method<'_>) -> Answer<Self>;
 }
 
-async fn ask(pool: &Pool, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
-    let dial = async |base: &Base, _: Option<Deadline>| {
-        yield_once().await;
-        let stream = server.connect().map_err(refused(base))?;
-        Ok((stream as Box<dyn AsyncStream>, base.address.clone()))
-    };
-    let mut response = pool.perform(method, &format!("/{number}"), (), number.to_string(), dial).await?;
+type Answer<D> = Result<ResponseOf<IncomingOf<D, Lent<'static, D>, <D as Driver>::Source>>, Error>;
+
+impl Pooled for Async {
+    async fn perform(pool: &Pool, server: &Server, number: usize, method: Method<'_>) -> Answer<Self> {
+        let dial = async |base: &Base, _: Option<Deadline>| {
+            yield_once().await;
+            server.connect(base).map(|(wire, address)| (wire as Box<dyn AsyncStream>, address))
+        };
+        pool.perform(method, &format!("/{number}"), (), number.to_string(), dial).await
+    }
+}
+
+impl Pooled for Blocking {
+    async fn perform(pool: &blocking::Pool, server: &Server, number: usize, method: Method<'_>) -> Answer<Self> {
+        let dial = |base: &Base, _: Option<Deadline>| {
+            server.connect(base).map(|(wire, address)| (wire as Box<dyn BlockingStream>, address))
+        };
+        pool.perform(method, &format!("/{number}"), (), number.to_string(), dial)
+    }
+}
+
+async fn ask<D: Pooled>(pool: &PoolOf<D>, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
+    let mut response = D::perform(pool, server, number, method).await?;
     let named = response.headers.get("x-number").unwrap_or_default().to_owned();
-    let body = if reads { Some(response.body.read_all(100).await?) } else { None };
-    Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
+    let mut body = None;
+    if reads {
+        let mut whole = Bytes::new();
+        let read = poll_fn(|cx| response.body.poll_all(cx, 100, &mut whole)).await?;
+        body = Some(String::from_utf8_lossy(&read).into_owned());
+    }
+    Ok((named, body))
 }
 
 async fn yield_once() {
@@ -61,17 +85,6 @@ async fn yield_once() {
         Poll::Pending
     })
     .await;
-}
-
-fn ask_blocking(pool: &blocking::Pool, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
-    let dial = |base: &Base, _: Option<Deadline>| {
-        let stream = server.connect().map_err(refused(base))?;
-        Ok((stream as Box<dyn BlockingStream>, base.address.clone()))
-    };
-    let mut response = pool.perform(method, &format!("/{number}"), (), number.to_string(), dial)?;
-    let named = response.headers.get("x-number").unwrap_or_default().to_owned();
-    let body = if reads { Some(response.body.read_all(100)?) } else { None };
-    Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
 }
 
 /// Compares the outcome of a request with the requests that the server has received.
@@ -109,70 +122,44 @@ fn judge_pool<D: Driver>(pool: &PoolOf<D>, server: &Server, max: usize, requests
     Err(format!("{stats:?} of {requests:?} requests, {} open, {} at most", state.open, state.most_open))
 }
 
-/// A way to make requests one after the other.
-trait Row {
-    fn ask(&self, server: &Server, number: usize, method: Method<'_>) -> Outcome;
-    fn judge(&self, server: &Server, requests: u64) -> Result<(), String>;
-}
-
-struct Tasks<'r>(&'r Runtime, Pool);
-
-impl Row for Tasks<'_> {
-    fn ask(&self, server: &Server, number: usize, method: Method<'_>) -> Outcome {
-        self.0.block_on(tokio::task::unconstrained(ask(&self.1, server, number, method, true)))
-    }
-
-    fn judge(&self, server: &Server, requests: u64) -> Result<(), String> {
-        judge_pool(&self.1, server, 1, Some(requests))
-    }
-}
-
-impl Row for blocking::Pool {
-    fn ask(&self, server: &Server, number: usize, method: Method<'_>) -> Outcome {
-        ask_blocking(self, server, number, method, true)
-    }
-
-    fn judge(&self, server: &Server, requests: u64) -> Result<(), String> {
-        judge_pool(self, server, 1, Some(requests))
-    }
-}
-
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
+/// The fault of a server that sends unsolicited data between two exchanges.
+const UNSOLICITED: Fault = Fault::Garbage(b"HTTP/1.1 200 OK\r\n\r\n");
+
 const FAULTS: [Fault; 3] = [Fault::Close, Fault::Reset, Fault::Stall];
 
 /// Makes two requests, one after the other. `troubles` are the faults of the first two connections.
-fn two_exchanges(
-    row: &impl Row,
+async fn two_exchanges<D: Pooled>(
     troubles: [Option<Trouble>; 2],
     are_idempotent: [bool; 2],
 ) -> Result<[bool; 2], String> {
-    let server = Server::new(troubles.map(Dial::Accepted), None);
+    let (pool, server) = (pool::<D>(1), Server::new(troubles.map(Dial::Accepted), None));
     let mut is_ok = [false; 2];
     for (number, is_idempotent) in are_idempotent.into_iter().enumerate() {
-        let outcome = Some(row.ask(&server, number, method(is_idempotent)));
+        let outcome = Some(ask(&pool, &server, number, method(is_idempotent), true).await);
         judge(&server, number, is_idempotent, &outcome)?;
         is_ok[number] = matches!(outcome, Some(Ok(_)));
     }
-    row.judge(&server, 2)?;
+    judge_pool(&pool, &server, 1, Some(2))?;
     Ok(is_ok)
 }
 
 /// Makes the first connection fail after every byte of its first and second exchange, and the second connection after
 /// every byte of its first exchange. Runs some of the pairs of bytes. With `DEGU_PAIRS` in the environment it runs all
 /// pairs.
-fn exhaust<R: Row>(row: impl Fn() -> R) {
-    let server = Server::new([], None);
-    row().ask(&server, 0, method(true)).unwrap();
+fn exhaust<D: Pooled>() {
+    let (runtime, server) = (runtime(), Server::new([], None));
+    runtime.block_on(ask(&pool::<D>(1), &server, 0, method(true), true)).unwrap();
     let length = server.state().length;
     let request = length - "HTTP/1.1 200 OK\r\nx-number: 0\r\ncontent-length: 1\r\n\r\n0".len();
     let is_whole = std::env::var_os("DEGU_PAIRS").is_some();
     let mut runs = 0;
     let mut run = |troubles: [Option<Trouble>; 2], are_idempotent: [bool; 2]| {
         runs += 1;
-        let ran = two_exchanges(&row(), troubles, are_idempotent);
+        let ran = runtime.block_on(tokio::task::unconstrained(two_exchanges::<D>(troubles, are_idempotent)));
         ran.unwrap_or_else(|error| panic!("{troubles:?}, {are_idempotent:?}: {error}"))
     };
     let trouble = |exchange, after, fault, loses| Trouble { exchange, after, fault, shows: false, loses };
@@ -209,13 +196,12 @@ fn exhaust<R: Row>(row: impl Fn() -> R) {
 
 #[test]
 fn tasks_and_a_server_that_fails_after_any_byte() {
-    let runtime = runtime();
-    exhaust(|| Tasks(&runtime, pool(1)));
+    exhaust::<Async>();
 }
 
 #[test]
 fn threads_and_a_server_that_fails_after_any_byte() {
-    exhaust(|| pool::<blocking::Blocking>(1));
+    exhaust::<Blocking>();
 }
 
 /// Returns the outcomes of the next attempts to connect, at random.
@@ -225,10 +211,10 @@ fn dials(dice: &mut Dice) -> Vec<Dial> {
             return Dial::Refused;
         }
         let exchange = dice.below(3);
-        let fault = *dice.pick(&[Fault::Close, Fault::Close, Fault::Reset, Fault::Stall, Fault::Talk]);
+        let fault = *dice.pick(&[Fault::Close, Fault::Close, Fault::Reset, Fault::Stall, UNSOLICITED]);
         // Data is unsolicited only between two exchanges. At any other time it would be a part of the response.
-        let after = if fault == Fault::Talk || dice.one_in(3) { 0 } else { dice.below(110) };
-        let fault = if fault == Fault::Talk && exchange == 0 { Fault::Close } else { fault };
+        let after = if fault == UNSOLICITED || dice.one_in(3) { 0 } else { dice.below(110) };
+        let fault = if fault == UNSOLICITED && exchange == 0 { Fault::Close } else { fault };
         let trouble = Trouble { exchange, after, fault, shows: dice.one_in(2), loses: dice.one_in(2) };
         Dial::Accepted((!dice.one_in(4)).then_some(trouble))
     };
@@ -237,15 +223,16 @@ fn dials(dice: &mut Dice) -> Vec<Dial> {
 
 #[test]
 fn simulation_of_threads() {
-    Seeds { test: ("degu-client", "simulation::pool::simulation_of_threads"), default: 3_000 }.run(|seed| {
+    let runtime = runtime();
+    seeds(("degu-client", "simulation::pool::simulation_of_threads"), 3_000, |seed| {
         let mut dice = Dice::new(seed);
         let dials = dials(&mut dice);
         tell(|| format!("{dials:?}"));
-        let (pool, server) = (pool::<blocking::Blocking>(1), Server::new(dials, Some(dice.fork())));
+        let (pool, server) = (pool::<Blocking>(1), Server::new(dials, Some(dice.fork())));
         let mut requests = 0;
         for number in 0..1 + dice.below(6) {
             let is_idempotent = dice.one_in(2);
-            let outcome = ask_blocking(&pool, &server, number, method(is_idempotent), !dice.one_in(6));
+            let outcome = runtime.block_on(ask(&pool, &server, number, method(is_idempotent), !dice.one_in(6)));
             tell(|| format!("{number}, {is_idempotent}: {outcome:?}"));
             requests += u64::from(!outcome.as_ref().is_err_and(Error::is_connect));
             judge(&server, number, is_idempotent, &Some(outcome))?;
@@ -257,34 +244,32 @@ fn simulation_of_threads() {
 #[test]
 fn simulation_of_tasks() {
     let runtime = runtime();
-    Seeds { test: ("degu-client", "simulation::pool::simulation_of_tasks"), default: 3_000 }.run(|seed| {
+    seeds(("degu-client", "simulation::pool::simulation_of_tasks"), 3_000, |seed| {
         let mut dice = Dice::new(seed);
         let most = 1 + dice.below(8);
-        runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, most, 3)))
+        runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, most)))
     });
 }
 
-/// Makes `most` requests at the same time. One in `drops` is dropped at a random moment.
-async fn at_once(dice: &mut Dice, most: usize, drops: usize) -> Result<(), String> {
+/// Makes `most` requests at the same time. A third of them may be dropped at a random moment.
+async fn at_once(dice: &mut Dice, most: usize) -> Result<(), String> {
     let (max, dials) = (1 + dice.below(4), dials(dice));
     tell(|| format!("{max}: {dials:?}"));
-    let (pool, server) = (pool(max), Server::new(dials, Some(dice.fork())));
+    let (pool, server) = (pool::<Async>(max), Server::new(dials, Some(dice.fork())));
     let mut requests: Vec<_> = (0..most)
         .map(|number| {
             let (is_idempotent, reads) = (dice.one_in(2), !dice.one_in(6));
             let future = ask(&pool, &server, number, method(is_idempotent), reads);
-            let polls = if number % drops == 2 { dice.below(12) } else { usize::MAX };
+            let polls = if number % 3 == 2 { dice.below(12) } else { usize::MAX };
             let (woken, waker) = Woken::new();
-            Request { number, is_idempotent, future: Box::pin(future), polls, woken, waker, is_first: true }
+            Request { number, is_idempotent, future: Box::pin(future), polls, woken, waker }
         })
         .collect();
     let (mut sent, mut dropped, mut still) = (0, 0, 0);
     while !requests.is_empty() {
-        let first = dice.below(requests.len());
-        let ready = (first..requests.len()).chain(0..first).find(|&at| {
-            let request = &mut requests[at];
-            // `take` has to run even for a first poll, because it clears the wake-up.
-            std::mem::take(&mut request.is_first) | request.woken.take() || request.polls == 0
+        let ready = dice.turns(requests.len()).find(|&at| {
+            let request = &requests[at];
+            request.woken.take() || request.polls == 0
         });
         let Some(at) = ready else {
             // No request was woken, so a deadline has to wake one. No deadline is longer than these sleeps.
@@ -327,7 +312,6 @@ struct Request<'r> {
     polls: usize,
     woken: Arc<Woken>,
     waker: Waker,
-    is_first: bool,
 }
 
 #[test]
@@ -335,7 +319,7 @@ fn a_thousand_requests_of_which_a_third_is_dropped() {
     let runtime = runtime();
     for seed in 0..20 {
         let mut dice = Dice::new(seed);
-        let ran = runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, 1_000, 3)));
+        let ran = runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, 1_000)));
         ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }

@@ -1,30 +1,20 @@
 //! A server in memory that fails after any byte of any exchange, and counts the requests that it has received in full.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use degu_simulation::Dice;
+use degu_simulation::{Dice, Fault};
+use degu_wire::Address;
 
 use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
-use crate::error;
+use crate::error::{Error, ErrorKind};
+use crate::options::Base;
 use crate::stream::Stream;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The server closes the connection.
-    Close,
-    /// The server resets the connection.
-    Reset,
-    /// The server does nothing more.
-    Stall,
-    /// Between two exchanges, the server sends unsolicited data.
-    Talk,
-}
 
 /// The way in which a connection fails.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +23,7 @@ pub(super) struct Trouble {
     /// fault.
     pub(super) exchange: usize,
     pub(super) after: usize,
+    /// Garbage is unsolicited data between two exchanges.
     pub(super) fault: Fault,
     /// True if the check before the next request finds a fault between two exchanges.
     pub(super) shows: bool,
@@ -78,15 +69,16 @@ impl Server {
         self.state().executed.get(&number).copied().unwrap_or(0)
     }
 
-    pub(super) fn connect(&self) -> io::Result<Box<Wire>> {
+    pub(super) fn connect(&self, base: &Base) -> Result<(Box<Wire>, Address), Error> {
         let mut state = self.state();
         let Dial::Accepted(trouble) = state.dials.pop_front().unwrap_or(Dial::Accepted(None)) else {
-            return Err(ErrorKind::ConnectionRefused.into());
+            return Err(Error::connecting(io::Error::from(io::ErrorKind::ConnectionRefused), &base.address));
         };
         state.open += 1;
         state.most_open = state.most_open.max(state.open);
         let server = self.clone();
-        Ok(Box::new(Wire { server, trouble, exchange: 0, moved: 0, input: Vec::new(), output: VecDeque::new() }))
+        let wire = Wire { server, trouble, exchange: 0, moved: 0, input: Vec::new(), output: VecDeque::new() };
+        Ok((Box::new(wire), base.address.clone()))
     }
 }
 
@@ -126,10 +118,9 @@ impl Wire {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(trouble) = self.fault() {
-            return match trouble.fault {
-                Fault::Stall => Ok(bytes.len()),
-                _ if trouble.loses => Ok(bytes.len()),
-                _ => Err(ErrorKind::BrokenPipe.into()),
+            return match trouble.fault == Fault::Stall || trouble.loses {
+                true => Ok(bytes.len()),
+                false => Err(io::ErrorKind::BrokenPipe.into()),
             };
         }
         let portion = self.portion(bytes.len());
@@ -160,9 +151,9 @@ impl Wire {
     fn poll_read(&mut self, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         if let Some(trouble) = self.fault() {
             return match trouble.fault {
-                Fault::Reset => Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
+                Fault::Reset => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 Fault::Close => Poll::Ready(Ok(0)),
-                Fault::Stall | Fault::Talk => Poll::Pending,
+                _ => Poll::Pending,
             };
         }
         if self.output.is_empty() {
@@ -190,10 +181,10 @@ impl Stream for Wire {
         true
     }
 
-    fn check(&mut self) -> Result<(), error::ErrorKind> {
+    fn check(&mut self) -> Result<(), ErrorKind> {
         match self.fault() {
-            Some(Trouble { fault: Fault::Talk, .. }) => Err(degu_wire::Fault::UnsolicitedBytes.into()),
-            Some(Trouble { fault: Fault::Close | Fault::Reset, shows: true, .. }) => Err(error::ErrorKind::Closed),
+            Some(Trouble { fault: Fault::Garbage(_), .. }) => Err(degu_wire::Fault::UnsolicitedBytes.into()),
+            Some(Trouble { fault: Fault::Close | Fault::Reset, shows: true, .. }) => Err(ErrorKind::Closed),
             _ => Ok(()),
         }
     }
@@ -201,7 +192,7 @@ impl Stream for Wire {
     fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
         match self.poll_read(buffer) {
             Poll::Ready(read) => read,
-            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
