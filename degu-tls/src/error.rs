@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use heck::ToSnakeCase;
 use rustls::AlertDescription;
 
 /// An error of a build, a reload or a handshake, or a warning about a policy that was built.
@@ -238,27 +239,9 @@ pub fn alert_name(alert: AlertDescription) -> String {
         // For these alerts, the name in rustls differs from the name in the RFCs.
         (AlertDescription::UnrecognisedName, _) => "unrecognized_name".into(),
         (AlertDescription::EncryptedClientHelloRequired, _) => "ech_required".into(),
-        (_, Some(name)) => words(name, '_'),
+        (_, Some(name)) => name.to_snake_case(),
         (_, None) => "an alert that is not registered".into(),
     }
-}
-
-/// Splits a name of rustls into words in lower case: `UnknownPSKIdentity` becomes `unknown_psk_identity`.
-pub(crate) fn words(name: &str, separator: char) -> String {
-    let mut text = String::new();
-    let mut before = None;
-    let mut characters = name.chars().peekable();
-    while let Some(character) = characters.next() {
-        let begins = |before: char| {
-            !before.is_ascii_uppercase() || characters.peek().is_some_and(|next| next.is_ascii_lowercase())
-        };
-        if character.is_ascii_uppercase() && before.is_some_and(begins) {
-            text.push(separator);
-        }
-        text.push(character.to_ascii_lowercase());
-        before = Some(character);
-    }
-    text
 }
 
 /// Returns the most likely meaning of an alert that the peer sent, and what to do about it.

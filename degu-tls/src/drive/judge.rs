@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use heck::ToSnakeCase;
 use rustls::{CommonState, HandshakeKind, InvalidMessage};
 use rustls_pki_types::ServerName;
 
 #[cfg(doc)]
 use super::Handshake;
-use crate::error::{Blame, Error, Kind, alert_name, words};
+use crate::error::{Blame, Error, Kind, alert_name};
 use crate::note::Note;
 use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
@@ -127,7 +128,7 @@ impl Judge {
 
 /// Converts a reason of rustls to text. The names of these reasons are sentences without spaces.
 fn found(name: impl fmt::Debug) -> String {
-    let text = words(&format!("{name:?}"), ' ');
+    let text = format!("{name:?}").to_snake_case().replace('_', " ");
     text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")
 }
 
