@@ -261,7 +261,7 @@ impl Chain<'_> {
         if let Some((bits, ca)) =
             self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, x509::name(parsed.subject()))))
         {
-            return (Kind::WeakKey, format!("a CA in the chain of {subject} ({ca}) has an RSA key of {bits} bits"));
+            return (Kind::WeakKey, format!("the CA {ca} in the chain of {subject} has an RSA key of {bits} bits"));
         }
         let leaf = EndEntityCert::try_from(self.leaf).ok();
         let issuer = leaf.as_ref().map_or(&[][..], |leaf| leaf.issuer());
