@@ -58,22 +58,22 @@ pub struct ClientTls(Arc<Live<Recipe>>);
 struct Recipe {
     trust: Servers,
     identity: Option<Identity>,
-    options: Options,
 }
 
 #[derive(Clone, Debug)]
 enum Servers {
     #[cfg(feature = "system")]
     System,
-    Private(CaSet),
-    /// Private CAs, without a check of the server's name.
-    Unnamed(CaSet),
+    Private {
+        ca_set: CaSet,
+        check_name: bool,
+    },
     Pinned(Vec<SpkiPin>),
 }
 
 impl Servers {
     fn checks_name(&self) -> bool {
-        !matches!(self, Self::Unnamed(_) | Self::Pinned(_))
+        !matches!(self, Self::Private { check_name: false, .. } | Self::Pinned(_))
     }
 }
 
@@ -95,12 +95,13 @@ pub struct Pinned(());
 #[must_use]
 pub struct ClientTlsBuilder<T> {
     recipe: Recipe,
+    options: Options,
     trust: PhantomData<T>,
 }
 
 impl<T> ClientTlsBuilder<T> {
     fn new(trust: Servers) -> Self {
-        Self { recipe: Recipe { trust, identity: None, options: Options::default() }, trust: PhantomData }
+        Self { recipe: Recipe { trust, identity: None }, options: Options::default(), trust: PhantomData }
     }
 }
 
@@ -115,7 +116,7 @@ impl ClientTls {
 
     /// Returns a builder for a client that trusts only servers for which one of these CAs vouches.
     pub fn private(ca_set: CaSet) -> ClientTlsBuilder<Private> {
-        ClientTlsBuilder::new(Servers::Private(ca_set))
+        ClientTlsBuilder::new(Servers::Private { ca_set, check_name: true })
     }
 
     /// Returns a builder for a client that trusts only servers with one of these keys. The issuer, the names and the
@@ -163,7 +164,8 @@ impl ClientTls {
     /// The policies are not of the same kind ([`Kind::Replace`]).
     pub fn replace(&self, next: &Self) -> Result<(), Error> {
         let next = next.0.get();
-        if discriminant(&next.recipe.trust) != discriminant(&self.0.get().recipe.trust) {
+        let kind = |trust: &Servers| (discriminant(trust), trust.checks_name());
+        if kind(&next.recipe.trust) != kind(&self.0.get().recipe.trust) {
             return Err(Error::caller(Kind::Replace, "the two policies trust servers in different ways"));
         }
         self.0.set(next);
@@ -188,7 +190,7 @@ impl ClientTls {
         let trust = &policy.recipe.trust;
         let parse = |name: &str| {
             ServerName::try_from(name.to_owned()).map_err(|error| {
-                let what = format!("{peer}: {} is neither a DNS name nor an IP address", name.escape_debug());
+                let what = format!("{peer}: the name {name:?} is neither a DNS name nor an IP address");
                 Error::caller(Kind::Name, what).with_source(error)
             })
         };
@@ -200,8 +202,7 @@ impl ClientTls {
                 Error::caller(Kind::NameMissing, what)
             })?,
         };
-        let judge =
-            drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.recipe.options);
+        let judge = drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.options);
         Ok(drive::Connect { config: policy.config.clone(), name, judge })
     }
 }
@@ -218,8 +219,8 @@ impl ClientTlsBuilder<Private> {
     /// Switches off the check of the server's name. The client then accepts every server certificate for which one of
     /// the CAs vouches, and sends no name to the server.
     pub fn without_name_check(mut self) -> Self {
-        if let Servers::Private(ca_set) = self.recipe.trust {
-            self.recipe.trust = Servers::Unnamed(ca_set);
+        if let Servers::Private { check_name, .. } = &mut self.recipe.trust {
+            *check_name = false;
         }
         self
     }
@@ -266,32 +267,28 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// The errors of `build`, and [`Kind::Provider`] if the provider has no such suite, no ECDHE or no SHA-256.
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ClientTls, Error> {
-        Ok(ClientTls(Live::new(self.recipe, &provider)?))
+        Ok(ClientTls(Live::new(self.recipe, self.options, &provider)?))
     }
 }
 
 impl policy::Recipe for Recipe {
     type Config = ClientConfig;
 
-    fn options(&self) -> &Options {
-        &self.options
-    }
-
     fn read_again(&self) -> Result<Self, Error> {
         let trust = match &self.trust {
-            Servers::Private(ca_set) => Servers::Private(ca_set.read_again()?),
-            Servers::Unnamed(ca_set) => Servers::Unnamed(ca_set.read_again()?),
+            Servers::Private { ca_set, check_name } => {
+                Servers::Private { ca_set: ca_set.read_again()?, check_name: *check_name }
+            }
             Servers::Pinned(_) if self.identity.is_none() => {
                 return Err(Error::caller(Kind::Reload, "cannot reload: pins are given in memory, not as files"));
             }
             trust => trust.clone(),
         };
         let identity = self.identity.as_ref().map(Identity::read_again).transpose()?;
-        Ok(Self { trust, identity, options: self.options.clone() })
+        Ok(Self { trust, identity })
     }
 
     fn build(&self, build: &mut Build) -> Result<(ClientConfig, Option<Arc<Verifier>>), Error> {
-        let options = &self.options;
         let trust = match &self.trust {
             #[cfg(feature = "system")]
             Servers::System => {
@@ -301,8 +298,8 @@ impl policy::Recipe for Recipe {
                         .with_source(error)
                 })?)
             }
-            Servers::Private(ca_set) | Servers::Unnamed(ca_set) => {
-                Trust::Private { store: Store::new(ca_set, build)?, check_name: self.trust.checks_name() }
+            Servers::Private { ca_set, check_name } => {
+                Trust::Private { store: Store::new(ca_set, build)?, check_name: *check_name }
             }
             Servers::Pinned(pins) if pins.is_empty() => {
                 return Err(Error::caller(Kind::NoTrust, "no pinned key was given for the server"));
@@ -310,7 +307,7 @@ impl policy::Recipe for Recipe {
             Servers::Pinned(pins) => Trust::Pinned(pins.clone()),
         };
         let verifier = Arc::new(Verifier::new(trust, Side::Server, build.crypto.clone()));
-        let builder = ClientConfig::builder_with_details(build.crypto.provider.clone(), options.clock.clone())
+        let builder = ClientConfig::builder_with_details(build.crypto.provider.clone(), build.options.clock.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?
             .dangerous()
@@ -324,11 +321,11 @@ impl policy::Recipe for Recipe {
         };
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
-        config.resumption = match options.sessions {
+        config.resumption = match build.options.sessions {
             0 => Resumption::disabled(),
             count => Resumption::in_memory_sessions(count),
         };
-        config.enable_sni = !matches!(self.trust, Servers::Unnamed(_));
+        config.enable_sni = !matches!(self.trust, Servers::Private { check_name: false, .. });
         Ok((config, Some(verifier)))
     }
 }

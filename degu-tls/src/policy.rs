@@ -44,37 +44,35 @@ macro_rules! option_methods {
     ($(#[$sessions:meta])* sessions, $(#[$require_alpn:meta])* require_alpn) => {
         /// Switches TLS 1.2 off. Default: TLS 1.2 is on, with cipher suites that are as strong as those of TLS 1.3.
         pub fn tls13_only(mut self) -> Self {
-            self.recipe.options.tls13_only = true;
+            self.options.tls13_only = true;
             self
         }
 
         $(#[$sessions])*
         pub fn sessions(mut self, count: usize) -> Self {
-            self.recipe.options.sessions = count;
+            self.options.sessions = count;
             self
         }
 
         $(#[$require_alpn])*
         pub fn require_alpn(mut self) -> Self {
-            self.recipe.options.require_alpn = true;
+            self.options.require_alpn = true;
             self
         }
 
         /// Takes the time from `clock` instead of the system's clock. This is for tests, and for devices whose system clock
         /// is not set.
         pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
-            self.recipe.options.clock = clock;
+            self.options.clock = clock;
             self
         }
     };
 }
 pub(crate) use option_methods;
 
-/// The values that a builder has collected, from which a policy is built.
+/// The values that a builder has collected, and that a reload reads again. A policy is built from them and from the options.
 pub(crate) trait Recipe: fmt::Debug + Sized {
     type Config;
-
-    fn options(&self) -> &Options;
 
     /// Reads the files of this recipe again, and returns a recipe with the new values.
     fn read_again(&self) -> Result<Self, Error>;
@@ -84,8 +82,9 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
 }
 
-/// The provider and the time of a build, and the warnings that the build collects.
+/// The options, the provider and the time of a build, and the warnings that the build collects.
 pub(crate) struct Build {
+    pub(crate) options: Options,
     pub(crate) crypto: Crypto,
     pub(crate) now: UnixTime,
     pub(crate) warnings: Vec<Error>,
@@ -94,6 +93,7 @@ pub(crate) struct Build {
 /// A recipe, with the configuration and the verifier that were built from the recipe.
 pub(crate) struct Policy<R: Recipe> {
     pub(crate) recipe: R,
+    pub(crate) options: Options,
     pub(crate) crypto: Crypto,
     pub(crate) config: Arc<R::Config>,
     pub(crate) verifier: Option<Arc<Verifier>>,
@@ -101,14 +101,15 @@ pub(crate) struct Policy<R: Recipe> {
 }
 
 impl<R: Recipe> Policy<R> {
-    fn new(recipe: R, crypto: Crypto) -> Result<Self, Error> {
-        let mut build = Build { crypto, now: now(&*recipe.options().clock)?, warnings: Vec::new() };
+    fn new(recipe: R, options: Options, crypto: Crypto) -> Result<Self, Error> {
+        let now = now(&*options.clock)?;
+        let mut build = Build { options, crypto, now, warnings: Vec::new() };
         let (config, verifier) = recipe.build(&mut build)?;
-        let Build { crypto, warnings, .. } = build;
+        let Build { options, crypto, warnings, .. } = build;
         for warning in &warnings {
             tracing::warn!("{}", warning.explain());
         }
-        Ok(Self { config: Arc::new(config), verifier, recipe, crypto, warnings })
+        Ok(Self { config: Arc::new(config), verifier, recipe, options, crypto, warnings })
     }
 }
 
@@ -119,9 +120,9 @@ pub(crate) struct Live<R: Recipe> {
 }
 
 impl<R: Recipe> Live<R> {
-    pub(crate) fn new(recipe: R, provider: &CryptoProvider) -> Result<Arc<Self>, Error> {
-        let crypto = Crypto::new(provider, recipe.options().tls13_only)?;
-        let policy = RwLock::new(Arc::new(Policy::new(recipe, crypto)?));
+    pub(crate) fn new(recipe: R, options: Options, provider: &CryptoProvider) -> Result<Arc<Self>, Error> {
+        let crypto = Crypto::new(provider, options.tls13_only)?;
+        let policy = RwLock::new(Arc::new(Policy::new(recipe, options, crypto)?));
         Ok(Arc::new(Self { policy, changes: AtomicU64::new(0) }))
     }
 
@@ -141,7 +142,7 @@ impl<R: Recipe> Live<R> {
 
     pub(crate) fn reload(&self) -> Result<Vec<Error>, Error> {
         let old = self.get();
-        let policy = Policy::new(old.recipe.read_again()?, old.crypto.clone())?;
+        let policy = Policy::new(old.recipe.read_again()?, old.options.clone(), old.crypto.clone())?;
         let warnings = policy.warnings.clone();
         self.set(Arc::new(policy));
         Ok(warnings)

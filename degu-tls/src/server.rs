@@ -55,7 +55,6 @@ pub struct ServerTls(Arc<Live<Recipe>>);
 struct Recipe {
     identity: Identity,
     clients: Option<CaSet>,
-    options: Options,
 }
 
 /// Marks a [`ServerTlsBuilder`] before the caller has chosen whether clients need a certificate.
@@ -72,16 +71,15 @@ pub struct Decided(());
 #[must_use]
 pub struct ServerTlsBuilder<C> {
     recipe: Recipe,
+    options: Options,
     choice: PhantomData<C>,
 }
 
 impl ServerTls {
     /// Returns a builder for a server that sends this identity's certificate to its clients.
     pub fn builder(identity: Identity) -> ServerTlsBuilder<Undecided> {
-        ServerTlsBuilder {
-            recipe: Recipe { identity, clients: None, options: Options::default() },
-            choice: PhantomData,
-        }
+        let recipe = Recipe { identity, clients: None };
+        ServerTlsBuilder { recipe, options: Options::default(), choice: PhantomData }
     }
 
     /// Returns whether every client must have a certificate for which a CA of the [`CaSet`] vouches. No reload or
@@ -148,8 +146,7 @@ impl ServerTls {
     /// Returns the current policy, with which a driver accepts one connection.
     pub fn accept(&self) -> drive::Accept {
         let policy = self.0.get();
-        let options = &policy.recipe.options;
-        let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, options);
+        let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, &policy.options);
         drive::Accept { config: policy.config.clone(), judge }
     }
 }
@@ -160,13 +157,13 @@ impl ServerTlsBuilder<Undecided> {
     /// [`PeerIdentity`](crate::PeerIdentity).
     pub fn require_clients(mut self, ca_set: CaSet) -> ServerTlsBuilder<Decided> {
         self.recipe.clients = Some(ca_set);
-        ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
+        ServerTlsBuilder { recipe: self.recipe, options: self.options, choice: PhantomData }
     }
 
     /// Accepts every client. The server asks for no certificate, so its connections have no
     /// [`PeerIdentity`](crate::PeerIdentity).
     pub fn allow_unauthenticated_clients(self) -> ServerTlsBuilder<Decided> {
-        ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
+        ServerTlsBuilder { recipe: self.recipe, options: self.options, choice: PhantomData }
     }
 }
 
@@ -208,27 +205,19 @@ impl ServerTlsBuilder<Decided> {
     ///
     /// The errors of `build`, and [`Kind::Provider`] if the provider has no such suite, no ECDHE or no SHA-256.
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
-        Ok(ServerTls(Live::new(self.recipe, &provider)?))
+        Ok(ServerTls(Live::new(self.recipe, self.options, &provider)?))
     }
 }
 
 impl policy::Recipe for Recipe {
     type Config = ServerConfig;
 
-    fn options(&self) -> &Options {
-        &self.options
-    }
-
     fn read_again(&self) -> Result<Self, Error> {
-        Ok(Self {
-            identity: self.identity.read_again()?,
-            clients: self.clients.as_ref().map(CaSet::read_again).transpose()?,
-            options: self.options.clone(),
-        })
+        let identity = self.identity.read_again()?;
+        Ok(Self { identity, clients: self.clients.as_ref().map(CaSet::read_again).transpose()? })
     }
 
     fn build(&self, build: &mut Build) -> Result<(ServerConfig, Option<Arc<Verifier>>), Error> {
-        let options = &self.options;
         let key = self.identity.certified(Side::Server, build)?;
         let verifier = match &self.clients {
             Some(ca_set) => {
@@ -237,6 +226,7 @@ impl policy::Recipe for Recipe {
             }
             None => None,
         };
+        let options = &build.options;
         let builder = ServerConfig::builder_with_details(build.crypto.provider.clone(), options.clock.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?;
