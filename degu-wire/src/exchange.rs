@@ -2,18 +2,14 @@
 //! no allocator, so the machines and the drivers for microcontrollers share it.
 
 use crate::abnf::decimal;
-use crate::head::{Names, RequestMeta, is_host, put_framing, put_line, put_request_line, put_status_line};
+use crate::head::{
+    Names, RequestMeta, ResponseHeadOf, is_host, put_framing, put_line, put_request_line, put_status_line,
+};
 use crate::sink::Sink;
-use crate::{ContentRange, Fault, Framing, LocalError, Method, RemoteError};
+use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
 
-/// A field line of the application: its name and its value.
+/// A field line of the application: its name and its value. Both have been checked.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
-
-/// A function that writes a field line: [`put_line`] for lines that have been checked,
-/// [`put_field`](crate::head::put_field) for other lines.
-pub(crate) trait PutLine<S>: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError> {}
-
-impl<S, F: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>> PutLine<S> for F {}
 
 /// The meaning of the application's fields for the exchange.
 #[derive(Clone, Copy)]
@@ -38,17 +34,9 @@ pub(crate) struct Terms {
     pub(crate) continue_pending: bool,
 }
 
-/// The decisions of [`Terms::put_reply`] about a response.
-pub(crate) struct Reply {
-    /// The framing of the body that follows the head. A response to HEAD has no body.
-    pub(crate) body: Framing,
-    /// True if the connection is kept after the response. The caller stores this value when the whole head is written.
-    pub(crate) persistent: bool,
-}
-
 impl Terms {
     pub(crate) fn of(meta: &RequestMeta) -> Self {
-        let has_body = !matches!(meta.framing, Framing::None | Framing::Length(0));
+        let has_body = meta.framing.of_rest() != Framing::None;
         Self {
             is_head: meta.known_method == Some(Method::Head),
             http10: meta.http10,
@@ -76,23 +64,25 @@ impl Terms {
     }
 
     /// Writes the head of a final response, without the empty line. `content` is the framing of the application's body.
-    #[expect(clippy::too_many_arguments, reason = "a response has so many parts")]
-    pub(crate) fn put_reply<'h, S: Sink>(
-        &self,
-        out: &mut S,
+    /// Returns the framing of the body that follows the head. A response to HEAD has no body.
+    ///
+    /// `self` is changed to the terms after the response. The caller passes a copy, and stores it when the whole head is
+    /// written.
+    pub(crate) fn put_reply<'h>(
+        &mut self,
+        out: &mut impl Sink,
         status: u16,
         reason: &[u8],
         lines: impl Iterator<Item = Line<'h>>,
-        put: impl PutLine<S>,
         content: Framing,
         date: Option<&str>,
-    ) -> Result<Reply, LocalError> {
+    ) -> Result<Framing, LocalError> {
         if !(200..=999).contains(&status) {
             return Err(LocalError::Status);
         }
         let bodiless = matches!(status, 204 | 304);
         // A response with one of these statuses has no body (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
-        if (bodiless || status == 205) && !matches!(content, Framing::None | Framing::Length(0)) {
+        if (bodiless || status == 205) && content.of_rest() != Framing::None {
             return Err(LocalError::BodyNotAllowed);
         }
         let framing = match content {
@@ -105,35 +95,105 @@ impl Terms {
         // get.
         let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
         put_status_line(out, status, reason)?;
-        let meaning = put_headers(out, lines, put, framing, describes)?;
-        let persistent = self.persistent && !self.continue_pending && framing != Framing::UntilClose && !meaning.close;
+        let meaning = put_headers(out, lines, framing, describes)?;
+        self.persistent &= !self.continue_pending && framing != Framing::UntilClose && !meaning.close;
+        self.continue_pending = false;
         if let Some(date) = date.filter(|_| !meaning.names.has(Names::DATE)) {
             put_line(out, b"date", date.as_bytes())?;
         }
-        if !persistent {
+        if !self.persistent {
             put_line(out, b"connection", b"close")?;
         } else if self.http10 {
             // A client of HTTP/1.0 that asked for a persistent connection closes it if the response does not have
             // `keep-alive`.
             put_line(out, b"connection", b"keep-alive")?;
         }
-        Ok(Reply { body: if self.is_head { Framing::None } else { framing }, persistent })
+        Ok(if self.is_head { Framing::None } else { framing })
+    }
+}
+
+/// The state of a request whose final response has not arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// True if the method is HEAD. Then the response has no body.
+    pub(crate) is_head: bool,
+    /// True if the request asks for ranges.
+    pub(crate) is_ranged: bool,
+    /// True if the connection can carry another request after this exchange, as far as the client knows.
+    pub(crate) persistent: bool,
+    /// True if the request has a body that waits for `100 Continue`.
+    pub(crate) expects_continue: bool,
+    /// The framing of the request's body.
+    pub(crate) framing: Framing,
+    /// The number of interim responses that have arrived.
+    pub(crate) interim: usize,
+}
+
+impl Asked {
+    /// Notes an interim response.
+    pub(crate) fn note_interim(&mut self, status: u16, limits: &Limits) -> Result<(), RemoteError> {
+        self.interim += 1;
+        if self.interim > limits.max_interim {
+            return Err(Fault::TooManyInterim.into());
+        }
+        self.expects_continue &= status != 100;
+        Ok(())
+    }
+
+    /// Notes the final response. Returns the framing of its body, and the length that the body must have according to
+    /// Content-Range. The length is `None` if it need not be checked while the body is read, because the message is not
+    /// a 206, or its framing gives the length. `field` returns the value of a field of the head.
+    pub(crate) fn note_response<'h, F>(
+        &mut self,
+        head: &ResponseHeadOf<F>,
+        field: impl Fn(&str) -> Option<&'h [u8]>,
+    ) -> Result<(Framing, Option<u64>), RemoteError> {
+        let framing = head.framing(if self.is_head { Method::Head } else { Method::Get });
+        self.persistent &= head.keep_alive() && framing != Framing::UntilClose;
+        if head.status() != 206 {
+            return Ok((framing, None));
+        }
+        if !self.is_ranged {
+            return Err(Fault::UnexpectedPartial.into());
+        }
+        let Some(range) = field("content-range") else {
+            // With several parts, each part has its Content-Range inside the body (RFC 9110 §15.3.7.2).
+            let several = b"multipart/byteranges";
+            let found = field("content-type").and_then(|media_type| media_type.get(..several.len()));
+            let is_several = found.is_some_and(|found| found.eq_ignore_ascii_case(several));
+            return if is_several { Ok((framing, None)) } else { Err(Fault::ContentRange.into()) };
+        };
+        let range = ContentRange::parse(range).map_err(|_| Fault::ContentRange)?;
+        let length = range.content_length().ok_or(Fault::ContentRange)?;
+        match framing {
+            // The response to HEAD has no body to compare.
+            Framing::None => Ok((framing, None)),
+            Framing::Length(announced) if announced != length => Err(Fault::ContentRange.into()),
+            Framing::Length(_) => Ok((framing, None)),
+            Framing::Chunked | Framing::UntilClose => Ok((framing, Some(length))),
+        }
     }
 }
 
 /// Writes the head of a request, without the empty line. `host` becomes the Host field if there is no Host among
-/// `lines`. Upgrade is allowed among `lines` only if `offers` is true.
-#[expect(clippy::too_many_arguments, reason = "a request has so many parts")]
-pub(crate) fn put_request<'h, S: Sink>(
-    out: &mut S,
+/// `lines`. `content` is the framing of the application's body. Upgrade is allowed among `lines` only if `offers` is
+/// true.
+pub(crate) fn put_request<'h>(
+    out: &mut impl Sink,
     method: Method<'_>,
     target: &str,
     host: &[u8],
     lines: impl Iterator<Item = Line<'h>> + Clone,
-    put: impl PutLine<S>,
-    framing: Framing,
+    content: Framing,
     offers: bool,
-) -> Result<Meaning, LocalError> {
+) -> Result<Asked, LocalError> {
+    // A HEAD that the caller wrote as an extension method is HEAD, too: its response has no body.
+    let method = method.known_as();
+    // A TRACE request has no body (RFC 9110 §9.3.8). The end of a connection cannot mark the end of a request.
+    if content == Framing::UntilClose || method == Method::Trace && content != Framing::None {
+        return Err(LocalError::BodyNotAllowed);
+    }
+    let framing = request_framing(method, content);
     let host_field = lines.clone().find(|(name, _)| Names::of(name) == Names::HOST).map(|(_, value)| value);
     if !is_host(host_field.unwrap_or(host)) {
         return Err(LocalError::FieldValue);
@@ -142,14 +202,21 @@ pub(crate) fn put_request<'h, S: Sink>(
     if host_field.is_none() {
         put_line(out, b"host", host)?;
     }
-    let meaning = put_headers(out, lines, put, framing, false)?;
+    let meaning = put_headers(out, lines, framing, false)?;
     if meaning.names.has(Names::UPGRADE) && !offers {
         return Err(LocalError::FieldNotAllowed);
     }
     if meaning.close {
         put_line(out, b"connection", b"close")?;
     }
-    Ok(meaning)
+    Ok(Asked {
+        is_head: method == Method::Head,
+        is_ranged: meaning.names.has(Names::RANGE),
+        persistent: !meaning.close,
+        expects_continue: meaning.expects_continue && framing.of_rest() != Framing::None,
+        framing,
+        interim: 0,
+    })
 }
 
 /// Returns the framing of a request. A request without a body gets `content-length: 0` if its method usually has
@@ -161,48 +228,15 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
     }
 }
 
-/// Checks the head of a 206 response. The head must have a Content-Range, or the media type `multipart/byteranges` for
-/// several ranges. `ranged` is true if the request asked for ranges.
-///
-/// Returns the length that the body must have according to Content-Range, if the caller still has to check it while it
-/// reads the body. This is the case if the framing does not give the length.
-pub(crate) fn check_partial(
-    ranged: bool,
-    content_range: Option<&[u8]>,
-    content_type: Option<&[u8]>,
-    framing: Framing,
-) -> Result<Option<u64>, RemoteError> {
-    if !ranged {
-        return Err(Fault::UnexpectedPartial.into());
-    }
-    let Some(value) = content_range else {
-        // With several parts, each part has its Content-Range inside the body (RFC 9110 §15.3.7.2).
-        let several = b"multipart/byteranges";
-        let found = content_type.and_then(|media_type| media_type.get(..several.len()));
-        let is_several = found.is_some_and(|found| found.eq_ignore_ascii_case(several));
-        return if is_several { Ok(None) } else { Err(Fault::ContentRange.into()) };
-    };
-    let part = ContentRange::parse(value).map_err(|_| Fault::ContentRange)?;
-    let length = part.content_length().ok_or(Fault::ContentRange)?;
-    match framing {
-        // The response to HEAD has no body to compare.
-        Framing::None => Ok(None),
-        Framing::Length(announced) if announced != length => Err(Fault::ContentRange.into()),
-        Framing::Length(_) => Ok(None),
-        Framing::Chunked | Framing::UntilClose => Ok(Some(length)),
-    }
-}
-
 /// Writes the fields of the application, the framing field (Content-Length or Transfer-Encoding), and `connection:
 /// upgrade` if there is an Upgrade. Returns the meaning of the fields.
 ///
 /// The application may set the framing field too, as in a forwarded response. The field must then match the body, and
 /// is written once. If `describes` is true, the message has no body, because it is a 304 or answers HEAD. Then the
 /// application's framing field describes the body that another request would get, and is not compared with `framing`.
-pub(crate) fn put_headers<'h, S: Sink>(
-    out: &mut S,
+pub(crate) fn put_headers<'h>(
+    out: &mut impl Sink,
     lines: impl Iterator<Item = Line<'h>>,
-    put: impl PutLine<S>,
     framing: Framing,
     describes: bool,
 ) -> Result<Meaning, LocalError> {
@@ -243,7 +277,7 @@ pub(crate) fn put_headers<'h, S: Sink>(
             }
             _ => {}
         }
-        put(out, name, value)?;
+        put_line(out, name, value)?;
     }
     if meaning.names.has(Names::UPGRADE) {
         // A sender of Upgrade must also name it in Connection (RFC 9110 §7.8).

@@ -14,17 +14,7 @@ pub enum Framing {
     UntilClose,
 }
 
-#[cfg(feature = "alloc")]
 impl Framing {
-    /// Returns the length of the body, if the framing tells it.
-    pub(crate) const fn length(self) -> Option<u64> {
-        match self {
-            Self::None => Some(0),
-            Self::Length(length) => Some(length),
-            Self::Chunked | Self::UntilClose => None,
-        }
-    }
-
     /// Returns this framing, or [`Framing::None`] for a length of 0, because no byte of the body is left then.
     pub(crate) const fn of_rest(self) -> Self {
         if let Self::Length(0) = self { Self::None } else { self }

@@ -30,11 +30,11 @@ use crate::{Fault, Limits, LocalError, RemoteError};
 /// # Ok::<(), degu_wire::LocalError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Headers(Option<Arc<Lines>>);
+pub struct Headers(Option<Arc<FieldText>>);
 
 /// A text, and the positions of fields in it. For a received head the text is the whole head, with its start line.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Lines {
+#[derive(Debug, Default)]
+pub(crate) struct FieldText {
     text: Vec<u8>,
     /// The positions of the fields. After the first `fields` elements follow unused elements, which the next head can
     /// use.
@@ -78,7 +78,7 @@ impl Headers {
         Ok(headers)
     }
 
-    pub(crate) const fn received(lines: Option<Arc<Lines>>) -> Self {
+    pub(crate) const fn received(lines: Option<Arc<FieldText>>) -> Self {
         Self(lines)
     }
 
@@ -151,10 +151,10 @@ impl Headers {
     /// # Errors
     ///
     /// [`LocalError::FieldName`] if the name is not a token. [`LocalError::FieldValue`] if the value has a control
-    /// character other than HTAB, or begins or ends with whitespace. [`LocalError::HeadTooLarge`] if the fields
+    /// character other than HTAB, begins or ends with whitespace, or its `Display` fails. [`LocalError::HeadTooLarge`] if the fields
     /// together, with the fields to be removed, would be over 65,535 bytes. After an error, the headers are unchanged.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        self.own().put(name, written(value), true)
+        self.own().put(name, true, written(value))
     }
 
     /// Adds a field line.
@@ -163,7 +163,7 @@ impl Headers {
     ///
     /// The errors of [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        self.own().put(name, written(value), false)
+        self.own().put(name, false, written(value))
     }
 
     /// Adds a field line whose value need not be UTF-8.
@@ -172,7 +172,10 @@ impl Headers {
     ///
     /// The errors of [`set`](Self::set).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
-        self.own().put(name, |text| text.extend_from_slice(value), false)
+        self.own().put(name, false, |text| {
+            text.extend_from_slice(value);
+            Ok(())
+        })
     }
 
     /// Removes every field with this name. Returns whether there was such a field.
@@ -180,17 +183,30 @@ impl Headers {
         self.contains(name) && self.own().remove(name)
     }
 
-    /// Returns the fields so that the caller can change them. If a clone shares the fields, they are copied first.
-    fn own(&mut self) -> &mut Lines {
-        let lines = self.0.get_or_insert_default();
-        if Arc::get_mut(lines).is_none() {
-            *lines = Arc::new(lines.copy());
-        }
-        Arc::make_mut(lines)
+    /// Returns the fields for a change. If a clone shares the fields, they are copied first.
+    fn own(&mut self) -> &mut FieldText {
+        Arc::make_mut(self.0.get_or_insert_default())
     }
 }
 
-impl Lines {
+/// Copies the fields. The text of the copy contains only their names and values.
+impl Clone for FieldText {
+    fn clone(&self) -> Self {
+        let mut text = Vec::with_capacity(self.text.len().min(1024));
+        let place = |span: &FieldSpan| {
+            let (name, value) = (span.name_bytes(&self.text), span.value(&self.text));
+            let start = text.len() as u16;
+            let (name_end, value_end) = (start + name.len() as u16, start + (name.len() + value.len()) as u16);
+            text.extend_from_slice(name);
+            text.extend_from_slice(value);
+            FieldSpan { name: start, name_end, value: name_end, value_end }
+        };
+        let spans: Vec<_> = self.spans().iter().map(place).collect();
+        Self { text, fields: spans.len(), spans }
+    }
+}
+
+impl FieldText {
     /// The number of fields for which there is storage at first. Few heads have more fields.
     const FIRST_FIELDS: usize = 16;
     /// The largest storage for text that is kept for the next head, in bytes. Larger storage is freed.
@@ -227,21 +243,6 @@ impl Lines {
         self.fields = fields;
     }
 
-    /// Returns a copy of the fields. Its text contains only their names and values.
-    fn copy(&self) -> Self {
-        let mut text = Vec::with_capacity(self.text.len().min(1024));
-        let place = |span: &FieldSpan| {
-            let (name, value) = (span.name_bytes(&self.text), span.value(&self.text));
-            let start = text.len() as u16;
-            let (name_end, value_end) = (start + name.len() as u16, start + (name.len() + value.len()) as u16);
-            text.extend_from_slice(name);
-            text.extend_from_slice(value);
-            FieldSpan { name: start, name_end, value: name_end, value_end }
-        };
-        let spans: Vec<_> = self.spans().iter().map(place).collect();
-        Self { text, fields: spans.len(), spans }
-    }
-
     /// Removes the zone of an IPv6 address from the value of Host. `authority` is the range of the request's authority
     /// in the text: its end is corrected if the authority is the value of Host.
     #[cold]
@@ -269,19 +270,24 @@ impl Lines {
 
     /// Adds a field. `write` appends the value of the field to the text. If `replaces` is true, all other fields with
     /// this name are removed. If the field cannot be sent, the fields do not change.
-    fn put(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>), replaces: bool) -> Result<(), LocalError> {
+    fn put(
+        &mut self,
+        name: &str,
+        replaces: bool,
+        write: impl FnOnce(&mut Vec<u8>) -> fmt::Result,
+    ) -> Result<(), LocalError> {
         if !is_token(name.as_bytes()) {
             return Err(LocalError::FieldName);
         }
         if self.text.len() > Limits::MAX_HEAD / 2 {
-            *self = self.copy();
+            *self = self.clone();
         }
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         let value_start = self.text.len();
-        write(&mut self.text);
+        let written = write(&mut self.text);
         let is_short = self.text.len() <= Limits::MAX_HEAD;
-        if !is_short || !is_field_value(&self.text[value_start..]) {
+        if !is_short || written.is_err() || !is_field_value(&self.text[value_start..]) {
             self.text.truncate(start);
             return Err(if is_short { LocalError::FieldValue } else { LocalError::HeadTooLarge });
         }
@@ -296,12 +302,9 @@ impl Lines {
     }
 }
 
-/// Returns a function that appends a value to a text. If formatting the value fails, the appended text is incomplete.
-/// It is then checked like any other value.
-fn written(value: impl fmt::Display) -> impl FnOnce(&mut Vec<u8>) {
-    move |text| {
-        let _ = write!(Writer(text), "{value}");
-    }
+/// Returns a function that appends a value to a text.
+fn written(value: impl fmt::Display) -> impl FnOnce(&mut Vec<u8>) -> fmt::Result {
+    move |text| write!(Writer(text), "{value}")
 }
 
 struct Writer<'t>(&'t mut Vec<u8>);
@@ -460,7 +463,7 @@ impl Trailers {
         Self(Headers::new())
     }
 
-    pub(crate) fn received(fields: Lines) -> Self {
+    pub(crate) fn received(fields: FieldText) -> Self {
         Self(Headers(Some(Arc::new(fields))))
     }
 
@@ -521,14 +524,14 @@ mod tests {
     use crate::head::parse_trailers;
     use std::string::ToString;
 
-    fn parse(lines: &mut Lines, text: &[u8]) {
+    fn parse(lines: &mut FieldText, text: &[u8]) {
         let parse = |slots: &mut [FieldSpan]| Ok(parse_trailers(text, slots, &Limits::DEFAULT)?.len());
         let fields = lines.scan(text.len(), 128, parse).unwrap();
         lines.keep(text, fields);
     }
 
     fn received(text: &[u8]) -> Headers {
-        let mut lines = Lines::default();
+        let mut lines = FieldText::default();
         parse(&mut lines, text);
         Headers(Some(Arc::new(lines)))
     }
@@ -546,11 +549,11 @@ mod tests {
 
     #[test]
     fn one_large_head_does_not_hold_its_room_for_ever() {
-        let mut lines = Lines::default();
+        let mut lines = FieldText::default();
         parse(&mut lines, &[b"a: ", &[b'x'; 30_000][..], b"\r\n"].concat());
-        assert!(lines.text.capacity() > Lines::KEPT);
+        assert!(lines.text.capacity() > FieldText::KEPT);
         parse(&mut lines, b"");
-        assert!(lines.text.capacity() <= Lines::KEPT, "{}", lines.text.capacity());
+        assert!(lines.text.capacity() <= FieldText::KEPT, "{}", lines.text.capacity());
     }
 
     #[test]
@@ -566,6 +569,7 @@ mod tests {
         ] {
             assert_eq!(headers.set(name, value), Err(error), "{name:?} {value:?}");
         }
+        assert_eq!(headers.set("b", fmt::from_fn(|_| Err(fmt::Error))), Err(LocalError::FieldValue));
         assert_eq!(headers.set("b", "x".repeat(70_000)), Err(LocalError::HeadTooLarge));
         assert_eq!(headers, Headers::try_from([("A", "1")]).unwrap());
     }

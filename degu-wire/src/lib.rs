@@ -3,6 +3,14 @@
     not(feature = "alloc"),
     allow(rustdoc::broken_intra_doc_links, reason = "this page is about all three levels, whatever there is of them")
 )]
+#![cfg_attr(
+    not(all(feature = "alloc", feature = "embedded-io-async")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the machines and the embedded drivers need more of the core than its users"
+    )
+)]
 //! A strict, sans-IO codec for HTTP/1.1: it parses received bytes into heads and bodies, and writes heads and bodies as
 //! bytes.
 //!
@@ -162,10 +170,10 @@ mod address;
 mod body;
 pub mod chunk;
 mod credentials;
+mod decoder;
 #[cfg(feature = "embedded-io-async")]
 pub mod embedded;
 mod error;
-#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 mod exchange;
 mod framing;
 pub mod head;

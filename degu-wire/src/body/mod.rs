@@ -316,7 +316,11 @@ impl<S: ?Sized> BodyOf<S> {
 
     /// Returns the number of bytes, if it is known. It is 0 if there is no body.
     pub fn length(&self) -> Option<u64> {
-        self.content.framing().length()
+        match self.content.framing() {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
     }
 
     /// Returns whether there is no body. An empty body counts as a body.

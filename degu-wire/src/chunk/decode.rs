@@ -208,7 +208,12 @@ impl Decoder {
     /// - [`Fault::ChunkEnd`]: chunk data that is not followed by CRLF.
     pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, RemoteError> {
         let before = match self.state {
-            State::Data(remaining) => return Ok(self.data(input, remaining)),
+            State::Data(remaining) => {
+                let step = Step::data(input, remaining);
+                let remaining = remaining - step.consumed as u64;
+                self.state = if remaining == 0 { State::DataEnd } else { State::Data(remaining) };
+                return Ok(step);
+            }
             State::Size => 0,
             State::DataEnd => match input {
                 [b'\r', b'\n', ..] => CRLF.len(),
@@ -231,18 +236,6 @@ impl Decoder {
     /// Returns the number of bytes of the current chunk's data that have not been returned yet; 0 between chunks.
     pub const fn chunk_remaining(&self) -> u64 {
         if let State::Data(remaining) = self.state { remaining } else { 0 }
-    }
-
-    /// Reads `chunk-data = 1*OCTET`.
-    fn data<'i>(&mut self, input: &'i [u8], remaining: u64) -> Step<'i> {
-        // A size over `usize` is larger than every input.
-        let length = usize::try_from(remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
-        if length == 0 {
-            return Step::MORE;
-        }
-        let remaining = remaining - length as u64;
-        self.state = if remaining == 0 { State::DataEnd } else { State::Data(remaining) };
-        Step { consumed: length, event: Some(Event::Data(&input[..length])) }
     }
 
     /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
@@ -318,8 +311,8 @@ impl Decoder {
         Ok(Step { consumed: before, event: None })
     }
 
-    /// Sets the state after a chunk line. Returns the step for the line, whose CRLF begins after `read` bytes of the
-    /// input.
+    /// Sets the state after a chunk line, and returns the step for the line. `read` is the number of bytes of the input
+    /// before the CRLF of the line.
     fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
         let extensions = Extensions::from_scanned(extensions);
         // Each byte of data adds one byte to the budget. The size of the chunk can be added here, before the data has
@@ -366,9 +359,17 @@ impl Decoder {
     }
 }
 
-impl Step<'static> {
+impl<'i> Step<'i> {
     /// The step if more bytes are needed.
-    const MORE: Self = Self { consumed: 0, event: None };
+    pub(crate) const MORE: Self = Self { consumed: 0, event: None };
+
+    /// Returns the step for data, of which `remaining` bytes are still to come.
+    #[inline]
+    pub(crate) fn data(input: &'i [u8], remaining: u64) -> Self {
+        // A number over `usize` is larger than every input.
+        let length = usize::try_from(remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
+        Self { consumed: length, event: (length > 0).then(|| Event::Data(&input[..length])) }
+    }
 }
 
 #[cfg(test)]

@@ -219,10 +219,7 @@ impl<'i> ExtensionValue<'i> {
 
 impl PartialEq for ExtensionValue<'_> {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Plain(one), Self::Plain(another)) => one == another,
-            _ => self.unescape().eq(other.unescape()),
-        }
+        self.unescape().eq(other.unescape())
     }
 }
 

@@ -88,7 +88,4 @@ pub use decode::{Decoder, Event, Step};
 pub use encode::{CRLF, LAST_CHUNK, MAX_CHUNK_LINE, MAX_SIZE_LINE, encode_chunk_head, encode_last_chunk};
 pub use extension::{Extension, ExtensionValue, Extensions, Iter};
 
-#[cfg(feature = "alloc")]
-pub(crate) use encode::put_extension;
-#[cfg(feature = "embedded-io-async")]
-pub(crate) use encode::put_line;
+pub(crate) use encode::{put_extension, put_line};

@@ -92,13 +92,6 @@ pub(super) struct Window<'w> {
     end: usize,
 }
 
-/// Writes the length, but not the content, because it may be secret.
-impl fmt::Debug for Window<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Window").field(&self.len()).finish()
-    }
-}
-
 impl<'w> Window<'w> {
     /// Returns a window over `buffer`. The first `filled` bytes have been received.
     pub(super) const fn new(buffer: &'w mut [u8], filled: usize) -> Self {

@@ -7,12 +7,12 @@ use embedded_io_async::{Read, Write};
 use super::buffers::{Buffers, Window};
 use super::clock::{Clock, Options};
 use super::error::Error;
-use super::link::{Link, State};
+use super::link::{Link, State, checked};
 use super::reader::{BodyReader, Incoming};
 use super::writer::{BodyWriter, Outgoing};
-use crate::exchange::{Terms, check_partial, put_request, request_framing};
-use crate::head::{FieldSpan, Names, ResponseHead, ResponseMeta, put_field, scan_response};
-use crate::sink::Sink;
+use crate::decoder::BodyDecoder;
+use crate::exchange::{Asked, Terms, put_request};
+use crate::head::{FieldSpan, ResponseHead, ResponseMeta, scan_response};
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 
 /// A client's end of a connection, in buffers of the caller. While the connection is [reusable](Self::is_reusable), the
@@ -74,35 +74,23 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         fields: &[(&str, &str)],
         framing: Framing,
     ) -> Result<Call<'_, S, C>, Error<S::Error>> {
-        let method = method.known_as();
         if !self.is_reusable() {
             return Err(LocalError::State.into());
         }
-        // A TRACE request has no body (RFC 9110 §9.3.8). The end of a connection cannot mark the end of a request.
-        if framing == Framing::UntilClose || method == Method::Trace && framing != Framing::None {
-            return Err(LocalError::BodyNotAllowed.into());
-        }
-        let framing = request_framing(method, framing);
+        let lines = checked(fields)?;
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
         link.write_queued().await?;
-        let lines = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let said = link.encode(|out| {
-            let said = put_request(out, method, target, host.as_bytes(), lines, put_field, framing, false)?;
-            out.put(b"\r\n")?;
-            Ok(said)
-        })?;
-        (link.state.terms.persistent, link.state.is_between) = (!said.close, false);
+        let host = host.as_bytes();
+        let asked = link.encode_head(|out| put_request(out, method, target, host, lines, framing, false))?;
+        link.state.is_between = false;
         Ok(Call {
             window: Window::new(buffers.input, 0),
             fields: &mut *buffers.fields,
             limits,
-            outgoing: Outgoing::new(framing, false),
-            is_head: method == Method::Head,
-            is_ranged: said.names.has(Names::RANGE),
-            interim: 0,
-            continues: said.expects_continue,
+            outgoing: Outgoing::new(asked.framing, false),
+            asked,
             link,
         })
     }
@@ -114,14 +102,7 @@ pub struct Call<'r, S, C> {
     fields: &'r mut [FieldSpan],
     limits: &'r Limits,
     outgoing: Outgoing,
-    /// True if the method is HEAD.
-    is_head: bool,
-    /// True if the request asked for ranges.
-    is_ranged: bool,
-    /// The number of interim responses that have been received.
-    interim: usize,
-    /// True if the request has `expect: 100-continue` and `100 Continue` has not arrived yet.
-    continues: bool,
+    asked: Asked,
     link: Link<'r, S, C>,
 }
 
@@ -139,11 +120,9 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// The errors of [`response`](Self::response).
     pub async fn may_send_body(&mut self) -> Result<bool, Error<S::Error>> {
-        while self.continues {
-            let meta = self.read_head().await?;
-            match meta.status {
-                100..=199 => self.pass_interim(&meta)?,
-                _ => return Ok(false),
+        while self.asked.expects_continue {
+            if self.read_head().await?.is_some() {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -156,51 +135,43 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     /// A fault of the server; [`Fault::NoResponse`] if the connection ended before the first byte of a response;
     /// [`LocalError::BodyTooShort`] if the caller has written less of the body than announced.
     pub async fn response(mut self) -> Result<Response<'r, S, C>, Error<S::Error>> {
-        let is_unsent = self.continues && !self.may_send_body().await?;
-        if !is_unsent {
+        let is_sent = self.may_send_body().await?;
+        if is_sent {
             self.body().finish(&[], &[]).await?;
         }
         let meta = loop {
-            let meta = self.read_head().await?;
-            match meta.status {
-                // The request did not offer another protocol.
-                101 => return Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
-                100..=199 => self.pass_interim(&meta)?,
-                _ => break meta,
+            if let Some(meta) = self.read_head().await? {
+                break meta;
             }
         };
-        let Self { window, fields, limits, is_head, is_ranged, link, .. } = self;
+        let Self { window, fields, limits, mut asked, link, .. } = self;
         let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
         let head = ResponseHead { fields, meta };
-        let framing = head.framing(if is_head { Method::Head } else { Method::Get });
-        let mut incoming = Incoming::new(window, slots, limits, framing, false);
-        if meta.status == 206 {
-            let (range, media_type) = (fields.get("content-range"), fields.get("content-type"));
-            incoming.part_left = check_partial(is_ranged, range, media_type, framing)?;
-        }
-        link.state.terms.persistent &= !is_unsent && meta.keep_alive && framing != Framing::UntilClose;
-        link.state.is_between = incoming.rest == Framing::None && incoming.window.len() == 0;
-        Ok(Response { head, incoming, link })
+        let (framing, partial_length) = asked.note_response(&head, |name| fields.get(name))?;
+        let mut body = BodyDecoder::new(limits);
+        body.begin(framing, limits, true, partial_length);
+        link.state.terms.persistent = asked.persistent && is_sent;
+        link.state.is_between = body.has_ended() && window.len() == 0;
+        Ok(Response { head, incoming: Incoming { window, body, slots, limits, of_request: false }, link })
     }
 
-    /// Waits for a head at the front of the window. The head stays in the window.
-    async fn read_head(&mut self) -> Result<ResponseMeta, Error<S::Error>> {
+    /// Reads the next head. Returns the head of the final response, which stays in the window. Drops an interim
+    /// response, and returns `None` for it.
+    async fn read_head(&mut self) -> Result<Option<ResponseMeta>, Error<S::Error>> {
         let Self { window, fields, limits, .. } = self;
         let mut meta = ResponseMeta::default();
         let scan = |input: &mut [u8]| Ok(scan_response(input, fields, limits, &mut meta)?.then_some(()));
-        let found = self.link.read_head(window, limits, scan).await?;
-        found.map(|()| meta).ok_or_else(|| Error::Peer(Fault::NoResponse.into()))
-    }
-
-    /// Drops an interim response.
-    fn pass_interim(&mut self, meta: &ResponseMeta) -> Result<(), RemoteError> {
-        self.window.take(meta.len.into());
-        self.interim += 1;
-        if self.interim > self.limits.max_interim {
-            return Err(Fault::TooManyInterim.into());
+        self.link.read_head(window, limits, scan).await?.ok_or(RemoteError::new(Fault::NoResponse))?;
+        match meta.status {
+            // The request did not offer another protocol.
+            101 => Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
+            100..=199 => {
+                self.window.take(meta.len.into());
+                self.asked.note_interim(meta.status, self.limits)?;
+                Ok(None)
+            }
+            _ => Ok(Some(meta)),
         }
-        self.continues &= meta.status != 100;
-        Ok(())
     }
 }
 
@@ -237,6 +208,9 @@ impl<S, C> fmt::Debug for Call<'_, S, C> {
 
 impl<S, C> fmt::Debug for Response<'_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response").field("head", &self.head).field("incoming", &self.incoming).finish_non_exhaustive()
+        f.debug_struct("Response")
+            .field("head", &self.head)
+            .field("incoming", &self.incoming.body)
+            .finish_non_exhaustive()
     }
 }

@@ -76,21 +76,3 @@ impl Default for Options {
         Self::DEFAULT
     }
 }
-
-/// The time that a peer has left. Waiting for the peer reduces this time, and each received or sent byte increases it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Allowance {
-    pub(super) left: Duration,
-    most: Duration,
-}
-
-impl Allowance {
-    pub(super) const fn new(most: Duration) -> Self {
-        Self { left: most, most }
-    }
-
-    pub(super) fn moved(&mut self, bytes: usize) {
-        let gained = Duration::from_millis(bytes as u64 * 8);
-        self.left = self.left.saturating_add(gained).min(self.most);
-    }
-}

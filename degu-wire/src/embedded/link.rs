@@ -7,11 +7,11 @@ use embedded_io_async::{Read, Write};
 
 use super::Error;
 use super::buffers::Window;
-use super::clock::{Allowance, Clock};
-use crate::exchange::Terms;
-use crate::head::{Search, has_begun};
-use crate::sink::SliceSink;
-use crate::{Fault, Limits, LocalError, RemoteError};
+use super::clock::Clock;
+use crate::exchange::{Line, Terms};
+use crate::head::{Search, check_field};
+use crate::sink::{Sink, SliceSink};
+use crate::{Limits, LocalError, RemoteError};
 
 /// The parts of a connection that an exchange borrows.
 pub(super) struct Link<'l, S, C> {
@@ -30,18 +30,28 @@ pub(super) struct State {
     pub(super) unflushed: bool,
     /// True if the peer will send no more bytes.
     pub(super) eof: bool,
-    /// The time that the peer has left.
-    pub(super) allowance: Allowance,
+    /// The time that the peer has left. Waiting for the peer reduces this time, and each byte that is received or sent
+    /// increases it.
+    pub(super) left: Duration,
+    /// The upper bound of `left`.
+    pub(super) most: Duration,
     /// The conditions of this exchange, for example whether the connection persists.
     pub(super) terms: Terms,
     /// True if the peer's message has been read to its end, and no byte has arrived after it.
     pub(super) is_between: bool,
 }
 
+impl State {
+    /// Notes that this number of bytes was received or sent.
+    fn moved(&mut self, bytes: usize) {
+        self.left = self.left.saturating_add(Duration::from_millis(bytes as u64 * 8)).min(self.most);
+    }
+}
+
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     /// Sets the time that the peer may take from now on.
     pub(super) const fn allow(&mut self, time: Duration) {
-        self.state.allowance = Allowance::new(time);
+        (self.state.left, self.state.most) = (time, time);
     }
 
     /// Waits until `scan` finds a whole head at the front of the window. Returns `None` if the connection ended before
@@ -54,39 +64,30 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     ) -> Result<Option<M>, Error<S::Error>> {
         let mut search = Search::default();
         loop {
-            let is_all = self.state.eof || window.len() >= limits.max_head;
-            if search.is_due(window.bytes(), is_all)
-                && let Some(meta) = scan(window.bytes_mut())?
-            {
-                return Ok(Some(meta));
-            }
-            if self.state.eof {
-                return if has_begun(window.bytes()) {
-                    Err(Error::Peer(Fault::TruncatedHead.into()))
-                } else {
-                    Ok(None)
-                };
+            let found = search.find(window.bytes_mut(), self.state.eof, limits, &mut scan)?;
+            if found.is_some() || self.state.eof {
+                return Ok(found);
             }
             self.fill(window).await?;
         }
     }
 
-    /// Sends all queued bytes, and then reads into the window. Waits for at least one byte. Returns `false` at EOF.
-    pub(super) async fn fill(&mut self, window: &mut Window<'_>) -> Result<bool, Error<S::Error>> {
+    /// Sends all queued bytes, and then reads into the window. Waits for at least one byte, or for EOF.
+    pub(super) async fn fill(&mut self, window: &mut Window<'_>) -> Result<(), Error<S::Error>> {
         if self.state.eof {
-            return Ok(false);
+            return Ok(());
         }
         self.flush().await?;
         let room = window.room();
         if room.is_empty() {
             return Err(LocalError::BufferTooSmall.into());
         }
-        let read = self.clock.limit(&mut self.state.allowance.left, self.io.read(room)).await;
+        let read = self.clock.limit(&mut self.state.left, self.io.read(room)).await;
         let read = read.ok_or(Error::Timeout)?.map_err(Error::Io)?;
-        self.state.allowance.moved(read);
+        self.state.moved(read);
         window.filled(read);
         self.state.eof = read == 0;
-        Ok(read > 0)
+        Ok(())
     }
 
     /// Sends bytes. Bytes that fit into the output buffer are queued there, and sent later. Longer data is written at
@@ -106,6 +107,18 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
+    /// Encodes a head: the lines that `put` writes, and the empty line. See [`encode`](Self::encode).
+    pub(super) fn encode_head<T>(
+        &mut self,
+        put: impl FnOnce(&mut SliceSink) -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
+        self.encode(|out| {
+            let result = put(out)?;
+            out.put(b"\r\n")?;
+            Ok(result)
+        })
+    }
+
     /// Encodes a head or a chunk line into the output buffer. The caller must first write all
     /// [queued](Self::write_queued) bytes. If the encoding fails, nothing is sent.
     pub(super) fn encode<T>(
@@ -122,7 +135,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     pub(super) async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         self.write_queued().await?;
         if self.state.unflushed {
-            let flushed = self.clock.limit(&mut self.state.allowance.left, self.io.flush()).await;
+            let flushed = self.clock.limit(&mut self.state.left, self.io.flush()).await;
             flushed.ok_or(Error::Timeout)?.map_err(Error::Io)?;
             self.state.unflushed = false;
         }
@@ -147,6 +160,13 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     }
 }
 
+/// Checks the fields of a head, and returns them as lines.
+pub(super) fn checked<'f>(fields: &'f [(&str, &str)]) -> Result<impl Iterator<Item = Line<'f>> + Clone, LocalError> {
+    let lines = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    lines.clone().try_for_each(|(name, value)| check_field(name, value))?;
+    Ok(lines)
+}
+
 async fn write_all<S: Write, C: Clock>(
     io: &mut S,
     clock: &C,
@@ -154,10 +174,10 @@ async fn write_all<S: Write, C: Clock>(
     mut bytes: &[u8],
 ) -> Result<(), Error<S::Error>> {
     while !bytes.is_empty() {
-        let written = clock.limit(&mut state.allowance.left, io.write(bytes)).await;
+        let written = clock.limit(&mut state.left, io.write(bytes)).await;
         let written = written.ok_or(Error::Timeout)?.map_err(Error::Io)?;
         state.unflushed = true;
-        state.allowance.moved(written);
+        state.moved(written);
         bytes = bytes.get(written..).unwrap_or_default();
     }
     Ok(())

@@ -1,20 +1,18 @@
 //! The server's side of a connection.
 
-use core::fmt;
+use core::{fmt, iter};
 
 use embedded_io_async::{Read, Write};
 
 use super::buffers::{Buffers, Window, move_to_front};
 use super::clock::{Clock, Options};
 use super::error::Error;
-use super::link::{Link, State};
+use super::link::{Link, State, checked};
 use super::reader::{BodyReader, Incoming};
 use super::writer::{BodyWriter, Outgoing};
+use crate::decoder::BodyDecoder;
 use crate::exchange::Terms;
-use crate::head::{
-    FieldSpan, RequestHead, RequestMeta, has_begun, put_field, put_framing, put_line, put_status_line, scan_request,
-};
-use crate::sink::Sink;
+use crate::head::{FieldSpan, RequestHead, RequestMeta, has_begun, scan_request};
 use crate::{Fault, Framing, Limits, LocalError, Method, reason_phrase};
 
 /// The largest number of bytes that the server reads and drops at the end of a request's body to keep the connection.
@@ -79,9 +77,11 @@ impl<'b> Server<'b> {
             let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
             link.allow(options.progress);
             link.state.terms = Terms::of(&meta);
+            let mut body = BodyDecoder::new(limits);
+            body.begin(meta.framing, limits, false, None);
             let mut request = Request {
                 head: RequestHead { fields, meta },
-                incoming: Incoming::new(window, slots, limits, meta.framing, true),
+                incoming: Incoming { window, body, slots, limits, of_request: true },
                 outgoing: Outgoing::new(Framing::None, false),
                 has_responded: false,
                 link,
@@ -140,12 +140,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);
         let is_written = self.write_queued().await.is_ok();
-        let encoded = self.encode(|out| {
-            put_status_line(out, status, reason_phrase(status).as_bytes())?;
-            put_framing(out, Framing::Length(0))?;
-            put_line(out, b"connection", b"close")?;
-            out.put(b"\r\n")
-        });
+        let (mut terms, reason) = (Terms::default(), reason_phrase(status).as_bytes());
+        let encoded = self.encode_head(|out| terms.put_reply(out, status, reason, iter::empty(), Framing::None, None));
         if !is_written || encoded.is_err() || self.flush().await.is_err() {
             // The caller gets the error for which the request was refused, not the error for which the response could
             // not be sent.
@@ -219,17 +215,12 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         if self.has_responded {
             return Err(LocalError::State.into());
         }
-        let terms = self.link.state.terms;
+        let (mut terms, lines) = (self.link.state.terms, checked(fields)?);
         self.link.write_queued().await?;
-        let lines = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let reason = reason_phrase(status).as_bytes();
-        let reply = self.link.encode(|out| {
-            let reply = terms.put_reply(out, status, reason, lines, put_field, framing, None)?;
-            out.put(b"\r\n")?;
-            Ok(reply)
-        })?;
-        self.link.state.terms = Terms { persistent: reply.persistent, continue_pending: false, ..terms };
-        self.outgoing = Outgoing::new(reply.body, terms.is_head);
+        let framing = self.link.encode_head(|out| terms.put_reply(out, status, reason, lines, framing, None))?;
+        self.link.state.terms = terms;
+        self.outgoing = Outgoing::new(framing, terms.is_head);
         self.has_responded = true;
         Ok(self.response_body())
     }
@@ -241,7 +232,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
 
     /// Decides whether the connection can be kept although the handler reads no more of the body.
     fn abandon_body(&mut self) {
-        self.link.state.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
+        self.link.state.terms.abandon_body(self.incoming.body.remaining(), self.incoming.window.len(), DRAIN);
     }
 
     /// Ends the exchange. Returns `None` if the connection can carry the next request.
@@ -261,7 +252,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
             Err(error) if self.has_responded => return Err(error),
             Err(error) => return self.link.refuse(error, options).await.map(Some),
         }
-        if self.incoming.rest != Framing::None {
+        if !self.incoming.body.has_ended() {
             self.abandon_body();
             let is_persistent = self.link.state.terms.persistent && self.body().drain(DRAIN).await;
             self.link.state.terms.persistent = is_persistent;
@@ -270,7 +261,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
             return Ok(None);
         }
         self.link.flush().await?;
-        if self.incoming.rest != Framing::None || self.incoming.window.len() > 0 {
+        if !self.incoming.body.has_ended() || self.incoming.window.len() > 0 {
             self.link.linger(options.linger).await;
         }
         Ok(Some(End::Done))
@@ -281,7 +272,7 @@ impl<S, C> fmt::Debug for Request<'_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("head", &self.head)
-            .field("incoming", &self.incoming)
+            .field("incoming", &self.incoming.body)
             .field("outgoing", &self.outgoing)
             .finish_non_exhaustive()
     }

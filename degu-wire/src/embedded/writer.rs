@@ -7,7 +7,6 @@ use embedded_io_async::{ErrorType, Read, Write};
 use super::Error;
 use super::clock::Clock;
 use super::link::Link;
-use super::reader::rest_of;
 use crate::chunk::{self, Extension};
 use crate::head::put_trailers;
 use crate::{Framing, LocalError};
@@ -31,7 +30,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(framing: Framing, is_dropped: bool) -> Self {
-        Self { rest: rest_of(framing), is_dropped }
+        Self { rest: framing.of_rest(), is_dropped }
     }
 }
 
@@ -48,7 +47,7 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
             _ if data.is_empty() || self.outgoing.is_dropped => return Ok(()),
             Framing::Length(left) => {
                 let left = left.checked_sub(data.len() as u64).ok_or(LocalError::BodyTooLong)?;
-                self.outgoing.rest = rest_of(Framing::Length(left));
+                self.outgoing.rest = Framing::Length(left).of_rest();
             }
             Framing::Chunked => return self.write_chunk(data, &[]).await,
             Framing::UntilClose => {}

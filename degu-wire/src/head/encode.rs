@@ -37,7 +37,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
         return Err(LocalError::BodyNotAllowed);
     }
     let mut sink = SliceSink::new(out);
-    put_request_line(&mut sink, method, target)?;
+    put_request_line(&mut sink, method.known_as(), target)?;
     put_fields(sink, fields, framing)
 }
 
@@ -93,8 +93,8 @@ pub(crate) fn put_trailers<'f, V: AsRef<[u8]>>(
     sink.put(b"\r\n")
 }
 
+/// Writes a request line. A method of the standard must not be an extension method: see [`Method::known_as`].
 pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target: &str) -> Result<(), LocalError> {
-    let method = method.known_as();
     match method {
         // CONNECT is not implemented (RFC 9112 §3.2.3).
         Method::Connect => return Err(LocalError::Method),
@@ -155,19 +155,22 @@ fn finish(sink: &SliceSink) -> Result<usize, LocalError> {
     if sink.len() > Limits::MAX_HEAD { Err(LocalError::HeadTooLarge) } else { Ok(sink.len()) }
 }
 
-/// Writes a field line. Returns an error if the field may not be sent.
-pub(crate) fn put_field<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
+/// Returns an error if the field may not be sent.
+pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     if !is_token(name) {
         return Err(LocalError::FieldName);
     }
-    if !is_field_value(value) {
-        return Err(LocalError::FieldValue);
-    }
+    if is_field_value(value) { Ok(()) } else { Err(LocalError::FieldValue) }
+}
+
+/// Writes a field line. Returns an error if the field may not be sent.
+fn put_field(sink: &mut impl Sink, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
+    check_field(name, value)?;
     put_line(sink, name, value)
 }
 
 /// Writes a field line that has been checked.
-pub(crate) fn put_line<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
+pub(crate) fn put_line(sink: &mut impl Sink, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     sink.put(name)?;
     sink.put(b": ")?;
     sink.put(value)?;

@@ -26,23 +26,16 @@ pub use fields::{FieldSpan, Fields, Text, parse_trailers};
 pub use request::{RequestHead, RequestHeadOf, parse_request};
 pub use response::{ResponseHead, ResponseHeadOf, parse_response};
 
-#[cfg(feature = "embedded-io-async")]
-pub(crate) use encode::{put_field, put_trailers};
-pub(crate) use scan::is_token;
-#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 pub(crate) use {
-    encode::{put_framing, put_line, put_request_line, put_status_line},
-    fields::Names,
-    host::is_host,
+    encode::{check_field, put_framing, put_line, put_request_line, put_status_line, put_trailers},
+    fields::{Names, is_forbidden_in_trailers},
+    host::{is_host, zone},
     request::{RequestMeta, scan_request},
     response::{ResponseMeta, scan_response},
+    scan::{is_field_value, is_target_text, is_token},
 };
-#[cfg(feature = "alloc")]
-pub(crate) use {
-    fields::is_forbidden_in_trailers,
-    host::zone,
-    scan::{is_field_value, is_target_text},
-};
+
+use crate::{Fault, Limits, RemoteError};
 
 /// Finds the end of a head: the offset after the first empty line that follows another line. The first `searched` bytes
 /// have been searched before.
@@ -65,18 +58,28 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
 /// The number of bytes of an unfinished head that have been searched for its end. A head that arrives in pieces is
 /// parsed twice. The first time, only its first bytes have arrived, and garbage is refused. The second time, its end
 /// has arrived. In between, new bytes are only searched for the end, so some faults are found only at the end.
-#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);
 
-#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 impl Search {
-    /// Returns whether `input` has to be parsed now, and notes its length. `is_all` is true if no more bytes will
-    /// arrive, or if no more are allowed.
-    pub(crate) fn is_due(&mut self, input: &[u8], is_all: bool) -> bool {
+    /// Parses the head at the beginning of `input` with `scan`, if this is due. Returns `None` if more bytes are needed,
+    /// or if the connection ended before a head began. `eof` is true if no byte follows `input`.
+    #[inline(always)]
+    pub(crate) fn find<T>(
+        &mut self,
+        input: &mut [u8],
+        eof: bool,
+        limits: &Limits,
+        scan: impl FnOnce(&mut [u8]) -> Result<Option<T>, RemoteError>,
+    ) -> Result<Option<T>, RemoteError> {
+        let is_all = eof || input.len() >= limits.max_head.min(Limits::MAX_HEAD);
         let is_due = !input.is_empty() && (self.0 == 0 || is_all || self.may_end(input));
         self.0 = input.len();
-        is_due
+        if is_due && let Some(found) = scan(input)? {
+            self.0 = 0;
+            return Ok(Some(found));
+        }
+        if eof && has_begun(input) { Err(Fault::TruncatedHead.into()) } else { Ok(None) }
     }
 
     /// Returns whether the bytes since the last search end a head. An LF without CR counts as an end too. So a peer
@@ -89,7 +92,6 @@ impl Search {
 }
 
 /// Returns whether bytes other than empty lines have arrived.
-#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 pub(crate) fn has_begun(input: &[u8]) -> bool {
     input.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }

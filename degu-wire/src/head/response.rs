@@ -110,21 +110,23 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
             _ => return Err(RemoteError::at(Fault::FieldValue, end)),
         }
     }
-    let (mut from, mut to) = (fold, fold);
-    while from < end {
-        if head[from..].starts_with(b"\r\n") {
-            while is_blank(head[to - 1]) {
-                to -= 1;
+    let (mut to, mut in_fold) = (fold, false);
+    for from in fold..end {
+        let byte = match head[from] {
+            b'\r' => {
+                in_fold = true;
+                while is_blank(head[to - 1]) {
+                    to -= 1;
+                }
+                b' '
             }
-            from += 2;
-            while from < end && is_blank(head[from]) {
-                from += 1;
+            b'\n' | b' ' | b'\t' if in_fold => continue,
+            byte => {
+                in_fold = false;
+                byte
             }
-            head[to] = b' ';
-        } else {
-            head[to] = head[from];
-            from += 1;
-        }
+        };
+        head[to] = byte;
         to += 1;
     }
     head[to..end].fill(b' ');

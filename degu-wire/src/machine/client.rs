@@ -9,27 +9,16 @@ use super::connection::{Connection, State, with_upgrade};
 use super::head::ResponseHead;
 use super::sender::Sender;
 use crate::body::{Content, Part};
-use crate::exchange::{check_partial, put_headers, put_request, request_framing};
+use crate::exchange::{Asked, put_headers, put_request, request_framing};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, Names, ResponseMeta, is_host, put_line, scan_response};
+use crate::head::{FieldSpan, Names, ResponseMeta, is_host, scan_response};
 use crate::headers::Headers;
 use crate::{Fault, Limits, LocalError, Method, RemoteError};
 
 /// The role of a [`Connection`] that sends requests and receives responses.
 #[derive(Debug, Default)]
 pub struct Client {
-    /// True if the request was HEAD. Then its response has no body.
-    is_head: bool,
-    /// True if the request asked for ranges.
-    is_ranged: bool,
-    /// The number of bytes of a 206 response that must still arrive according to its Content-Range. `None` if this
-    /// number is not checked.
-    partial_left: Option<u64>,
-    /// True if the connection can carry another request after this exchange, as far as the client knows.
-    persistent: bool,
-    /// True if the body may be sent: the request does not wait for `100 Continue`, or the wait is over.
-    continued: bool,
-    interim: usize,
+    asked: Asked,
     /// The framing of the response's body.
     framing: Framing,
     /// A body in memory that is sent after `100 Continue`.
@@ -41,7 +30,8 @@ pub struct Client {
 impl Connection<Client> {
     /// Returns a new connection. Connections can share one `Arc` of limits.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
-        Self::with_role(Client { persistent: true, continued: true, ..Client::default() }, limits.into())
+        let asked = Asked { persistent: true, ..Asked::default() };
+        Self::with_role(Client { asked, ..Client::default() }, limits.into())
     }
 
     /// Begins an exchange: writes the request's head, and its body if the body is in memory. Other bodies are sent with
@@ -125,33 +115,16 @@ impl Connection<Client> {
         if !self.is_reusable() {
             return Err(LocalError::State);
         }
-        // A HEAD that the caller wrote as an extension method is HEAD, too: its response has no body.
-        let method = method.known_as();
-        // A TRACE request has no body (RFC 9110 §9.3.8).
-        if method == Method::Trace && !matches!(*content, Content::None) {
-            return Err(LocalError::BodyNotAllowed);
-        }
-        let framing = request_framing(method, content.framing());
-        let host = host.as_bytes();
-        let meaning = self
-            .sender
-            .put_head(|out| put_request(out, method, target, host, headers.lines(), put_line, framing, offers))?;
+        let (host, framing) = (host.as_bytes(), content.framing());
+        let asked =
+            self.sender.put_head(|out| put_request(out, method, target, host, headers.lines(), framing, offers))?;
         let (content, withheld) = match &*content {
-            Content::Bytes(bytes) if meaning.expects_continue && !bytes.is_empty() => {
-                (Content::None.into(), Some(bytes.clone()))
-            }
+            Content::Bytes(bytes) if asked.expects_continue => (Content::None.into(), Some(bytes.clone())),
             _ => (content, None),
         };
-        self.sender.begin_body(framing, content);
+        self.sender.begin_body(asked.framing, content);
         self.state = State::Requested;
-        self.role = Client {
-            is_head: method == Method::Head,
-            is_ranged: meaning.names.has(Names::RANGE),
-            persistent: !meaning.close,
-            continued: !(meaning.expects_continue && self.is_sending()),
-            withheld,
-            ..Client::default()
-        };
+        self.role = Client { asked, withheld, ..Client::default() };
         Ok(())
     }
 
@@ -170,7 +143,7 @@ impl Connection<Client> {
         let framing = request_framing(method.known_as(), framing);
         let mut last = None;
         let lines = headers.lines().inspect(|(name, _)| last = Some(*name));
-        match put_headers(&mut Vec::new(), lines, put_line, framing, false) {
+        match put_headers(&mut Vec::new(), lines, framing, false) {
             Err(_) => core::str::from_utf8(last?).ok(),
             Ok(meaning) if meaning.names.has(Names::UPGRADE) => Some("upgrade"),
             Ok(_) => headers.get_bytes("host").filter(|host| !is_host(host)).map(|_| "host"),
@@ -215,15 +188,12 @@ impl Connection<Client> {
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
             101 if self.accepts_offer(head) => {
-                (self.state, self.role.persistent) = (State::Switched, false);
+                (self.state, self.role.asked.persistent) = (State::Switched, false);
                 return Ok(true);
             }
             101 => return Err(Fault::UnexpectedUpgrade.into()),
             status @ 100..=199 => {
-                self.role.interim += 1;
-                if self.role.interim > self.limits().max_interim {
-                    return Err(Fault::TooManyInterim.into());
-                }
+                self.role.asked.note_interim(status, &self.receiver.limits)?;
                 if status == 100 {
                     self.send_body_anyway();
                 }
@@ -231,16 +201,10 @@ impl Connection<Client> {
             }
             _ => {}
         }
-        let method = if self.role.is_head { Method::Head } else { Method::Get };
-        let framing = head.framing(method);
-        if head.status() == 206 {
-            let fields = head.headers();
-            let (range, media_type) = (fields.get_bytes("content-range"), fields.get_bytes("content-type"));
-            self.role.partial_left = check_partial(self.role.is_ranged, range, media_type, framing)?;
-        }
-        self.receiver.begin_body(framing, true);
+        let field = |name: &str| head.headers().get_bytes(name);
+        let (framing, partial_length) = self.role.asked.note_response(head, field)?;
+        self.receiver.body.begin(framing, &self.receiver.limits, true, partial_length);
         self.role.framing = framing;
-        self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
         self.state = State::Responding;
         Ok(true)
     }
@@ -281,11 +245,7 @@ impl Connection<Client> {
         if self.state == State::Requested {
             return Ok(Poll::Pending);
         }
-        let part = self.receiver.poll_part().map_err(|fault| self.fail(fault))?;
-        if self.role.partial_left.is_some() {
-            self.count_partial(&part).map_err(|fault| self.fail(fault))?;
-        }
-        Ok(part)
+        self.receiver.poll_part().map_err(|fault| self.fail(fault))
     }
 
     /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body has then
@@ -294,30 +254,15 @@ impl Connection<Client> {
         if self.state == State::Responding { self.receiver.take_rest() } else { None }
     }
 
-    /// Checks that the body of a 206 has the length of its Content-Range.
-    fn count_partial(&mut self, part: &Poll<Option<Part>>) -> Result<(), RemoteError> {
-        if let (Some(left), Poll::Ready(part)) = (&mut self.role.partial_left, part) {
-            match part {
-                Some(Part::Data(data) | Part::Chunk { data, .. }) => {
-                    *left = left.checked_sub(data.len() as u64).ok_or(Fault::ContentRange)?;
-                }
-                Some(Part::Last { .. }) => {}
-                None if *left > 0 => return Err(Fault::ContentRange.into()),
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Returns whether the body of the request may be sent now: the request does not wait for `100 Continue`, the
     /// server has sent this response, or the caller has called [`send_body_anyway`](Self::send_body_anyway).
     pub fn may_send_body(&self) -> bool {
-        self.role.continued
+        !self.role.asked.expects_continue
     }
 
     /// Allows the body to be sent although `100 Continue` has not arrived in time (RFC 9110 §10.1.1).
     pub fn send_body_anyway(&mut self) {
-        self.role.continued = true;
+        self.role.asked.expects_continue = false;
         if let Some(bytes) = self.role.withheld.take() {
             // The body has the announced length.
             let _ = self.sender.send_part(Part::Data(bytes));
@@ -330,7 +275,7 @@ impl Connection<Client> {
     /// [pending](Self::pending) count as not sent.
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
-        unsent && (response.status() >= 400 || !response.keep_alive() || !self.role.continued)
+        unsent && (response.status() >= 400 || !response.keep_alive() || self.role.asked.expects_continue)
     }
 
     /// Stops sending the request's body. The driver need not write the pending bytes. The connection cannot be used
@@ -339,7 +284,7 @@ impl Connection<Client> {
         if self.is_sending() || !self.is_flushed() {
             self.sender.body = Framing::None;
             self.role.withheld = None;
-            self.role.persistent = false;
+            self.role.asked.persistent = false;
         }
     }
 
@@ -349,7 +294,7 @@ impl Connection<Client> {
         matches!(self.state, State::Idle | State::Responding)
             && !self.is_sending()
             && !self.is_receiving()
-            && self.role.persistent
+            && self.role.asked.persistent
             && !self.receiver.eof
             && self.buffered().is_empty()
     }

@@ -110,13 +110,13 @@ impl<R> Connection<R> {
 
     /// Returns whether the peer's message has a body that has not been read to its end.
     pub fn is_receiving(&self) -> bool {
-        self.receiver.body != Framing::None
+        !self.receiver.body.has_ended()
     }
 
     /// Returns the number of bytes of the peer's body that have not been returned yet; `None` if it is not known before
     /// the end.
     pub fn body_remaining(&self) -> Option<u64> {
-        self.receiver.body.length()
+        self.receiver.body.remaining()
     }
 
     /// Sends a part of the body of this end's message.

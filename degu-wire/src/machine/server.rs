@@ -10,7 +10,7 @@ use super::head::RequestHead;
 use crate::body::{Content, Part};
 use crate::exchange::{Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{has_begun, put_line, put_status_line, scan_request};
+use crate::head::{FieldSpan, has_begun, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
@@ -58,10 +58,11 @@ impl Connection<Server> {
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
         let mut meta = None;
-        self.receiver.take_head(|text, slots, limits| {
+        let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
             meta = scan_request(text, slots, limits)?;
             Ok(meta.as_ref().map(|meta| (meta.len, meta.fields)))
-        })?;
+        };
+        self.receiver.take_head(scan).map_err(|fault| self.fail(fault))?;
         let Some(mut meta) = meta else {
             if !self.receiver.eof {
                 return Ok(Poll::Pending);
@@ -75,7 +76,7 @@ impl Connection<Server> {
                 lines.remove_zone(&mut meta.authority);
             }
         }
-        self.receiver.begin_body(meta.framing, false);
+        self.receiver.body.begin(meta.framing, &self.receiver.limits, false, None);
         self.state = State::Requested;
         self.role.terms = Terms::of(&meta);
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
@@ -92,8 +93,17 @@ impl Connection<Server> {
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         self.send_continue();
         let result = self.receiver.poll_part();
-        self.role.terms.persistent &= result.is_ok();
+        if let Err(fault) = result {
+            self.fail(fault);
+        }
         result
+    }
+
+    /// Stores a fault of the client, because the bytes after the fault cannot be understood.
+    #[cold]
+    fn fail(&mut self, fault: RemoteError) -> RemoteError {
+        self.role.terms.persistent = false;
+        *self.receiver.fault.insert(fault)
     }
 
     /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body has then
@@ -118,10 +128,10 @@ impl Connection<Server> {
         }
     }
 
-    /// Notes that the server reads no more of the request's body. If the rest has at most `drain` bytes, the driver has
-    /// to read and drop it after the response. If the rest is longer, the connection ends with this exchange. If the
-    /// length of the rest is unknown, the number of received bytes counts instead, and must be at least 1. The
-    /// connection also ends if the client still waits for `100 Continue`.
+    /// Notes that the server reads no more of the request's body. If the rest of the body has at most `drain` bytes, the
+    /// driver has to read and drop this rest after the response. If the rest is longer, the connection ends with this
+    /// exchange. If the length of the rest is unknown, the connection is kept only if at least 1 and at most `drain`
+    /// unread bytes have been received. The connection also ends if the client still waits for `100 Continue`.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len();
         self.role.terms.abandon_body(self.body_remaining(), buffered, drain);
@@ -151,13 +161,12 @@ impl Connection<Server> {
         if self.state != State::Requested {
             return Err(LocalError::State);
         }
-        let terms = Terms { persistent: self.is_persistent(), ..self.role.terms };
+        let mut terms = Terms { persistent: self.is_persistent(), ..self.role.terms };
         let (reason, framing) = (reason.as_ref(), content.framing());
-        let reply = self
-            .sender
-            .put_head(|out| terms.put_reply(out, status, reason, headers.lines(), put_line, framing, date))?;
-        self.sender.begin_body(reply.body, content.into());
-        self.role.terms.persistent = reply.persistent;
+        let framing =
+            self.sender.put_head(|out| terms.put_reply(out, status, reason, headers.lines(), framing, date))?;
+        self.sender.begin_body(framing, content.into());
+        self.role.terms.persistent = terms.persistent;
         self.state = State::Responding;
         Ok(())
     }
@@ -182,7 +191,7 @@ impl Connection<Server> {
         let headers = with_upgrade(headers, protocol)?;
         self.sender.put_head(|out| {
             put_status_line(out, 101, reason_phrase(101).as_bytes())?;
-            put_headers(out, headers.lines(), put_line, Framing::None, false)
+            put_headers(out, headers.lines(), Framing::None, false)
         })?;
         (self.state, self.role.terms.persistent) = (State::Switched, false);
         Ok(())

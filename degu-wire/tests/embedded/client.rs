@@ -151,7 +151,12 @@ fn server_that_takes_too_long_is_a_timeout() {
 
 #[test]
 fn unsolicited_switch_of_protocols_is_refused() {
-    let mut peer = Peer::sending("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
-    let outcome = with(&mut peer, async |client| get(client).await);
-    assert_eq!(outcome, Err(Error::Peer(Fault::UnexpectedUpgrade.into())));
+    let peer = Peer::sending("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
+    let refused = Error::Peer(Fault::UnexpectedUpgrade.into());
+    assert_eq!(with(&mut peer.clone(), async |client| get(client).await), Err(refused));
+    with(&mut peer.clone(), async |client| {
+        let expect = [("expect", "100-continue")];
+        let mut call = client.request(Method::Put, "/", "d", &expect, Framing::Length(5)).await.unwrap();
+        assert_eq!(call.may_send_body().await, Err(refused));
+    });
 }
