@@ -1,10 +1,11 @@
 //! Heads that own their bytes. The machines return such heads.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 
-use crate::Headers;
 use crate::head::{RequestHeadOf, ResponseHeadOf, Text};
+use crate::{Headers, reason_phrase};
 
 /// A received request head. Clones share its text.
 pub type RequestHead = RequestHeadOf<Headers>;
@@ -29,9 +30,13 @@ impl RequestHead {
 }
 
 impl ResponseHead {
-    /// Returns the reason phrase. It shares the text of the head.
+    /// Returns the reason phrase.
     pub fn reason(&self) -> Reason {
-        Reason(Phrase::Received(self.fields.clone(), self.meta.reason))
+        let (from, to) = self.meta.reason;
+        let phrase = self.fields.text().get(from.into()..to.into()).unwrap_or_default();
+        // Nearly all servers send the phrase of the standard, which needs no allocation.
+        let standard = reason_phrase(self.meta.status).as_bytes();
+        Reason(if phrase == standard { Cow::Borrowed(standard) } else { Cow::Owned(phrase.into()) })
     }
 
     /// Returns the fields.
@@ -53,36 +58,18 @@ impl ResponseHead {
 /// assert_eq!(Reason::from("Not Found").as_str(), "Not Found");
 /// assert_eq!(Reason::default(), "");
 /// ```
-#[derive(Clone)]
-pub struct Reason(Phrase);
-
-#[derive(Clone)]
-enum Phrase {
-    Static(&'static str),
-    Owned(String),
-    /// A part of a head that was received.
-    Received(Headers, (u16, u16)),
-}
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Reason(Cow<'static, [u8]>);
 
 impl Reason {
     /// Returns the phrase. It is empty if the received phrase is not UTF-8.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+        core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// Returns the bytes of the phrase.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Phrase::Static(phrase) => phrase.as_bytes(),
-            Phrase::Owned(phrase) => phrase.as_bytes(),
-            Phrase::Received(head, (from, to)) => head.text().get(*from as usize..*to as usize).unwrap_or_default(),
-        }
-    }
-}
-
-impl Default for Reason {
-    fn default() -> Self {
-        Self::from("")
+        &self.0
     }
 }
 
@@ -94,23 +81,15 @@ impl AsRef<[u8]> for Reason {
 
 impl From<&'static str> for Reason {
     fn from(phrase: &'static str) -> Self {
-        Self(Phrase::Static(phrase))
+        Self(phrase.as_bytes().into())
     }
 }
 
 impl From<String> for Reason {
     fn from(phrase: String) -> Self {
-        Self(Phrase::Owned(phrase))
+        Self(phrase.into_bytes().into())
     }
 }
-
-impl PartialEq for Reason {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Reason {}
 
 impl PartialEq<&str> for Reason {
     fn eq(&self, other: &&str) -> bool {
