@@ -72,8 +72,8 @@ fn expected(text: &str) -> Option<Box<str>> {
     Some(text[begin + 2..].into())
 }
 
-/// The error for a text that is not JSON, or whose value does not fit the type. It contains the place of the fault, and
-/// the name of a missing field or the expected type, but no part of the text.
+/// The error for a text that is not JSON, or for JSON that does not fit the type. The error contains the place of the
+/// fault, and the name of a missing field or the expected type, but no part of the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError {
     /// True if the text is JSON, but its value does not fit the type.

@@ -33,7 +33,7 @@ impl From<&Address> for Address {
     }
 }
 
-/// Returns the socket address of an IP address whose zone is not a name.
+/// Converts an IP address to the address of a socket. The index of its zone becomes the scope id.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ mod unix {
                 Repr::Path(_) => {
                     address.check()?;
                     let path = address.as_path().ok_or(AddressFault::NotUnix)?;
-                    // Only the length can still be wrong, on a system whose longest path is shorter.
+                    // The path has been checked, but some systems allow fewer bytes than Linux.
                     Self::from_pathname(path).map_err(|_| AddressFault::PathTooLong.into())
                 }
                 #[cfg(any(target_os = "linux", target_os = "android"))]

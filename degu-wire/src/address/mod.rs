@@ -245,11 +245,6 @@ impl Address {
         matches!(self.0, Repr::Path(_) | Repr::Abstract(_))
     }
 
-    /// Returns whether this is a wildcard address: `0.0.0.0` or `[::]`, on any port.
-    pub const fn is_unspecified(&self) -> bool {
-        matches!(&self.0, Repr::Ip(address, _) if address.ip().is_unspecified())
-    }
-
     /// Returns the IP address; `None` for other kinds.
     pub const fn ip(&self) -> Option<IpAddr> {
         if let Repr::Ip(address, _) = &self.0 { Some(address.ip()) } else { None }

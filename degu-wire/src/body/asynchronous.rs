@@ -2,27 +2,23 @@
 
 use alloc::boxed::Box;
 use core::fmt;
-#[cfg(feature = "io")]
-use core::pin::pin;
 use core::task::{Context, Poll, ready};
 #[cfg(feature = "io")]
-use std::io;
+use {
+    bytes::{BufMut, BytesMut},
+    core::pin::pin,
+    std::io,
+    tokio::{
+        fs::File,
+        io::{AsyncRead, AsyncReadExt, AsyncSeekExt},
+    },
+};
 
 use bytes::Bytes;
-#[cfg(feature = "io")]
-use bytes::{BufMut, BytesMut};
 use futures_core::Stream;
-#[cfg(feature = "io")]
-use tokio::fs::File;
-#[cfg(feature = "io")]
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc;
 
-#[cfg(feature = "io")]
-use super::PIECE;
 use super::{BodyOf, BoxError, Part, Source};
-#[cfg(feature = "io")]
-use crate::Chunk;
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
@@ -55,7 +51,7 @@ macro_rules! constructors {
             /// ```
             #[cfg(feature = "io")]
             pub fn chunks_from_reader(reader: impl AsyncRead $(+ $send)? + 'static) -> Self {
-                Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX, |data| Chunk::new(data).into())))
+                Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX, |data| crate::Chunk::new(data).into())))
             }
 
             /// Returns a body of the rest of a file, from its current position to its current end.
@@ -140,7 +136,7 @@ constructors!(dyn Source + Send, Send);
 fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> impl Source {
     let (mut reader, mut buffer) = (Box::pin(reader), BytesMut::new());
     move |cx: &mut Context<'_>| {
-        let want = left.min(PIECE as u64) as usize;
+        let want = left.min(super::PIECE as u64) as usize;
         buffer.reserve(want);
         let bytes = ready!(pin!(reader.read_buf(&mut (&mut buffer).limit(want))).poll(cx))?;
         left -= bytes as u64;
@@ -161,31 +157,26 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
 /// If the sender is dropped before [`finish`](Self::finish), for example because its task fails or panics, the message
 /// is cut short, and the peer notices it.
 pub struct BodySender {
-    parts: mpsc::Sender<Message>,
+    /// The channel. `None` ends the body.
+    parts: mpsc::Sender<Option<Part>>,
     /// A reserved place in the channel for the end of the body, so ending the body does not wait.
-    end: mpsc::OwnedPermit<Message>,
-}
-
-enum Message {
-    Part(Part),
-    End(Option<Trailers>),
+    end: mpsc::OwnedPermit<Option<Part>>,
 }
 
 fn channel() -> (BodySender, impl Source) {
-    let (parts, mut messages) = mpsc::channel(HELD + 1);
+    let (parts, mut received) = mpsc::channel(HELD + 1);
     let end = parts.clone().try_reserve_owned().expect("the channel is empty and open");
     let mut ended = false;
     let body = move |cx: &mut Context<'_>| {
         if ended {
             return Poll::Ready(None);
         }
-        let message = ready!(messages.poll_recv(cx));
-        ended = matches!(message, Some(Message::End(_)));
-        Poll::Ready(match message {
-            Some(Message::Part(part)) => Some(Ok(part)),
-            Some(Message::End(trailers)) => trailers.map(|trailers| Ok(trailers.into())),
-            None => Some(Err("the sender of the body was dropped before `finish`, so the body is incomplete".into())),
-        })
+        let Some(part) = ready!(received.poll_recv(cx)) else {
+            let error = "the sender of the body was dropped before `finish`, so the body is incomplete";
+            return Poll::Ready(Some(Err(error.into())));
+        };
+        ended = matches!(part, None | Some(Part::Last { .. }));
+        Poll::Ready(part.map(Ok))
     };
     (BodySender { parts, end }, body)
 }
@@ -202,7 +193,7 @@ impl BodySender {
     ///
     /// If the future is dropped, the part is not sent, and the sender can be used again.
     pub async fn send(&mut self, part: impl Into<Part>) -> Result<(), BodyDropped> {
-        self.parts.send(Message::Part(part.into())).await.map_err(|_| BodyDropped(()))
+        self.parts.send(Some(part.into())).await.map_err(|_| BodyDropped(()))
     }
 
     /// Sends a part as [`send`](Self::send) does, from a thread that may block.
@@ -215,17 +206,17 @@ impl BodySender {
     ///
     /// Panics in a task of a tokio runtime.
     pub fn blocking_send(&mut self, part: impl Into<Part>) -> Result<(), BodyDropped> {
-        self.parts.blocking_send(Message::Part(part.into())).map_err(|_| BodyDropped(()))
+        self.parts.blocking_send(Some(part.into())).map_err(|_| BodyDropped(()))
     }
 
     /// Ends the body.
     pub fn finish(self) {
-        self.end.send(Message::End(None));
+        self.end.send(None);
     }
 
     /// Ends the body with trailer fields.
     pub fn finish_with(self, trailers: Trailers) {
-        self.end.send(Message::End(Some(trailers)));
+        self.end.send(Some(trailers.into()));
     }
 }
 

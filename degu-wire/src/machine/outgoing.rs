@@ -27,22 +27,19 @@ pub(super) struct Outgoing {
     /// The number of bytes of `small` that have been written.
     sent: usize,
     large: VecDeque<Large>,
-    /// The offset in `small` at which the last large data was added. All bytes of `small` from this offset on follow the large
-    /// data. The offset decreases when written bytes are removed from `small`.
-    joined: usize,
 }
 
 #[derive(Debug)]
 struct Large {
-    /// The number of small bytes that are written directly before the data.
-    before: usize,
+    /// The number of bytes of `small` that are written before the data.
+    at: usize,
     data: Bytes,
 }
 
 impl Outgoing {
     #[inline]
     pub(super) fn pending(&self) -> Pending<'_> {
-        Pending { small: &self.small[self.sent..], large: &self.large, given: 0, next: None }
+        Pending { small: &self.small[self.sent..], at: self.sent, large: &self.large, given: 0, next: None }
     }
 
     #[inline]
@@ -64,12 +61,13 @@ impl Outgoing {
         if self.sent == self.small.len() && self.large.is_empty() {
             self.small.clear();
             self.small.shrink_to(ENOUGH);
-            (self.sent, self.joined) = (0, 0);
+            self.sent = 0;
         } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
             // The written bytes are removed, because they would accumulate if a slow peer never reads all of the
             // output.
             self.small.drain(..self.sent);
-            (self.sent, self.joined) = (0, self.joined.saturating_sub(self.sent));
+            self.large.iter_mut().for_each(|large| large.at -= self.sent);
+            self.sent = 0;
         }
     }
 
@@ -78,10 +76,9 @@ impl Outgoing {
     #[inline(never)]
     fn large_sent(&mut self, mut bytes: usize) -> usize {
         while let Some(large) = self.large.front_mut() {
-            let small = bytes.min(large.before);
+            let small = bytes.min(large.at - self.sent);
             let data = (bytes - small).min(large.data.len());
             self.sent += small;
-            large.before -= small;
             large.data.advance(data);
             if !large.data.is_empty() {
                 return 0;
@@ -107,9 +104,7 @@ impl Outgoing {
 
     pub(super) fn put_data(&mut self, data: Bytes) {
         if !self.put_small(&data) {
-            let before = self.small.len() - self.joined.max(self.sent);
-            self.joined = self.small.len();
-            self.large.push_back(Large { before, data });
+            self.large.push_back(Large { at: self.small.len(), data });
         }
     }
 }
@@ -121,6 +116,8 @@ impl Outgoing {
 pub struct Pending<'c> {
     /// The rest of the small bytes.
     small: &'c [u8],
+    /// The number of small bytes before the rest.
+    at: usize,
     large: &'c VecDeque<Large>,
     /// The number of large pieces that have been returned.
     given: usize,
@@ -202,8 +199,8 @@ impl<'c> Iterator for Pending<'c> {
         let large = self.large.get(self.given);
         self.given += 1;
         self.next = large.map(|large| &large.data[..]);
-        let (small, rest) = self.small.split_at(large.map_or(self.small.len(), |large| large.before));
-        self.small = rest;
+        let (small, rest) = self.small.split_at(large.map_or(self.small.len(), |large| large.at - self.at));
+        (self.small, self.at) = (rest, self.at + small.len());
         if small.is_empty() { self.next.take() } else { Some(small) }
     }
 
