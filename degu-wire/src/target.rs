@@ -1,8 +1,8 @@
 //! Request targets: building them from values, and decoding their parts (percent-encoding: RFC 3986 §2.1).
 
 use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
-use core::fmt;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
 use core::ops::Deref;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -28,15 +28,17 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// # Dot segments
 ///
 /// `.` and `..` cannot be segments. Servers and proxies resolve them, percent-encoded or not (RFC 3986 §6.2.2.3), so
-/// `/users/..` would become the resource `/`. A target with such a segment is empty, and a request for it is refused
-/// with [`LocalError::Target`] before a byte is written.
+/// `/users/..` would become the resource `/`. A target with such a segment is empty. Sending a request for an empty
+/// target fails with [`LocalError::Target`] before a byte is written. A target with a value whose
+/// [`Display`](fmt::Display) failed is empty too.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     text: String,
     /// True if the text ends with a slash, so the next segment needs no slash before it.
     ends_open: bool,
     has_query: bool,
-    has_dots: bool,
+    /// True if the target has a dot segment, or a value that could not be formatted.
+    is_refused: bool,
 }
 
 impl Target {
@@ -51,7 +53,7 @@ impl Target {
         if !path.starts_with('/') || path.contains('?') || !is_target_text(path.as_bytes()) {
             return Err(LocalError::Target);
         }
-        Ok(Self { text: path.into(), ends_open: path.ends_with('/'), has_query: false, has_dots: false })
+        Ok(Self { text: path.into(), ends_open: path.ends_with('/'), has_query: false, is_refused: false })
     }
 
     /// Returns the target with one more segment. All bytes except letters, digits, `-`, `.`, `_` and `~` are
@@ -69,7 +71,7 @@ impl Target {
         self.ends_open = false;
         let start = self.text.len();
         self.push(value);
-        self.has_dots |= matches!(&self.text[start..], "." | "..");
+        self.is_refused |= matches!(&self.text[start..], "." | "..");
         self
     }
 
@@ -86,7 +88,9 @@ impl Target {
     }
 
     fn push(&mut self, value: impl fmt::Display) {
-        self.text.extend(utf8_percent_encode(&value.to_string(), &ENCODED));
+        let mut text = String::new();
+        self.is_refused |= write!(text, "{value}").is_err();
+        self.text.extend(utf8_percent_encode(&text, &ENCODED));
     }
 }
 
@@ -94,7 +98,7 @@ impl Deref for Target {
     type Target = str;
 
     fn deref(&self) -> &str {
-        if self.has_dots { "" } else { &self.text }
+        if self.is_refused { "" } else { &self.text }
     }
 }
 
@@ -174,6 +178,13 @@ mod tests {
             assert_eq!(&*Target::new("/users").unwrap().segment(dots).segment("keys"), "");
             assert_eq!(&*Target::new("/users").unwrap().query("name", dots), std::format!("/users?name={dots}"));
         }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_formatted_refuses_the_target() {
+        let broken = || fmt::from_fn(|_| Err(fmt::Error));
+        assert_eq!(&*Target::new("/x").unwrap().segment(broken()).segment("y"), "");
+        assert_eq!(&*Target::new("/x").unwrap().query("n", broken()).query("m", 1), "");
     }
 
     #[test]

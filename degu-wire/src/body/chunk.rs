@@ -1,11 +1,7 @@
 //! Owned chunks and their extensions.
 
-use alloc::{
-    borrow::Cow,
-    string::{String, ToString},
-    vec::Vec,
-};
-use core::fmt;
+use alloc::{borrow::Cow, string::String, vec::Vec};
+use core::fmt::{self, Write as _};
 
 use bytes::Bytes;
 
@@ -38,8 +34,9 @@ impl Chunk {
 
     /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
-    /// If the name is not a token, or the value has a control character other than HTAB, this method does not fail. But
-    /// sending the chunk fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
+    /// This method does not fail if the name is not a token, if the value has a control character other than HTAB, or if
+    /// its `Display` fails. But then sending the chunk fails with [`LocalError::ChunkExtension`], and nothing of the
+    /// chunk is sent.
     #[must_use]
     pub fn with_extension(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.extensions.push(name, Some(&value));
@@ -121,11 +118,12 @@ impl ChunkExtensions {
 
     /// Adds an extension, with or without a value: see [`Chunk::with_extension`].
     pub fn push(&mut self, name: &str, value: Option<&dyn fmt::Display>) {
-        let value = value.map(ToString::to_string);
-        let value = value.as_ref().map(|value| ExtensionValue::Plain(value.as_bytes()));
-        let mut text = Vec::from(&self.raw[..]);
-        self.poisoned |= put_extension(&mut text, Extension { name, value }).is_err();
-        self.raw = text.into();
+        let mut text = String::new();
+        let is_written = value.is_none_or(|value| write!(text, "{value}").is_ok());
+        let value = value.map(|_| ExtensionValue::Plain(text.as_bytes()));
+        let mut raw = Vec::from(&self.raw[..]);
+        self.poisoned |= !is_written || put_extension(&mut raw, Extension { name, value }).is_err();
+        self.raw = raw.into();
     }
 
     /// Returns the text that follows the size in a chunk line. `digits` is the number of digits of the size. The error
@@ -215,5 +213,7 @@ mod tests {
             let chunk = Chunk::new("x").with_extension("ok", 1).with_extension(name, value);
             assert_eq!(chunk.extensions.encoded(1), Err(LocalError::ChunkExtension), "{name:?} {value:?}");
         }
+        let broken = Chunk::new("x").with_extension("a", fmt::from_fn(|_| Err(fmt::Error)));
+        assert_eq!(broken.extensions.encoded(1), Err(LocalError::ChunkExtension));
     }
 }
