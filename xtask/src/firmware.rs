@@ -6,20 +6,18 @@
 //! response is wrong. If QEMU or another tool is missing, it fails too, or does nothing if `--skip-if-missing` is given.
 
 mod board;
-mod elf;
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lexopt::Parser;
-use tempfile::TempDir;
 use xshell::{Shell, cmd};
 
-use crate::{Error, Result, cargo, cargo_in, root, run, skip_if_missing, target};
-use board::{Board, Line, serve_peer};
-use elf::Sizes;
+use crate::child::Server;
+use crate::{Result, cargo, cargo_in, root, run, skip_if_missing, skip_or_fail, target};
+use board::Board;
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 const QEMU: &str = "qemu-system-arm";
@@ -43,23 +41,27 @@ const ROUND: &[(&str, &str, &str, u16)] = &[
 /// The number of exchanges over the UART that `talk` performs.
 const EXCHANGES: usize = 1000;
 
+/// The sections in flash, and the sections in RAM. `.data` is in both.
+const FLASH: &[&str] = &[".vector_table", ".text", ".rodata", ".data"];
+const RAM: &[&str] = &[".data", ".bss", ".uninit"];
+/// Parts of the names of the functions in `core` that panic.
+const PANICS: &[&str] =
+    &["core::panicking::panic", "slice_index_fail", "len_mismatch_fail", "expect_failed", "unwrap_failed"];
+
 pub(crate) fn run_command(shell: &Shell, arguments: Parser) -> Result {
     let skip = skip_if_missing(arguments)?;
     if let Some(missing) = missing(shell) {
-        println!("-- skipped: {missing}");
-        return if skip { Ok(()) } else { Err(missing.into()) };
+        return skip_or_fail(skip, &missing);
     }
-    let folder = target().join("firmware");
-    fs::create_dir_all(&folder)?;
     println!("bytes:               flash   static RAM   future    stack   panics");
-    for (number, (program, name, features)) in PROGRAMS.iter().enumerate() {
-        let image = build(program, features, &folder.join(format!("{program}-{number}")))?;
-        let Sizes { flash, ram, panics } = Sizes::of(shell, &image)?;
+    for (program, name, features) in PROGRAMS {
+        let image = build(program, features)?;
+        let (flash, ram) = memory(shell, &image)?;
         let (future, stack) = if *program == "core" { Default::default() } else { figures(&image, program)? };
-        println!("{name:<20} {flash:>5} {ram:>12} {future:>8} {stack:>8}   {}", panics.join(", "));
+        println!("{name:<20} {flash:>5} {ram:>12} {future:>8} {stack:>8}   {}", panics(shell, &image)?);
     }
-    talk(shell, &build("device", "client,echo", &folder.join("device-echo"))?)?;
-    talk_over_tcp(shell, &build("network", "", &folder.join("network"))?)
+    talk(shell, &build("device", "client")?)?;
+    talk_over_tcp(shell, &build("network", "")?)
 }
 
 /// Returns the name of a missing tool, and the way to install it.
@@ -73,36 +75,52 @@ fn missing(shell: &Shell) -> Option<String> {
     added.is_err().then(|| format!("rustup cannot add the target {TARGET}"))
 }
 
-/// Builds a program, and copies it to `image`.
-fn build(program: &str, features: &str, image: &Path) -> Result<PathBuf> {
+/// Builds a program, and returns its path. The next build may replace the program.
+fn build(program: &str, features: &str) -> Result<PathBuf> {
     let options = ["--release", "--target", TARGET, "--bin", program, "--features", features];
     run(cargo_in("firmware", "build").args(options))?;
-    fs::copy(target().join(TARGET).join("release").join(program), image)?;
-    Ok(image.to_owned())
+    Ok(target().join(TARGET).join("release").join(program))
+}
+
+/// Returns the bytes of an image in flash and in RAM.
+fn memory(shell: &Shell, image: &Path) -> Result<(u64, u64)> {
+    let sections = cmd!(shell, "size -A {image}").quiet().read()?;
+    let size = |line: &str, names: &[&str]| {
+        let mut words = line.split_whitespace();
+        names.contains(&words.next()?).then(|| words.next()?.parse::<u64>().ok()).flatten()
+    };
+    let sum = |names| sections.lines().filter_map(|line| size(line, names)).sum();
+    Ok((sum(FLASH), sum(RAM)))
+}
+
+/// Returns the names of the functions in an image that panic.
+fn panics(shell: &Shell, image: &Path) -> Result<String> {
+    let symbols = cmd!(shell, "nm --demangle {image}").quiet().read()?;
+    let names = symbols.lines().filter_map(|line| line.splitn(3, ' ').nth(2));
+    let panics: BTreeSet<_> = names.filter(|name| PANICS.iter().any(|panic| name.contains(panic))).collect();
+    Ok(panics.into_iter().filter_map(|name| name.rsplit("::").next()).collect::<Vec<_>>().join(", "))
 }
 
 /// Boots a program, sends it 20 rounds of requests (to `hello`, 20 requests), and returns the sizes of its future and
 /// its stack.
 fn figures(image: &Path, program: &str) -> Result<(String, String)> {
     let board = Board::boot(image, &[])?;
-    let line = board.line();
     for _ in 0..20 {
         if program.ends_with("hello") {
-            line.expect("GET", "/", "", 200)?;
+            board.expect("GET", "/", "", 200)?;
         } else {
-            round(&line)?;
+            round(&board)?;
         }
     }
-    let text = line.expect("GET", "/figures", "", 200)?;
-    let figure = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map(str::to_owned).ok_or_else(|| Error::from(format!("the device does not report its {name}: {text}")))
-    };
-    Ok((figure("future")?, figure("stack")?))
+    let text = board.expect("GET", "/figures", "", 200)?;
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        ["future", future, "stack", stack] => Ok((future.into(), stack.into())),
+        _ => Err(format!("the device does not report its future and its stack: {text}").into()),
+    }
 }
 
-fn round(line: &Line) -> Result {
-    ROUND.iter().try_for_each(|(method, path, body, status)| line.expect(method, path, body, *status).map(drop))
+fn round(board: &Board) -> Result {
+    ROUND.iter().try_for_each(|(method, path, body, status)| board.expect(method, path, body, *status).map(drop))
 }
 
 /// Tests a device over its UART with curl, Degu's client and the conformance probes. The device also sends a request to
@@ -112,33 +130,28 @@ fn talk(shell: &Shell, image: &Path) -> Result {
         .args(["--quiet", "--package", "degu-misc", "--example", "fetch", "--example", "echo"])
         .current_dir(root()))?;
     let examples = target().join("debug/examples");
-    let folder = TempDir::new()?;
-    let peer_socket = folder.path().join("peer");
-    let _peer = serve_peer(&examples.join("echo"), &peer_socket)?;
-    let second_uart = format!("socket,id=peer,server=off,reconnect=1,path={}", peer_socket.display());
-    let board = Board::boot(image, &["-chardev", &second_uart, "-serial", "chardev:peer"])?;
+    let peer = Server::start(&examples.join("echo"), &["127.0.0.1:0".into()])?;
+    let board = Board::boot(image, &["-serial", &format!("tcp:{},reconnect=1", peer.address())])?;
+    let uart = format!("unix:{}", board.socket().display());
 
     curl(shell, &["--unix-socket", &board.socket().to_string_lossy(), "http://device/readings"])?;
-    let mut fetch = Command::new(examples.join("fetch"));
     println!("fetch:");
-    run(fetch.arg(format!("unix:{}", board.socket().display())).arg("/feed"))?;
+    run(Command::new(examples.join("fetch")).args([&uart, "/feed"]))?;
     println!();
 
-    let line = board.line();
     for _ in 0..EXCHANGES / ROUND.len() {
-        round(&line)?;
+        round(&board)?;
     }
     println!("{EXCHANGES} exchanges: all answered");
-    let told = line.expect("GET", "/peer", "", 200)?;
+    let told = board.expect("GET", "/peer", "", 200)?;
     if told != "hello" {
         return Err(format!("our server answered the device with {told:?}, not with hello").into());
     }
     println!("our server answered the device: {told}");
-    drop(line);
     // The cases run one after another. Each ends with a pause, after which the device expects a new request.
     let options = ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"];
-    probe(shell, &board, &format!("unix:{}", board.socket().display()), "line", &options)?;
-    println!("{}", board.line().expect("GET", "/figures", "", 200)?.replace('\n', "  "));
+    probe(shell, &board, &uart, "line", &options)?;
+    println!("{}", board.expect("GET", "/figures", "", 200)?.replace('\n', "  "));
     Ok(())
 }
 

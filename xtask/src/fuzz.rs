@@ -19,12 +19,8 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "--skip-if-missing").collect();
     let [target, seconds] = words[..] else { return Err("fuzz takes TARGET SECONDS, or --all SECONDS".into()) };
     seconds.parse::<u32>().map_err(|_| format!("{seconds} is not a number of seconds"))?;
-    if let Err(missing) = check(shell) {
-        if skip_if_missing {
-            println!("fuzz: skipped, {missing}");
-            return Ok(());
-        }
-        return Err(missing);
+    if cmd!(shell, "rustup run nightly cargo fuzz --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+        return crate::skip_or_fail(skip_if_missing, MISSING);
     }
     write_seeds(shell)?;
     let names = cmd!(shell, "rustup run nightly cargo fuzz list").quiet().read()?;
@@ -47,6 +43,10 @@ fn split(arguments: Vec<OsString>) -> (Vec<String>, Vec<String>) {
     (words.by_ref().take_while(|word| word != "--").collect(), words.collect())
 }
 
+/// The error if a tool for fuzzing is missing.
+const MISSING: &str = "cargo-fuzz or the nightly toolchain is not installed: run `rustup toolchain install nightly` and \
+                       `cargo install cargo-fuzz`";
+
 /// The folder with the cases of the corpora. Each case is a file.
 const SEEDS: &str = "fuzz/seeds";
 
@@ -67,19 +67,6 @@ fn write_seeds(shell: &Shell) -> Result {
         for case in corpus::parse(&shell.read_file(&file)?) {
             shell.write_file(format!("{SEEDS}/{name}-{}", case.line), case.input())?;
         }
-    }
-    Ok(())
-}
-
-/// Checks that the tools for fuzzing are installed.
-fn check(shell: &Shell) -> Result {
-    for (program, install) in
-        [("rustc", "rustup toolchain install nightly"), ("cargo fuzz", "cargo install cargo-fuzz")]
-    {
-        let words = program.split(' ');
-        let found =
-            cmd!(shell, "rustup run nightly {words...} --version").quiet().ignore_stderr().ignore_stdout().run();
-        found.map_err(|_| format!("{program} for the nightly toolchain is not installed: run `{install}`"))?;
     }
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! integration is in `.ci/run`, which calls these commands. The programs of `bench`, `firmware`, `interop`, `soak` and
 //! `netns` are in separate workspaces. A command builds them when it is called.
 
+#[allow(dead_code, reason = "`cargo xtask interop` shares this file, and uses other parts of it")]
+#[path = "../interop/src/child.rs"]
+mod child;
 mod firmware;
 mod fuzz;
 mod tidy;
@@ -95,10 +98,10 @@ fn netns(arguments: Parser) -> Result {
     };
     let works = |user: &&[&str]| unshare(user).arg("true").output().is_ok_and(|output| output.status.success());
     let Some(user) = [&[][..], &["--user", "--map-root-user"]].into_iter().find(works) else {
-        println!("-- skipped: this user cannot create network namespaces on this machine");
-        return if skip { Ok(()) } else { Err("this user cannot create network namespaces on this machine".into()) };
+        return skip_or_fail(skip, "this user cannot create network namespaces on this machine");
     };
-    let program = build("soak")?.join("degu-soak");
+    run(&mut cargo_in("soak", "build"))?;
+    let program = target().join("debug/degu-soak");
     run(unshare(user).arg(root().join("xtask/soak/netns/hosts.sh")).arg(program))
 }
 
@@ -139,12 +142,6 @@ fn start<A: AsRef<OsStr>>(folder: &str, options: &[&str], arguments: impl IntoIt
     run(cargo_in(folder, "run").args(options).arg("--").args(arguments))
 }
 
-/// Builds the programs in `xtask/FOLDER`, and returns the folder of the results.
-fn build(folder: &str) -> Result<PathBuf> {
-    run(&mut cargo_in(folder, "build"))?;
-    Ok(target().join("debug"))
-}
-
 fn run(command: &mut Command) -> Result {
     let status = command.status()?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", command.get_program().display()).into()) }
@@ -157,6 +154,16 @@ pub(crate) fn skip_if_missing(mut arguments: Parser) -> Result<bool> {
         Some(Arg::Long("skip-if-missing")) => no_more(arguments).map(|()| true),
         Some(other) => Err(other.unexpected().into()),
     }
+}
+
+/// Reports that something is missing, so a command cannot run. This is an error, unless the option `--skip-if-missing` was
+/// given.
+pub(crate) fn skip_or_fail(skip: bool, missing: &str) -> Result {
+    if skip {
+        println!("-- skipped: {missing}");
+        return Ok(());
+    }
+    Err(missing.into())
 }
 
 /// Returns an error if there are further arguments.

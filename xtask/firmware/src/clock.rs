@@ -1,6 +1,6 @@
 //! Milliseconds, counted by a timer of the board.
 
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use core::task::Poll;
@@ -47,14 +47,6 @@ pub fn now() -> u32 {
     MILLISECONDS.load(Relaxed)
 }
 
-/// Subtracts the time since `last` from `left`. Returns whether no time is left.
-fn is_over(left: &mut Duration, last: &mut u32) -> bool {
-    let now = now();
-    *left = left.saturating_sub(Duration::from_millis(now.wrapping_sub(*last).into()));
-    *last = now;
-    left.is_zero()
-}
-
 /// The clock of the board, for the server and the client.
 pub struct Ticks;
 
@@ -66,7 +58,10 @@ impl degu_wire::embedded::Clock for Ticks {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            if is_over(left, &mut last) { Poll::Ready(None) } else { Poll::Pending }
+            let now = now();
+            *left = left.saturating_sub(Duration::from_millis(now.wrapping_sub(last).into()));
+            last = now;
+            if left.is_zero() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }
@@ -74,12 +69,7 @@ impl degu_wire::embedded::Clock for Ticks {
 
 impl<Runtime> picoserve::Timer<Runtime> for Ticks {
     async fn delay(&self, duration: picoserve::time::Duration) {
-        let start = now();
-        let milliseconds = duration.as_millis();
-        poll_fn(|_| match u64::from(now().wrapping_sub(start)) >= milliseconds {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
+        let mut left = Duration::from_millis(duration.as_millis());
+        let _ = degu_wire::embedded::Clock::limit(self, &mut left, pending::<()>()).await;
     }
 }

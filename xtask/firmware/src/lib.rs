@@ -5,6 +5,7 @@
 #![no_std]
 
 mod clock;
+pub mod line;
 pub mod network;
 pub mod page;
 pub mod pico;
@@ -31,8 +32,7 @@ pub fn future_size() -> usize {
     FUTURE.load(Relaxed)
 }
 
-/// Runs a future that never ends. If bytes have moved, the future is polled again at once. Otherwise it is polled when
-/// a byte arrives or the clock ticks.
+/// Runs a future that never ends. The future is polled when a byte arrives or the clock ticks.
 pub fn run<F: Future>(future: F) -> ! {
     FUTURE.store(size_of::<F>(), Relaxed);
     clock::start();
@@ -42,14 +42,12 @@ pub fn run<F: Future>(future: F) -> ! {
         if future.as_mut().poll(&mut context).is_ready() {
             halt()
         }
-        if !uart::has_moved() {
-            // Interrupts are masked in this closure. After the check, an interrupt wakes the core all the same.
-            cortex_m::interrupt::free(|_| {
-                if !uart::has_input() {
-                    cortex_m::asm::wfi();
-                }
-            });
-        }
+        // Interrupts are masked in this closure. After the check, an interrupt wakes the core all the same.
+        cortex_m::interrupt::free(|_| {
+            if !uart::has_input() {
+                cortex_m::asm::wfi();
+            }
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 use crate::registers::network_card;
-use crate::{Ticks, now, uart};
+use crate::{Ticks, now};
 
 // The offsets of the card's registers, in bytes.
 const RX_DATA: usize = 0x00;
@@ -44,46 +44,29 @@ const FRAME: usize = 1520;
 /// The address of the board, which is locally administered.
 const ADDRESS: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 
-/// The network card, with buffers for a received frame and for a frame to send.
-struct Card {
-    received: [u8; FRAME],
-    sent: [u8; FRAME],
-}
+/// The network card, which is switched on. It is also the token of smoltcp for a received frame, and for a frame to send.
+#[derive(Clone, Copy)]
+struct Card;
 
 impl Card {
-    /// Switches the card on.
     fn start() -> Self {
         network_card(MAC_DATA).write(MAC_ENABLE);
         network_card(MAC_COMMAND).write(WRITE_MAC_CONTROL);
         network_card(TX_CONFIG).write(TRANSMITTER_ON);
-        Self { received: [0; FRAME], sent: [0; FRAME] }
+        Self
     }
 }
 
 impl Device for Card {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
+    type RxToken<'a> = Self;
+    type TxToken<'a> = Self;
 
-    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        if network_card(RX_FIFO).read() & 0xff_0000 == 0 {
-            return None;
-        }
-        uart::note_moved();
-        let length = (network_card(RX_STATUS).read() >> 16 & 0x3fff) as usize;
-        let data = network_card(RX_DATA);
-        for at in (0..length).step_by(4) {
-            let word = data.read().to_le_bytes();
-            // All words must be read, even those of a frame that is too long. Such a frame is dropped below.
-            if let Some(place) = self.received.get_mut(at..at + 4) {
-                place.copy_from_slice(&word);
-            }
-        }
-        let frame = self.received.get(..length.checked_sub(CHECKSUM)?)?;
-        Some((Received(frame), Sending(&mut self.sent)))
+    fn receive(&mut self, _: Instant) -> Option<(Self, Self)> {
+        (network_card(RX_FIFO).read() & 0xff_0000 != 0).then_some((*self, *self))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        Some(Sending(&mut self.sent))
+    fn transmit(&mut self, _: Instant) -> Option<Self> {
+        Some(*self)
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -94,21 +77,25 @@ impl Device for Card {
     }
 }
 
-/// A received frame.
-struct Received<'a>(&'a [u8]);
-
-impl phy::RxToken for Received<'_> {
+impl phy::RxToken for Card {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0)
+        let mut frame = [0; FRAME];
+        let length = (network_card(RX_STATUS).read() >> 16 & 0x3fff) as usize;
+        for at in (0..length).step_by(4) {
+            let word = network_card(RX_DATA).read().to_le_bytes();
+            // All words must be read, even those of a frame that is too long. Of such a frame the stack gets nothing.
+            if let Some(place) = frame.get_mut(at..at + 4) {
+                place.copy_from_slice(&word);
+            }
+        }
+        read(frame.get(..length.saturating_sub(CHECKSUM)).unwrap_or_default())
     }
 }
 
-/// The buffer of a frame to send.
-struct Sending<'a>(&'a mut [u8]);
-
-impl phy::TxToken for Sending<'_> {
+impl phy::TxToken for Card {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let frame = self.0.get_mut(..length).unwrap_or_default();
+        let mut buffer = [0; FRAME];
+        let frame = buffer.get_mut(..length).unwrap_or_default();
         let result = write(frame);
         let data = network_card(TX_DATA);
         data.write(WHOLE_FRAME | frame.len() as u32);
@@ -117,7 +104,6 @@ impl phy::TxToken for Sending<'_> {
             data.write(word.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)));
         }
         network_card(TX_STATUS).read();
-        uart::note_moved();
         result
     }
 }
@@ -126,7 +112,6 @@ impl phy::TxToken for Sending<'_> {
 pub struct Network(RefCell<Stack>);
 
 struct Stack {
-    card: Card,
     interface: Interface,
     sockets: SocketSet<'static>,
 }
@@ -135,12 +120,11 @@ impl Network {
     /// Switches the card on. The board gets an address in the network that QEMU emulates. `sockets` is the storage for
     /// the sockets.
     pub fn start(sockets: &'static mut [SocketStorage<'static>]) -> Self {
-        let mut card = Card::start();
-        let mut interface = Interface::new(Config::new(ADDRESS.into()), &mut card, instant());
+        let mut interface = Interface::new(Config::new(ADDRESS.into()), &mut Card::start(), instant());
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(IpAddress::v4(10, 0, 2, 15), 24));
         });
-        Self(RefCell::new(Stack { card, interface, sockets: SocketSet::new(sockets) }))
+        Self(RefCell::new(Stack { interface, sockets: SocketSet::new(sockets) }))
     }
 
     /// Returns a socket with these buffers, which is not connected.
@@ -185,13 +169,14 @@ impl Tcp<'_> {
         self.until(|socket| Some(socket.abort())).await;
     }
 
-    /// Calls `step` and polls the network stack in turns, until `step` returns a value.
+    /// Polls the network stack and calls `step` in turns, until `step` returns a value.
     async fn until<T>(&mut self, mut step: impl FnMut(&mut tcp::Socket<'static>) -> Option<T>) -> T {
         poll_fn(|_| {
-            let Stack { card, interface, sockets } = &mut *self.network.0.borrow_mut();
+            let Stack { interface, sockets } = &mut *self.network.0.borrow_mut();
+            interface.poll(instant(), &mut Card, sockets);
             let result = step(sockets.get_mut(self.socket));
-            // This may receive bytes. The next call of `step` sees them, and it comes soon, because a frame has moved.
-            interface.poll(instant(), card, sockets);
+            // This sends the bytes of the step.
+            interface.poll(instant(), &mut Card, sockets);
             result.map_or(Poll::Pending, Poll::Ready)
         })
         .await

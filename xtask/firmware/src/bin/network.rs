@@ -2,15 +2,13 @@
 #![no_std]
 #![no_main]
 
-use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
-use core::task::Poll;
 use core::time::Duration;
 
 use cortex_m_rt::entry;
 use degu_firmware::network::{Network, Tcp};
 use degu_firmware::{Ticks, page, run};
 use degu_wire::embedded::{Memory, Options, Request, Server};
+use futures_util::future::join3;
 use smoltcp::iface::SocketStorage;
 
 /// The memory for one client.
@@ -50,14 +48,7 @@ async fn serve(network: &Network, room: &'static mut Room) {
 async fn serve_all(sockets: &'static mut [SocketStorage<'static>], rooms: &'static mut [Room; 3]) {
     let network = Network::start(sockets);
     let [a, b, c] = rooms.each_mut().map(|room| serve(&network, room));
-    let mut clients: [Pin<&mut dyn Future<Output = ()>>; 3] = [pin!(a), pin!(b), pin!(c)];
-    poll_fn(|cx| {
-        for client in &mut clients {
-            let _ = client.as_mut().poll(cx);
-        }
-        Poll::Pending
-    })
-    .await
+    join3(a, b, c).await;
 }
 
 #[entry]

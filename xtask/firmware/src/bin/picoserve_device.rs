@@ -6,21 +6,20 @@ use core::cell::Cell;
 
 use cortex_m_rt::entry;
 use degu_firmware::page::{self, Page};
-use degu_firmware::pico::{self, Text};
-use degu_firmware::{now, run};
+use degu_firmware::{now, pico, run};
+use heapless::Vec;
 use picoserve::Router;
 use picoserve::extract::FromRequest;
-use picoserve::io::Read;
-use picoserve::request::{ReadAllBodyError, Request, RequestBody, RequestParts};
+use picoserve::io::{Read, Write};
+use picoserve::request::{ReadAllBodyError, RequestBody, RequestParts};
 use picoserve::response::chunked::{ChunkWriter, ChunkedResponse, Chunks, ChunksWritten};
-use picoserve::response::{IntoResponse, Response, ResponseWriter, StatusCode};
-use picoserve::routing::{RequestHandlerService, get, post_service};
-use picoserve::{ResponseSent, io};
+use picoserve::response::{Response, StatusCode};
+use picoserve::routing::{get, post};
 
-/// The position of the switch in a body. `None` if the body is neither `on` nor `off`.
-struct Position(Option<bool>);
+/// The length of an upload, in bytes.
+struct Length(usize);
 
-impl<'r> FromRequest<'r, ()> for Position {
+impl<'r> FromRequest<'r, ()> for Length {
     type Rejection = ReadAllBodyError;
 
     async fn from_request<R: Read>(
@@ -28,11 +27,11 @@ impl<'r> FromRequest<'r, ()> for Position {
         _: RequestParts<'r>,
         body: RequestBody<'r, R>,
     ) -> Result<Self, ReadAllBodyError> {
-        Ok(Self(match &*body.read_all().await? {
-            b"on" => Some(true),
-            b"off" => Some(false),
-            _ => None,
-        }))
+        let (mut length, mut piece, mut reader) = (0, [0; 64], body.reader());
+        while let read @ 1.. = reader.read(&mut piece).await.map_err(|_| ReadAllBodyError::UnexpectedEof)? {
+            length += read;
+        }
+        Ok(Self(length))
     }
 }
 
@@ -44,35 +43,12 @@ impl Chunks for Feed {
         "text/plain"
     }
 
-    async fn write_chunks<W: io::Write>(self, mut chunks: ChunkWriter<W>) -> Result<ChunksWritten, W::Error> {
+    async fn write_chunks<W: Write>(self, mut chunks: ChunkWriter<W>) -> Result<ChunksWritten, W::Error> {
         for number in 0..10 {
-            let mut page = Page::new();
+            let mut page = Page::default();
             chunks.write_chunk(page.text("reading ").number(number).as_str().as_bytes()).await?;
         }
         chunks.finalize().await
-    }
-}
-
-/// A handler that counts the bytes of an upload.
-struct Upload;
-
-impl RequestHandlerService for Upload {
-    async fn call_request_handler_service<R: Read, W: ResponseWriter<Error = R::Error>>(
-        &self,
-        (): &(),
-        (): (),
-        mut request: Request<'_, R>,
-        writer: W,
-    ) -> Result<ResponseSent, W::Error> {
-        let (mut length, mut piece) = (0, [0; 64]);
-        let mut reader = request.body_connection.body().reader();
-        while let read @ 1.. = reader.read(&mut piece).await? {
-            length += read;
-        }
-        let mut page = Page::new();
-        page.number(length);
-        let connection = request.body_connection.finalize().await?;
-        Text(page).write_to(connection, writer).await
     }
 }
 
@@ -83,23 +59,33 @@ async fn serve(memory: &'static mut [u8]) {
             "/readings",
             get(async || {
                 readings.set(readings.get() + 1);
-                let mut page = Page::new();
+                let mut page = Page::default();
                 page.text("{\"milliseconds\":").number(now() as usize).text(",\"readings\":").number(readings.get());
                 page.text("}");
-                Response::new(StatusCode::OK, Text(page)).with_header("Content-Type", "application/json")
+                Response::new(StatusCode::OK, page.0).with_header("Content-Type", "application/json")
             }),
         )
         .route(
             "/switch",
-            get(async || if is_on.get() { "on" } else { "off" }).put(async |Position(position): Position| {
-                let Some(position) = position else { return (StatusCode::UNPROCESSABLE_ENTITY, "on or off") };
-                is_on.set(position);
+            get(async || if is_on.get() { "on" } else { "off" }).put(async |text: Vec<u8, 8>| {
+                is_on.set(match &*text {
+                    b"on" => true,
+                    b"off" => false,
+                    _ => return (StatusCode::UNPROCESSABLE_ENTITY, "on or off"),
+                });
                 (StatusCode::NO_CONTENT, "")
             }),
         )
         .route("/feed", get(async || ChunkedResponse::new(Feed)))
-        .route("/upload", post_service(Upload))
-        .route("/figures", get(async || Text(page::figures())));
+        .route(
+            "/upload",
+            post(async |Length(length): Length| {
+                let mut page = Page::default();
+                page.number(length);
+                page.0
+            }),
+        )
+        .route("/figures", get(async || page::figures().0));
     pico::serve(&app, memory).await
 }
 

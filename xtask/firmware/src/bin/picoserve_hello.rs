@@ -3,13 +3,12 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use degu_firmware::pico::{self, Text};
-use degu_firmware::{page, run};
+use degu_firmware::{page, pico, run};
 use picoserve::Router;
 use picoserve::routing::get;
 
 async fn serve(memory: &'static mut [u8]) {
-    let app = Router::new().route("/", get(async || "Hello")).route("/figures", get(async || Text(page::figures())));
+    let app = Router::new().route("/", get(async || "Hello")).route("/figures", get(async || page::figures().0));
     pico::serve(&app, memory).await
 }
 
