@@ -5,8 +5,8 @@
 
 mod circles;
 mod graph;
+mod lines;
 mod named;
-mod wording;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,9 +47,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     for file in files.lines().filter(|file| shell.path_exists(file)) {
         // A file that is not UTF-8 is not text, and no rule applies to it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
-        findings.extend(machine_paths(file, &text));
-        findings.extend(conflicts(file, &text));
-        findings.extend(wording::check(file, &text));
+        findings.extend(lines::check(file, &text));
         known.add(file, &text);
         if file.ends_with(".rs") {
             findings.extend(too_long(file, &text));
@@ -68,34 +66,6 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     Err(format!("{} places break the house rules (see above)", findings.len()).into())
 }
 
-/// Finds paths that exist only on one machine.
-fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
-    // The paths are split here, because this rule reads this file too.
-    let folders = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "work/")];
-    let alone = |line: &str, folder: &str| {
-        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
-        line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(part))
-    };
-    let mut findings = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
-        for folder in folders.iter().filter(|folder| alone(line, folder)) {
-            findings.push(Finding {
-                file: file.into(),
-                line: number,
-                message: format!("{folder} exists only on one machine; use a relative path"),
-            });
-        }
-    }
-    findings
-}
-
-/// Finds markers of merge conflicts. A line of seven `=` may be a heading, so it does not count.
-fn conflicts(file: &str, text: &str) -> Option<Finding> {
-    let marker = |line: &str| ["<", "|", ">"].iter().any(|mark| line.starts_with(&mark.repeat(7)));
-    let message = "a conflict marker; resolve the merge".into();
-    text.lines().position(marker).map(|line| Finding { file: file.into(), line: line + 1, message })
-}
-
 /// Finds source files that are too long.
 fn too_long(file: &str, text: &str) -> Option<Finding> {
     let lines = text.lines().count();
@@ -106,21 +76,6 @@ fn too_long(file: &str, text: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_of_a_machine() {
-        let text = format!("a\nsee {0}home/me and\nhttps://example.com{0}home/x\n\"{0}root/x\"\nfile://{0}work/x", "/");
-        let lines: Vec<usize> = machine_paths("a.md", &text).iter().map(|finding| finding.line).collect();
-        assert_eq!(lines, [2, 4, 5]);
-    }
-
-    #[test]
-    fn conflict_markers() {
-        for mark in ["<", "|", ">"].map(|mark| mark.repeat(7)) {
-            assert_eq!(conflicts("a.md", &format!("a\n{mark} HEAD\nb")).map(|finding| finding.line), Some(2));
-            assert_eq!(conflicts("a.md", &format!("a {mark} HEAD")), None);
-        }
-    }
 
     #[test]
     fn long_files() {

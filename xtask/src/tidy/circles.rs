@@ -7,10 +7,11 @@
 //! - An import is a path that begins with `crate::`, `super::` or `self::`, in a `use` or elsewhere in the code, or with
 //!   the name of a module that the file declares.
 //! - A path leads through re-exports to the file that defines the item. So a re-export in `lib.rs` or `mod.rs` is not an
-//!   import: `lib.rs` may re-export everything, and a module may use the items that `lib.rs` re-exports.
+//!   import: `lib.rs` may re-export everything, and a module may use the items that `lib.rs` re-exports. A path does not
+//!   lead through the re-export of a glob.
 //! - `mod.rs` may import from the other files of its folder, or they may use items that it defines, but not both.
-//! - Tests, folders named `simulation` and comments do not count. Macros and methods do not count, because they need no
-//!   import.
+//! - Tests, folders named `simulation` and comments do not count. Methods do not count, because they need no import. A
+//!   macro of the crate counts as an item of `lib.rs`.
 //!
 //! The rule reads lines and words, and does not parse Rust. This is enough, because `cargo fmt` formats the code.
 
@@ -24,17 +25,18 @@ const CRATES: &[&str] = &["degu-wire", "degu-client", "degu-server"];
 /// The segments of a path from the root of a crate.
 type Path = Vec<String>;
 
-/// A source file.
-#[derive(Debug, Default)]
-struct Module {
-    items: BTreeSet<String>,
-    /// The imports of `use`: the name (`*` for a glob), the path, and whether the import is a re-export.
-    imports: Vec<(String, Path, bool)>,
-    /// Paths elsewhere in the code.
-    paths: Vec<Path>,
+/// A path in the code.
+#[derive(Debug)]
+struct Import {
+    /// The name that a `use` gives to the path. It is empty elsewhere in the code.
+    name: String,
+    path: Path,
+    /// True for a re-export.
+    is_public: bool,
 }
 
-type Modules = BTreeMap<Path, Module>;
+/// The imports of each module.
+type Modules = BTreeMap<Path, Vec<Import>>;
 
 /// Checks all crates. `sources` are the texts of the files, by their paths from the folder of the workspace.
 pub(super) fn check(sources: &BTreeMap<String, String>) -> Vec<Finding> {
@@ -50,27 +52,16 @@ pub(super) fn check(sources: &BTreeMap<String, String>) -> Vec<Finding> {
 
 /// Finds the circles of the crate in the folder `src`. Returns the folder and the nodes of each circle.
 fn circles(src: &str, sources: &BTreeMap<String, String>) -> Vec<(String, Vec<String>)> {
-    let mut texts: BTreeMap<Path, String> = BTreeMap::new();
-    for (file, text) in sources {
-        let Some(inside) = file.strip_prefix(src).and_then(|rest| rest.strip_prefix('/')?.strip_suffix(".rs")) else {
-            continue;
-        };
-        let mut path: Path = inside.split('/').map(str::to_owned).collect();
-        if path.iter().any(|part| matches!(part.as_str(), "tests" | "simulation")) {
-            continue;
-        }
-        path.pop_if(|last| matches!(last.as_str(), "mod" | "lib"));
-        texts.insert(path, without_tests(text));
-    }
-    let known: BTreeSet<Path> = texts.keys().cloned().collect();
-    let modules: Modules = texts.iter().map(|(path, text)| (path.clone(), read(path, text, &known))).collect();
+    let files = sources.iter().filter_map(|(file, text)| Some((module_path(src, file)?, without_tests(text))));
+    let texts: BTreeMap<Path, String> = files.collect();
+    let modules: Modules = texts.iter().map(|(path, text)| (path.clone(), read(path, text, &texts))).collect();
 
     // The graph of each folder: the nodes at which each node points.
     let mut graphs: BTreeMap<Path, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
-    for (from, module) in &modules {
+    for (from, imports) in &modules {
         let is_folder = modules.keys().any(|path| path.len() > from.len() && path.starts_with(from));
-        let imported = module.imports.iter().filter(|(_, _, public)| !(*public && is_folder)).map(|(_, path, _)| path);
-        for to in imported.chain(&module.paths).filter_map(|path| resolve(&modules, &[], path, 0)) {
+        let imports = imports.iter().filter(|import| !(import.is_public && is_folder));
+        for to in imports.filter_map(|import| resolve(&modules, &[], &import.path, 0)) {
             let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
             let node = |path: &Path| path.get(common).cloned().unwrap_or_else(|| "mod.rs".into());
             if *from != to {
@@ -86,47 +77,44 @@ fn circles(src: &str, sources: &BTreeMap<String, String>) -> Vec<(String, Vec<St
         .collect()
 }
 
-/// Returns the sets of nodes that reach each other.
-fn of_graph(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
-    let reached = |from: &String| {
-        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
-        while let Some(node) = next.pop() {
-            next.extend(graph.get(node).into_iter().flatten().filter(|to| seen.insert((*to).clone())));
-        }
-        seen
-    };
-    let reached: BTreeMap<&String, BTreeSet<String>> = graph.keys().map(|node| (node, reached(node))).collect();
-    let circle = |node: &&String| {
-        let back = |other: &&String| reached.get(*other).is_some_and(|reached| reached.contains(*node));
-        reached[*node].iter().filter(back).cloned().collect::<Vec<_>>()
-    };
-    let circles: BTreeSet<Vec<String>> =
-        graph.keys().map(|node| circle(&node)).filter(|nodes| nodes.len() > 1).collect();
-    circles.into_iter().collect()
+/// Returns the path of the module in a file, or `None` if the file does not belong to the folder `src`, or does not count.
+fn module_path(src: &str, file: &str) -> Option<Path> {
+    let inside = file.strip_prefix(src)?.strip_prefix('/')?.strip_suffix(".rs")?;
+    let mut path: Path = inside.split('/').map(str::to_owned).collect();
+    path.pop_if(|last| matches!(last.as_str(), "mod" | "lib"));
+    (!path.iter().any(|part| matches!(part.as_str(), "tests" | "simulation"))).then_some(path)
 }
 
-/// Returns the module that defines the item at the end of a path. The path begins in the module `at`. `None`: the item is
-/// not in this crate.
+/// Returns the sets of nodes that reach each other.
+fn of_graph(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+    let reaches = |from: &String, to: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(node) = next.pop() {
+            next.extend(graph.get(node).into_iter().flatten().filter(|to| seen.insert(*to)));
+        }
+        seen.contains(to)
+    };
+    let circle = |node: &String| {
+        let nodes = graph.keys().filter(|other| reaches(node, other) && reaches(other, node));
+        nodes.cloned().collect::<Vec<_>>()
+    };
+    graph.keys().map(circle).filter(|nodes| nodes.len() > 1).collect()
+}
+
+/// Returns the module that defines the item at the end of a path. The path begins in the module `at`. `None`: a path leads
+/// in a circle.
 fn resolve(modules: &Modules, at: &[String], path: &[String], depth: usize) -> Option<Path> {
-    let module = modules.get(at)?;
     let Some((first, rest)) = path.split_first() else { return Some(at.to_vec()) };
     let child = [at, std::slice::from_ref(first)].concat();
     if modules.contains_key(&child) {
         return resolve(modules, &child, rest, depth);
     }
-    if module.items.contains(first) || first == "*" {
-        return Some(at.to_vec());
+    match modules.get(at)?.iter().find(|import| import.name == *first) {
+        // Re-exports of each other would never end, so the depth is bounded.
+        Some(import) if depth < 8 => resolve(modules, &[], &[&import.path, rest].concat(), depth + 1),
+        Some(_) => None,
+        None => Some(at.to_vec()),
     }
-    // Re-exports of each other would never end, so the depth is bounded.
-    let through = |target: &Path| if depth < 8 { resolve(modules, &[], target, depth + 1) } else { None };
-    let named = module.imports.iter().find(|(name, _, _)| name == first);
-    if let Some((_, target, _)) = named {
-        return through(&[target, rest].concat());
-    }
-    let globs = module.imports.iter().filter(|(name, _, _)| name == "*");
-    let through_glob = globs.filter_map(|(_, target, _)| through(&[&target[..target.len() - 1], path].concat())).next();
-    // An item that is not found may come from a macro of the module.
-    through_glob.or((!at.is_empty()).then(|| at.to_vec()))
 }
 
 /// Removes comments, and items that are only compiled for tests.
@@ -149,122 +137,102 @@ fn without_tests(text: &str) -> String {
     kept
 }
 
-/// Finds the items, imports and paths in a file.
-fn read(at: &Path, text: &str, known: &BTreeSet<Path>) -> Module {
-    let mut module = Module::default();
-    module.items.extend(text.lines().filter_map(item).map(str::to_owned));
-    let children: Vec<&String> = known
-        .iter()
-        .filter(|path| path.len() == at.len() + 1 && path.starts_with(at))
-        .filter_map(|path| path.last())
-        .collect();
-    let mut rest = text;
-    while let Some(line) = rest.lines().next() {
-        let words = line.trim_start();
-        let visible = words.strip_prefix("pub").map(|after| match after.strip_prefix('(') {
-            Some(within) => within.split_once(')').map_or("", |(_, after)| after),
-            None => after,
-        });
-        if !visible.unwrap_or(words).trim_start().starts_with("use ") {
-            let starts = |prefix: &str| found(line, prefix).map(|at| &line[at..]).collect::<Vec<_>>();
-            let prefixes = ["crate", "super"].into_iter().chain(children.iter().map(|child| child.as_str()));
-            for path in prefixes.flat_map(|prefix| starts(&format!("{prefix}::"))) {
-                tree_of(path, &Vec::new(), &mut |_, path| module.paths.extend(absolute(at, &path, &children)));
-            }
-            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-            continue;
-        };
-        // The statement may have several lines.
-        let (statement, after) = rest.split_once(';').unwrap_or((rest, ""));
-        let tree = statement.split_once("use ").map_or("", |(_, tree)| tree);
-        tree_of(tree, &Vec::new(), &mut |name, path| {
-            module.imports.extend(absolute(at, &path, &children).map(|path| (name, path, visible.is_some())));
-        });
-        rest = after.split_once('\n').map_or("", |(_, rest)| rest);
-    }
-    module
-}
-
-/// Returns the name of the item that a line defines.
-fn item(line: &str) -> Option<&str> {
-    let mut words =
-        line.trim_start().split(' ').skip_while(|word| word.starts_with("pub") || matches!(*word, "unsafe" | "async"));
-    let kind = words.next()?;
-    let mut name = words.next()?;
-    match kind {
-        "struct" | "enum" | "trait" | "type" | "union" => {}
-        // With an indent, these are in an implementation, and are no items of the module.
-        "fn" | "const" | "static" if !line.starts_with(' ') => {
-            while matches!(name, "fn" | "unsafe" | "async" | "mut") {
-                name = words.next()?;
+/// Finds the imports in a file. `texts` has the paths of all files.
+fn read(at: &Path, text: &str, texts: &BTreeMap<Path, String>) -> Vec<Import> {
+    let is_child = |path: &&Path| path.len() == at.len() + 1 && path.starts_with(at);
+    let children: Vec<&str> = texts.keys().filter(is_child).flat_map(|path| path.last()).map(String::as_str).collect();
+    let mut imports = Vec::new();
+    let mut add = |name, path: Path, is_public| {
+        imports.extend(absolute(at, &path, &children).map(|path| Import { name, path, is_public }));
+    };
+    for statement in text.split_inclusive(';') {
+        let (code, tree, is_public) = split_use(statement);
+        leaves(tree).into_iter().for_each(|(name, path)| add(name, path, is_public));
+        for prefix in ["crate", "super"].iter().chain(&children) {
+            for start in found(code, &format!("{prefix}::")) {
+                leaves(&code[start..]).into_iter().for_each(|(_, path)| add(String::new(), path, false));
             }
         }
-        _ => return None,
     }
-    name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+    imports
 }
 
-/// Returns the positions of `prefix` in a line. A position within a longer word or path does not count.
-fn found<'l>(line: &'l str, prefix: &'l str) -> impl Iterator<Item = usize> + 'l {
-    let alone =
-        |at: &usize| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ':' | '"' | '`'));
-    line.match_indices(prefix).map(|(at, _)| at).filter(alone)
+/// Splits a statement into the code before a `use`, and the tree of the `use`. Also returns whether the `use` is a
+/// re-export.
+fn split_use(statement: &str) -> (&str, &str, bool) {
+    for (at, word) in statement.match_indices("use ") {
+        let visibility = statement[..at].rsplit('\n').next().unwrap_or_default().trim();
+        if visibility.is_empty() || visibility == "pub" || visibility.starts_with("pub(") && visibility.ends_with(')') {
+            return (&statement[..at], &statement[at + word.len()..], !visibility.is_empty());
+        }
+    }
+    (statement, "", false)
+}
+
+/// Returns the positions of `prefix` in a text. A position within a longer word or path does not count.
+fn found(text: &str, prefix: &str) -> Vec<usize> {
+    let within = |c: char| is_word(c) || matches!(c, '$' | ':' | '"' | '`');
+    text.match_indices(prefix).map(|(at, _)| at).filter(|at| !text[..*at].ends_with(within)).collect()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// Converts a path in the module `at` to a path from the root of the crate. `None`: the path leads to another crate.
-fn absolute(at: &Path, path: &[String], children: &[&String]) -> Option<Path> {
+fn absolute(at: &[String], path: &[String], children: &[&str]) -> Option<Path> {
     let (first, rest) = path.split_first()?;
     match first.as_str() {
         "crate" => Some(rest.to_vec()),
         "self" => Some([at, rest].concat()),
         "super" => {
-            let parent = at.split_last().map_or(at.as_slice(), |(_, parent)| parent).to_vec();
-            if rest.first().is_some_and(|next| next == "super") {
-                absolute(&parent, rest, &[])
-            } else {
-                Some([parent.as_slice(), rest].concat())
-            }
+            let parent = at.split_last().map_or(at, |(_, parent)| parent);
+            absolute(parent, rest, &[]).or_else(|| Some([parent, rest].concat()))
         }
-        child if children.iter().any(|known| *known == child) => Some([at.as_slice(), path].concat()),
+        child if children.contains(&child) => Some([at, path].concat()),
         _ => None,
     }
 }
 
-/// Calls `each` with the name and the path of every leaf of a tree such as `a::{b, c::d as e}`. Returns the text after the
-/// tree.
-fn tree_of<'t>(text: &'t str, prefix: &Path, each: &mut dyn FnMut(String, Path)) -> &'t str {
-    let text = text.trim_start();
-    if let Some(mut inside) = text.strip_prefix('{') {
-        while !inside.trim_start().is_empty() && !inside.trim_start().starts_with('}') {
-            inside = tree_of(inside, prefix, each).trim_start().trim_start_matches(',');
+/// Returns the name and the path of every leaf of the tree with which a text begins, such as `a::{b, c::d as e}`.
+fn leaves(mut text: &str) -> Vec<(String, Path)> {
+    // `outer` has the length of the path before each group in which the text is.
+    let (mut leaves, mut path, mut outer) = (Vec::new(), Path::new(), Vec::new());
+    loop {
+        if let Some(inside) = text.strip_prefix('{') {
+            outer.push(path.len());
+            text = inside.trim_start();
         }
-        return inside.trim_start().strip_prefix('}').unwrap_or("");
-    }
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
-    if word.is_empty() {
-        // Skips a character that is not part of a tree.
-        return text.split_at(text.chars().next().map_or(0, char::len_utf8)).1;
-    }
-    let mut path = prefix.clone();
-    if word != "self" || path.is_empty() {
-        path.push(word.to_owned());
-    }
-    match rest
-        .strip_prefix("::")
-        .filter(|more| more.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '{' | '*')))
-    {
-        Some(more) => tree_of(more, &path, each),
-        None => {
-            let (alias, rest) = rest.strip_prefix(" as ").map_or((None, rest), |more| {
-                let end = more.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(more.len());
-                (Some(&more[..end]), &more[end..])
-            });
-            let name = alias.or(path.last().map(String::as_str)).unwrap_or_default().to_owned();
-            each(name, path);
-            rest
+        let (word, after) = split_word(text);
+        if word.is_empty() {
+            return leaves;
+        }
+        if word != "self" || path.is_empty() {
+            path.push(word.to_owned());
+        }
+        let next = after.strip_prefix("::").filter(|next| next.starts_with(|c| is_word(c) || matches!(c, '{' | '*')));
+        if let Some(next) = next {
+            text = next;
+            continue;
+        }
+        let (alias, after) = after.strip_prefix(" as ").map_or(("", after), split_word);
+        let name = if alias.is_empty() { path.last().cloned().unwrap_or_default() } else { alias.to_owned() };
+        leaves.push((name, path.clone()));
+        text = after;
+        loop {
+            let Some(length) = outer.last() else { return leaves };
+            path.truncate(*length);
+            text = text.trim_start_matches([',', ' ', '\n']);
+            let Some(after) = text.strip_prefix('}') else { break };
+            outer.pop();
+            text = after;
         }
     }
+}
+
+/// Splits a text after its first word. `*` is a word too.
+fn split_word(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c| !is_word(c) && c != '*').unwrap_or(text.len()))
 }
 
 #[cfg(test)]

@@ -7,14 +7,10 @@ use super::Finding;
 /// The corpora of text cases. Their names are also the prefixes of cases in the tables.
 const CORPORA: &[&str] = &["requests", "responses", "chunks", "connections"];
 
-/// The names of all tests.
+/// The names of all tests: functions as `function` and `part::function`, for each part of the path of the file, and cases as
+/// `corpus: case`. Cases of whole connections begin with the tested side instead of the corpus.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Functions as `function` and `part::function`, for each part of the path of the file.
-    functions: BTreeSet<String>,
-    /// Cases as `corpus: case`. Cases of whole connections begin with the tested side instead.
-    cases: BTreeSet<String>,
-}
+pub(super) struct Known(BTreeSet<String>);
 
 impl Known {
     /// Adds the tests of a file.
@@ -24,14 +20,14 @@ impl Known {
         if file.ends_with(".rs") {
             for (_, rest) in text.match_indices("fn ").map(|(at, _)| text[at..].split_at(3)) {
                 let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                self.functions.extend(path.split('/').map(|part| format!("{part}::{name}")));
-                self.functions.insert(name);
+                self.0.extend(path.split('/').map(|part| format!("{part}::{name}")));
+                self.0.insert(name);
             }
         } else if file.starts_with("degu-wire/tests/corpus/") && CORPORA.contains(&stem) {
             let names = text.lines().filter_map(|line| line.strip_prefix("= "));
             // After the name there may be a section of an RFC.
             let names = names.map(|name| name.split_once(" (RFC").map_or(name, |(name, _)| name));
-            self.cases.extend(names.map(|name| match stem {
+            self.0.extend(names.map(|name| match stem {
                 "connections" => name.to_owned(),
                 _ => format!("{stem}: {name}"),
             }));
@@ -54,16 +50,14 @@ impl Known {
                 let mut names = cell.split('`').skip(1).step_by(2).peekable();
                 let missing = match names.peek() {
                     None => Some("a row names no test".to_owned()),
-                    Some(_) => names.find(|name| !self.has(name)).map(|name| format!("there is no test `{name}`")),
+                    Some(_) => {
+                        names.find(|name| !self.0.contains(*name)).map(|name| format!("there is no test `{name}`"))
+                    }
                 };
                 findings.extend(missing.map(|message| Finding { file: file.into(), line: number, message }));
             }
         }
         findings
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.cases.contains(name) || self.functions.contains(name)
     }
 }
 

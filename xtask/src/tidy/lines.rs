@@ -1,4 +1,5 @@
-//! The rules of wording that a program can check. CONTRIBUTING.md has all of them.
+//! The rules that a single line can break: paths of one machine, conflict markers, and the rules of wording that a program
+//! can check. CONTRIBUTING.md has all rules of wording.
 
 use super::Finding;
 
@@ -7,18 +8,22 @@ const OPENINGS: [&str; 8] = ["What", "Whether", "How", "Where", "Who", "Whose", 
 /// The longest name of a function, in characters. The longest names are names of tests.
 const LONGEST_NAME: usize = 60;
 
-/// Checks a source file or a page.
+/// Checks a file. The rules of wording apply only to source files and pages.
 pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
-    if !file.ends_with(".rs") && !file.ends_with(".md") {
-        return Vec::new();
-    }
-    let mut findings = Vec::new();
-    let mut is_doc = false;
-    for (line, number) in text.lines().map(str::trim_start).zip(1..) {
-        let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+    let has_wording = file.ends_with(".rs") || file.ends_with(".md");
+    let (mut findings, mut is_doc) = (Vec::new(), false);
+    for (line, number) in text.lines().zip(1..) {
+        let doc = line.trim_start().strip_prefix("///").or_else(|| line.trim_start().strip_prefix("//!"));
         let opening = doc.filter(|_| !is_doc).and_then(|doc| doc.split_whitespace().next());
         is_doc = doc.is_some();
-        let message = if line.contains(concat!("can ", "not")) {
+        let message = if has_machine_path(line) {
+            "this path exists only on one machine; use a relative path"
+        } else if ["<", "|", ">"].iter().any(|mark| line.starts_with(&mark.repeat(7))) {
+            // A line of seven `=` may be a heading, so it does not count.
+            "a conflict marker; resolve the merge"
+        } else if !has_wording {
+            continue;
+        } else if line.contains(concat!("can ", "not")) {
             "write `cannot`"
         } else if words(line).any(|word| word.trim_end_matches('s') == concat!("oct", "et")) {
             "write `byte`"
@@ -32,6 +37,15 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
         findings.push(Finding { file: file.into(), line: number, message: message.into() });
     }
     findings
+}
+
+/// Returns whether a line has a path that exists only on one machine.
+fn has_machine_path(line: &str) -> bool {
+    // The paths are split here, because this rule reads this file too.
+    let folders = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "work/")];
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let mut places = folders.iter().flat_map(|folder| line.match_indices(folder));
+    places.any(|(at, _)| !line[..at].ends_with(is_part))
 }
 
 /// Returns the words of a line. A word may contain hyphens, as in the name of a media type.
@@ -63,5 +77,21 @@ mod tests {
         let text = format!("/// Says\n/// What.\n// Where.\nfn {right}() {{\n\"application/octet-stream\" OCTET");
         assert_eq!(check("a.rs", &text), []);
         assert_eq!(check("a.txt", "//! What"), []);
+    }
+
+    #[test]
+    fn paths_of_a_machine() {
+        let text = format!("a\nsee {0}home/me and\nhttps://example.com{0}home/x\n\"{0}root/x\"\nfile://{0}work/x", "/");
+        let lines: Vec<usize> = check("a.md", &text).iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [2, 4, 5]);
+    }
+
+    #[test]
+    fn conflict_markers() {
+        for mark in ["<", "|", ">"].map(|mark| mark.repeat(7)) {
+            let lines = |text: &str| check("a.md", text).iter().map(|finding| finding.line).collect::<Vec<_>>();
+            assert_eq!(lines(&format!("a\n{mark} HEAD\nb")), [2]);
+            assert_eq!(lines(&format!("a {mark} HEAD")), [0; 0]);
+        }
     }
 }
