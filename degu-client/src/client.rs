@@ -1,6 +1,6 @@
 //! A client: an address and the options of its connections, without a socket.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc};
 
 use degu_wire::Address;
 
@@ -21,6 +21,7 @@ use crate::pool::PoolOf;
 /// let text = response.body.read_all(1024)?;
 /// # Ok::<(), degu_client::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct ClientOf<D: Driver> {
     pub(crate) base: Arc<Base>,
     driver: PhantomData<fn() -> D>,
@@ -82,11 +83,5 @@ impl<D: Driver> OptionsOf<D> {
 impl<D: Driver> Clone for ClientOf<D> {
     fn clone(&self) -> Self {
         Self::of(Arc::clone(&self.base))
-    }
-}
-
-impl<D: Driver> fmt::Debug for ClientOf<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.base.address).field("options", &self.base.settings).finish()
     }
 }

@@ -123,7 +123,8 @@ macro_rules! requests {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
-                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head);
+                let received = link.exchange.body();
+                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head, received);
                 Ok(Response::new(head, body))
             }
 
@@ -154,7 +155,8 @@ macro_rules! requests {
                     let (response, tunnel) = (crate::ResponseOf::new(head, ()), Tunnel::new(stream, first));
                     return Ok(Upgrade::Switched { response, tunnel });
                 }
-                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head);
+                let received = link.exchange.body();
+                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head, received);
                 Ok(Upgrade::Declined(Response::new(head, body)))
             }
         }

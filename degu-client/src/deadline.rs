@@ -25,7 +25,10 @@ impl Deadline {
 
     /// Returns the deadline that passes first.
     pub(crate) fn first(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        one.into_iter().chain(other).min_by_key(|deadline| deadline.end)
+        match (one, other) {
+            (Some(one), Some(other)) if other.end < one.end => Some(other),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Returns the time until the deadline. If the deadline has passed, the error is the timeout.

@@ -137,10 +137,10 @@ impl Error {
         error
     }
 
-    /// Returns the error with this phase in place of its own. A pool sets the phase in which the first attempt of a
-    /// request failed.
-    pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
-        self.0.phase = phase;
+    /// Returns the error with this phase, if there is one, in place of its own. A pool passes the phase in which the
+    /// first attempt of a request failed.
+    pub(crate) fn in_phase(mut self, phase: Option<Phase>) -> Self {
+        self.0.phase = phase.unwrap_or(self.0.phase);
         self
     }
 
@@ -268,20 +268,18 @@ impl ErrorKind {
             Self::Timeout(_) => true,
             // The standard library makes some errors itself, for example for a name without addresses. They are
             // permanent.
-            Self::System(error) => {
-                error.raw_os_error().is_some()
-                    && matches!(
-                        error.kind(),
-                        ConnectionAborted
-                            | ConnectionRefused
-                            | ConnectionReset
-                            | HostUnreachable
-                            | NetworkDown
-                            | NetworkUnreachable
-                            | NotFound
-                            | TimedOut
-                    )
-            }
+            Self::System(error) if error.raw_os_error().is_none() => false,
+            Self::System(error) => matches!(
+                error.kind(),
+                ConnectionAborted
+                    | ConnectionRefused
+                    | ConnectionReset
+                    | HostUnreachable
+                    | NetworkDown
+                    | NetworkUnreachable
+                    | NotFound
+                    | TimedOut
+            ),
             #[cfg(feature = "tls")]
             Self::Tls(error) => matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io),
             _ => false,

@@ -33,7 +33,7 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::{self, Content, Pending, ResponseHead};
-use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError, Spinner};
+use degu_wire::{ByteRange, ContentRange, Fault, Framing, Headers, LocalError, Method, Part, RemoteError, Spinner};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
@@ -153,32 +153,23 @@ impl Exchange {
         }
     }
 
-    /// Prepares for an exchange. `checked` is the result of the stream's check, `until` is the deadline of the exchange,
-    /// and `began` is the current time, if the caller knows it.
-    pub(crate) fn prepare(
-        &mut self,
-        checked: Result<(), ErrorKind>,
-        until: Option<Deadline>,
-        began: Option<Instant>,
-    ) -> Result<(), Error> {
+    /// Prepares for an exchange with this deadline. `began` is the current time, if the caller knows it.
+    #[inline]
+    pub(crate) fn prepare(&mut self, until: Option<Deadline>, began: Option<Instant>) {
         self.began = began;
         self.stage = Stage::Requesting;
         self.body_timeout = self.base.settings.body_timeout;
         (self.until, self.wait) = (until, None);
         (self.sent, self.heard, self.unread) = (false, false, false);
-        match checked {
-            Ok(()) if !self.broken => Ok(()),
-            Ok(()) | Err(ErrorKind::Closed) => Err(self.unusable()),
-            Err(kind) => Err(self.error(kind)),
-        }
     }
 
-    /// Returns the error of a request on a connection that cannot carry another request.
+    /// Returns the error of a request on a connection that cannot carry another request, because of this error of the
+    /// check or because the connection is closed.
     #[cold]
-    fn unusable(&self) -> Error {
-        match self.machine.buffered() {
-            [] => self.error(ErrorKind::Closed),
-            _ => self.error(Fault::UnsolicitedBytes),
+    pub(crate) fn refused(&self, kind: ErrorKind) -> Error {
+        match (&kind, self.machine.buffered()) {
+            (ErrorKind::Closed, [_, ..]) => self.error(Fault::UnsolicitedBytes),
+            _ => self.error(kind),
         }
     }
 
@@ -191,6 +182,9 @@ impl Exchange {
         content: Cow<'_, Content>,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
+        if self.broken {
+            return Err(self.refused(ErrorKind::Closed));
+        }
         self.idempotent = method.is_idempotent();
         let (framing, host) = (content.framing(), &self.base.host);
         let begun = match protocol {
@@ -200,7 +194,7 @@ impl Exchange {
         begun.map_err(|rule| {
             use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue, Protocol};
             let field = match rule {
-                LocalError::State => return self.unusable(),
+                LocalError::State => return self.refused(ErrorKind::Closed),
                 FieldNotAllowed | FieldRepeated | ContentLength => {
                     machine::Connection::refused_field(method, headers, framing)
                 }
@@ -220,7 +214,8 @@ impl Exchange {
     pub(crate) fn want(&self) -> Want {
         let is_sent = self.is_sent();
         if !is_sent && self.turn < TURN {
-            let takes_part = !self.stuck.source && self.takes_part();
+            let takes_part = self.machine.is_sending() && self.machine.may_send_body() && self.machine.has_room();
+            let takes_part = takes_part && !self.stuck.source;
             let writes = !self.stuck.write && (!self.machine.is_flushed() || self.unflushed);
             match (takes_part, writes) {
                 (true, false) => return Want::Source,
@@ -246,11 +241,6 @@ impl Exchange {
             Some(until) if (self.clock)() >= until.end => Err(self.error(until.timeout)),
             _ => Ok(()),
         }
-    }
-
-    /// Returns whether the machine takes another part of the request's body.
-    fn takes_part(&self) -> bool {
-        self.machine.is_sending() && self.machine.may_send_body() && self.machine.has_room()
     }
 
     /// Sends the next part of the request's body, or ends it.
@@ -381,6 +371,11 @@ impl Exchange {
             self.machine.close();
             self.stage = Stage::Ended;
         }
+    }
+
+    /// Returns the framing of the response's body, and whether the exchange has ended because there is no body.
+    pub(crate) fn body(&self) -> (Framing, bool) {
+        (self.machine.framing(), self.has_ended())
     }
 
     /// Returns whether the last exchange has ended: it is complete, or was abandoned.
@@ -537,7 +532,7 @@ mod tests {
         let began = Instant::now();
         let client = Client::options().body_timeout(Duration::from_secs(1)).client(degu_wire::Address::ABSTRACT);
         let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, false);
-        exchange.prepare(Ok(()), None, Some(began)).unwrap();
+        exchange.prepare(None, Some(began));
         let body = Content::Bytes(Bytes::from_static(&[0; 1024 * 1024]));
         exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
         exchange.stuck.write = true;

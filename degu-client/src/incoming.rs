@@ -123,13 +123,16 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
-    /// Returns the body of a response. If the exchange has already ended, because there is no body, a connection of a
-    /// pool goes back to the pool at once.
+    /// Returns the body of a response with this framing. If the exchange has `ended` already, because there is no body, a
+    /// connection of a pool goes back to the pool at once.
     #[inline(always)]
     #[cfg_attr(not(feature = "json"), allow(unused_variables, reason = "only the feature `json` uses the head"))]
-    pub(crate) fn new(mut hold: H, source: SourceOf<S>, head: &ResponseHead) -> Self {
-        let exchange = hold.link().map(|link| (link.exchange.machine.framing(), link.exchange.has_ended()));
-        let (framing, ended) = exchange.unwrap_or_default();
+    pub(crate) fn new(
+        mut hold: H,
+        source: SourceOf<S>,
+        head: &ResponseHead,
+        (framing, ended): (Framing, bool),
+    ) -> Self {
         if ended {
             hold.end();
         }

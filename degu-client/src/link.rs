@@ -184,7 +184,7 @@ fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError
 
 /// The stream of a connection, and its exchange. After a close there is no stream.
 pub(crate) struct Link<D: Driver> {
-    stream: Option<Box<D::Stream>>,
+    pub(crate) stream: Option<Box<D::Stream>>,
     is_socket: bool,
     pub(crate) exchange: Exchange,
     /// The timeout of each later exchange.
@@ -219,8 +219,12 @@ impl<D: Driver> Link<D> {
         // Without a stream there is nothing to check. The machine is then closed as well, and refuses the request.
         let checked = self.stream.as_mut().map_or(Ok(()), |stream| stream.check());
         let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
-        let prepared = self.exchange.prepare(checked, until, None);
-        match prepared.and_then(|()| self.exchange.begin(method, uri, &headers, content.into(), protocol)) {
+        self.exchange.prepare(until, None);
+        let begun = match checked {
+            Ok(()) => self.exchange.begin(method, uri, &headers, content.into(), protocol),
+            Err(kind) => Err(self.exchange.refused(kind)),
+        };
+        match begun {
             // After a mistake of the caller the connection stays open, because no byte was written.
             Err(error) if error.local().is_none() => Err(self.failed(error)),
             begun => begun.map(|()| source),
@@ -279,11 +283,6 @@ impl<D: Driver> Link<D> {
             Poll::Pending => {}
         }
         polled
-    }
-
-    /// Returns the stream; `None` if the connection is closed.
-    pub(crate) fn stream(&self) -> Option<&D::Stream> {
-        self.stream.as_deref()
     }
 
     /// Returns the rest of the response's body if all of it has been received. A short body often arrives with the

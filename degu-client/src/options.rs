@@ -31,6 +31,7 @@ use crate::peer::Peer;
 ///     .client(Address::unix("/run/app.sock"));
 /// # Ok::<(), degu_client::LocalError>(())
 /// ```
+#[derive(Debug)]
 #[must_use]
 pub struct OptionsOf<D> {
     settings: Settings,
@@ -317,11 +318,5 @@ impl<D> Default for OptionsOf<D> {
             ..Settings::default()
         };
         Self::of(settings)
-    }
-}
-
-impl<D> fmt::Debug for OptionsOf<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings.fmt(f)
     }
 }

@@ -14,7 +14,11 @@ impl<B> ResponseOf<B> {
 
     /// Returns the error for the status. `text` is the beginning of the body.
     pub(crate) fn error(&self, text: &[u8]) -> Error {
-        Error::of_status(self.status, &String::from_utf8_lossy(text), self.problem(text).as_deref())
+        #[cfg(feature = "json")]
+        let problem = self.problem(text);
+        #[cfg(not(feature = "json"))]
+        let problem: Option<String> = None;
+        Error::of_status(self.status, &String::from_utf8_lossy(text), problem.as_deref())
     }
 
     /// Returns the `detail` or the `title` of a body that describes a problem (RFC 9457).
@@ -26,11 +30,6 @@ impl<B> ResponseOf<B> {
         }
         let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
         ["detail", "title"].iter().find_map(|name| problem.get(name)?.as_str().map(str::to_owned))
-    }
-
-    #[cfg(not(feature = "json"))]
-    fn problem(&self, _: &[u8]) -> Option<String> {
-        None
     }
 }
 

@@ -155,7 +155,7 @@ mod tests {
         let mut link = Link::<Blocking>::new(Box::new(Roomy { is_answered: false }), client.base);
         let body = Content::Bytes(vec![0; 4 * 1024 * 1024].into());
         let began = Instant::now().checked_sub(LIMIT).unwrap();
-        link.exchange.prepare(Ok(()), None, Some(began)).unwrap();
+        link.exchange.prepare(None, Some(began));
         link.exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
         let mut source: SourceOf<<Blocking as Driver>::Source> = None;
         let head = wait(|cx| link.poll_head(cx, &mut source));

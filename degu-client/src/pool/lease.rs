@@ -58,10 +58,8 @@ impl<D: Driver> Shared<D> {
     /// passed.
     #[inline(always)]
     pub(crate) fn take(self: &Arc<Self>, until: Option<Deadline>, now: Instant) -> Result<Option<Lease<D>>, Error> {
-        if let Some(Deadline { end, timeout }) = until
-            && end <= now
-        {
-            return Err(Error::connecting(timeout, &self.base.address));
+        if let Some(passed) = until.filter(|deadline| deadline.end <= now) {
+            return Err(Error::connecting(passed.timeout, &self.base.address));
         }
         let home = D::home();
         let place = self.change(|state| state.take(home, now));
@@ -117,10 +115,7 @@ impl<D: Driver> Lease<D> {
             let woken = self.shared.state().fail_waiting(&error);
             woken.for_each(Waker::wake);
         }
-        match sent {
-            Some(phase) => error.in_phase(phase),
-            None => error,
-        }
+        error.in_phase(sent)
     }
 
     /// Closes the connection, because the request is sent again over a new connection.
@@ -199,10 +194,8 @@ impl<'p, D: Driver> Turn<'p, D> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
         let Self { shared, until, ticket } = self;
         let now = D::now();
-        if let Some(deadline) = *until
-            && deadline.end <= now
-        {
-            return Poll::Ready(Err(shared.no_turn(deadline)));
+        if let Some(passed) = until.filter(|deadline| deadline.end <= now) {
+            return Poll::Ready(Err(shared.no_turn(passed)));
         }
         let place = ready!(shared.change(|state| state.poll_turn(ticket, cx.waker(), D::home(), now)));
         *ticket = None;

@@ -173,11 +173,11 @@ impl<D: Driver> Clone for PoolOf<D> {
 
 impl<D: Driver> fmt::Debug for PoolOf<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = &self.shared.base.settings;
+        let base = &self.shared.base;
         f.debug_struct("Pool")
-            .field("address", self.address())
-            .field("max_connections", &settings.max_connections)
-            .field("idle_timeout", &settings.idle_timeout)
+            .field("address", &base.address)
+            .field("max_connections", &base.settings.max_connections)
+            .field("idle_timeout", &base.settings.idle_timeout)
             .field("timeout", &self.timeout)
             .field("stats", &self.stats())
             .finish()
@@ -247,16 +247,17 @@ macro_rules! pooled_requests {
                         },
                     };
                     let (content, source) = body.parts();
-                    let prepared = link.exchange.prepare(Ok(()), until, Some(now));
-                    let begin = |()| link.exchange.begin(method, uri, &headers, content.into(), None);
-                    let head = match prepared.and_then(begin) {
+                    link.exchange.prepare(until, Some(now));
+                    let head = match link.exchange.begin(method, uri, &headers, content.into(), None) {
                         Ok(()) => $wait(|cx| link.poll_head(cx, source)) $($await)*,
                         Err(error) => Err(error),
                     };
                     let error = match head {
                         Ok(head) => {
+                            let received = link.exchange.body();
                             lease.note(&head);
-                            let body = Incoming::new(Lent { link: None, lease: Some(lease) }, source.take(), &head);
+                            let lent = Lent { link: None, lease: Some(lease) };
+                            let body = Incoming::new(lent, source.take(), &head, received);
                             return Ok(Response::new(head, body));
                         }
                         Err(error) => error,
