@@ -1,7 +1,7 @@
 //! A server in front of a server.
 
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Raw, Running, refusal};
 use degu_client::Client;
@@ -48,7 +48,7 @@ fn requests_and_answers_pass_with_what_is_theirs() {
         "HTTP/1.1 200 Fine\r\nx-target: /a//b?c=d\r\nx-host: example.org\r\nx-requests: 1\r\n\
          got-x-forwarded-for: from the proxy\r\ngot-x-kept: yes\r\ngot-x_kept: too\r\ncontent-length: 5\r\n\r\nhello",
     );
-    // The connection behind is kept; a chunked body comes through as it is, over a connection of its own.
+    // The connection behind is kept; a chunked body comes through as it is, over a connection of its own, which is kept then.
     raw.send("GET /api HTTP/1.1\r\nHost: a\r\n\r\n");
     raw.expect("HTTP/1.1 200 Fine\r\nx-target: /\r\nx-host: a\r\nx-requests: 2\r\n");
     raw.expect("got-x-forwarded-for: from the proxy\r\ncontent-length: 0\r\n\r\n");
@@ -58,7 +58,27 @@ fn requests_and_answers_pass_with_what_is_theirs() {
     raw.expect(&format!("got-x-forwarded-for: from the proxy\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"));
     raw.send("HEAD /api HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let answer = raw.rest();
-    assert!(answer.contains("x-requests: 3\r\n") && answer.ends_with("\r\nconnection: close\r\n\r\n"), "{answer}");
+    assert!(answer.contains("x-requests: 2\r\n") && answer.ends_with("\r\nconnection: close\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn streamed_requests_leave_one_connection_to_the_upstream() {
+    let behind = Running::new(Address::ABSTRACT, echo);
+    let server = front(&behind.address);
+    let mut raw = server.connect();
+    for _ in 0..20 {
+        raw.send("POST /api HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+        assert!(raw.response_head().unwrap().contains("x-requests: 1\r\n"));
+        raw.expect("0\r\n\r\n");
+    }
+    raw.send("GET /api HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(raw.response_head().unwrap().contains("x-requests: 2\r\n"), "the last connection is kept");
+    // The upstream notices the end of the others a moment later.
+    let (began, open) = (Instant::now(), || behind.handle().stats().open);
+    while open() > 1 {
+        assert!(began.elapsed() < Duration::from_secs(20), "{} connections are open", open());
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -20,10 +20,11 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// **Bodies** are forwarded while they are received, with their chunks, extensions and trailers. The proxy buffers only a
 /// part of a body, so a slow reader slows the writer on the other side.
 ///
-/// **Connections**: each connection of a client has its own connection to the upstream. The connection to the upstream is kept
-/// for 4 s after its last use. The connections of a [pool](degu_client::PoolOf) would carry requests of different clients. If
-/// the upstream parsed one request as two, a client could then get the response to another client. Without a pool, a client
-/// that sends only one request costs a new connection to the upstream.
+/// **Connections**: each connection of a client has its own connection to the upstream. Between two requests the proxy keeps at
+/// most one of these connections, at the latest until the client's connection ends. A request does not use a connection that
+/// was idle for 4 s. The connections of a [pool](degu_client::PoolOf) would carry requests of different clients. If the upstream
+/// parsed one request as two, a client could then get the response to another client. Without a pool, a client that sends only
+/// one request costs a new connection to the upstream.
 ///
 /// **Dropped fields**:
 ///
@@ -116,7 +117,9 @@ impl Kept {
         (now.saturating_duration_since(since) < IDLE).then_some(connection)
     }
 
+    /// Keeps a connection, and closes the connection that this proxy kept before.
     fn put(&self, id: u64, connection: Connection, now: Instant) {
+        drop(self.take(id, now));
         self.0.borrow_mut().push((id, connection, now));
     }
 }
