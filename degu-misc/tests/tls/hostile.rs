@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use degu_misc::TempPki;
 use degu_server::{Address, Body, Chunk, Handle, IntoResponse, Request, Session};
 use degu_tls::ClientTls;
 use degu_tls::error::Kind;
+use degu_tls::rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
+use degu_tls::rustls::{Connection, ConnectionTrafficSecrets, ContentType, ProtocolVersion};
 
 use super::kit::{
     Bare, CLIENT, DEADLINE, End, PATIENCE, REQUEST, SECOND, Version, ask, ask_async, both, client, hello, one_thread,
@@ -294,6 +297,44 @@ fn a_response_that_nobody_takes() {
     until(|| server.stats().deadlines == 1);
     let (text, _) = bare.rest();
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && !text.ends_with("0\r\n\r\n"));
+}
+
+/// Returns a function that encrypts the further records of a client. A connection of rustls sends no record without data.
+fn encrypter(connection: Connection) -> impl FnMut(&[u8]) -> Vec<u8> {
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.tls13()).unwrap();
+    let (mut sequence, secrets) = connection.dangerous_extract_secrets().unwrap().tx;
+    let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else { panic!("{suite:?}") };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    move |data| {
+        let (typ, version) = (ContentType::ApplicationData, ProtocolVersion::TLSv1_3);
+        let record = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(data) };
+        sequence += 1;
+        encrypter.encrypt(record, sequence - 1).unwrap().encode()
+    }
+}
+
+#[test]
+fn records_without_data_are_few() {
+    let pki = TempPki::new();
+    let server = serve(one_thread(), &pki.server_tls(), who);
+    let mut connect = pki.client_tls().connect(Some("localhost"), "x").unwrap();
+    Arc::make_mut(&mut connect.config).enable_secret_extraction = true;
+    let Bare { connection, mut socket } = Bare::new(connect.handshake().unwrap(), socket(server.address()));
+    let mut encrypt = encrypter(connection);
+    let mut send = |records: usize, data: &str| {
+        let records: Vec<u8> = (0..records).flat_map(|_| encrypt(b"")).collect();
+        socket.write_all(&[records, encrypt(data.as_bytes())].concat()).unwrap();
+    };
+    for requests in 1..4 {
+        send(32, REQUEST);
+        until(|| server.stats().requests == requests);
+    }
+    send(33, REQUEST);
+    until(|| server.stats().gone == 1);
+    assert_eq!(server.stats().requests, 3);
+    for answer in both(&client(server.address(), &pki.client_tls())) {
+        assert_eq!(answer.unwrap(), CLIENT);
+    }
 }
 
 #[test]

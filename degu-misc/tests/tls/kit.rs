@@ -131,7 +131,7 @@ pub(crate) fn hello(tls: &ClientTls) -> Vec<u8> {
 }
 
 impl Bare {
-    fn new(mut handshake: Handshake, mut socket: TcpStream) -> Self {
+    pub(crate) fn new(mut handshake: Handshake, mut socket: TcpStream) -> Self {
         assert_eq!(handshake.advance(&mut socket).unwrap(), Progress::Done);
         Self { connection: handshake.finish().unwrap().0, socket }
     }
