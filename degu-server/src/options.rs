@@ -100,8 +100,6 @@ pub struct Options {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<degu_tls::ServerTls>,
     #[cfg(feature = "tls")]
-    pub(crate) max_handshakes: usize,
-    #[cfg(feature = "tls")]
     pub(crate) close_revoked: bool,
     pub(crate) grace: Duration,
     pub(crate) spin: Spin,
@@ -135,8 +133,6 @@ impl Options {
             },
             #[cfg(feature = "tls")]
             tls: None,
-            #[cfg(feature = "tls")]
-            max_handshakes: 256,
             #[cfg(feature = "tls")]
             close_revoked: true,
             grace: Duration::from_secs(30),
@@ -437,12 +433,7 @@ impl Options {
 
     /// Returns the state of a server with these options.
     pub(crate) fn state(&self) -> ServerState {
-        ServerState::new(
-            self.workers,
-            self.max_connections,
-            #[cfg(feature = "tls")]
-            self.max_handshakes,
-        )
+        ServerState::new(self.workers, self.max_connections)
     }
 
     pub(crate) fn answers_faults(&self) -> bool {
@@ -492,19 +483,11 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. The time includes the wait
-    /// for the handshake's turn ([`max_handshakes`](Self::max_handshakes)). After that the connection is closed. Default: 10 s
-    /// (nginx: 60 s, Go: none).
+    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. After that the connection is
+    /// closed. At [`max_connections`](Self::max_connections), a handshake that takes over 2 s is closed to make room for a new
+    /// connection. Default: 10 s (nginx: 60 s, Go: none).
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handshake = seconds(timeout.into());
-        self
-    }
-
-    /// Sets the maximum number of handshakes in progress in the whole server, at least one. Further handshakes wait for their
-    /// turn. A connection on which the client has sent nothing does not count. Default: 256, a quarter of the default of
-    /// [`max_connections`](Self::max_connections), so clients without a proved identity cannot use the whole server.
-    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
-        self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
     }
 

@@ -51,9 +51,6 @@ pub(crate) struct ServerState {
     /// True if [`phase`](Self::phase) is not `Running`. Every request reads this flag, and not the phase, because reading the
     /// flag needs no lock.
     is_stopping: AtomicBool,
-    /// The permits for handshakes. Each handshake in progress holds a permit.
-    #[cfg(feature = "tls")]
-    pub(crate) handshakes: tokio::sync::Semaphore,
     /// The limit on the log lines that peers can cause.
     log_limit: Mutex<LogLimit>,
     /// Wakes the acceptor when there may be room for another connection.
@@ -61,15 +58,13 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    pub(crate) fn new(workers: usize, max_connections: usize, #[cfg(feature = "tls")] max_handshakes: usize) -> Self {
+    pub(crate) fn new(workers: usize, max_connections: usize) -> Self {
         Self {
             counters: (0..workers).map(|_| Counters::default()).collect(),
             connections: (0..workers).map(|_| Mutex::default()).collect(),
             changed: (0..workers).map(|_| Notify::new()).collect(),
             max_connections,
             is_out_of_descriptors: AtomicBool::new(false),
-            #[cfg(feature = "tls")]
-            handshakes: tokio::sync::Semaphore::new(max_handshakes),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Running),

@@ -1,13 +1,13 @@
-//! Bounds on the duration of a handshake, and on the number of handshakes at once.
+//! Bounds on the duration of a handshake, and handshakes that stall.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use degu_misc::TempPki;
-use degu_server::{Address, Server};
+use degu_server::Address;
 
-use super::kit::{CLIENT, DEADLINE, PATIENCE, ask, both, client, hello, one_thread, serve, socket, until, who};
+use super::kit::{CLIENT, DEADLINE, ask, both, client, hello, one_thread, serve, socket, until, who};
 
 /// Everything up to the end.
 fn rest(mut socket: &TcpStream) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn rest(mut socket: &TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// A client in the middle of its handshake, which the server has begun: it has a turn.
+/// A client in the middle of its handshake, which the server has begun.
 fn halfway(address: &Address, hello: &[u8]) -> TcpStream {
     let mut socket = socket(address);
     socket.write_all(hello).unwrap();
@@ -51,50 +51,33 @@ fn a_handshake_has_a_deadline() {
 }
 
 #[test]
-fn the_wait_for_a_turn_is_a_part_of_it() {
+fn stalled_handshakes_delay_no_other_client() {
     let pki = TempPki::new();
     let hello = hello(&pki.client_tls());
-    let server = serve(one_thread().max_handshakes(1).handshake_timeout(DEADLINE), &pki.server_tls(), who);
-    let mut first = socket(server.address());
-    let second = halfway(server.address(), &hello);
-    // The other one has the only turn, and until this one's time is over, since it came later.
-    first.write_all(&hello).unwrap();
-    assert_eq!(rest(&first), b"");
-    rest(&second);
-    until(|| server.stats().deadlines == 2);
+    let server = serve(one_thread().handshake_timeout(None), &pki.server_tls(), who);
+    let _stalled: Vec<_> = (0..150)
+        .flat_map(|_| {
+            let begun = socket(server.address());
+            (&begun).write_all(&hello[..1]).unwrap();
+            [begun, halfway(server.address(), &hello)]
+        })
+        .collect();
+    for answer in both(&client(server.address(), &pki.client_tls())) {
+        assert_eq!(answer.unwrap(), CLIENT);
+    }
 }
 
 #[test]
-fn there_is_a_cap_for_the_whole_server() {
+fn a_stalled_handshake_makes_room_for_a_new_connection() {
     let pki = TempPki::new();
     let hello = hello(&pki.client_tls());
-    let options = Server::options().workers(2).max_handshakes(1).handshake_timeout(None);
-    let server = serve(options, &pki.server_tls(), who);
-    // Who says nothing takes no turn.
-    let _silent = [(); 9].map(|()| socket(server.address()));
+    let server = serve(one_thread().max_connections(3).handshake_timeout(None), &pki.server_tls(), who);
+    let stalled = [(); 3].map(|()| halfway(server.address(), &hello));
     let ask = || ask(&client(server.address(), &pki.client_tls()).into());
-    assert_eq!(ask().unwrap(), CLIENT);
-
-    // Each worker gets some of these.
-    let holder = halfway(server.address(), &hello);
-    let mut waiting = [(); 3].map(|()| socket(server.address()));
-    for socket in &mut waiting {
-        socket.write_all(&hello).unwrap();
-        // That nothing comes can only be seen by waiting for it: too short a time sees less, and never too much.
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        socket.set_read_timeout(PATIENCE).unwrap();
-    }
-    drop(holder);
-    for mut socket in waiting {
-        socket.read_exact(&mut [0]).unwrap();
-    }
-    std::thread::scope(|scope| {
-        let crowd = [(); 12].map(|()| scope.spawn(ask));
-        for answer in crowd {
-            assert_eq!(answer.join().unwrap().unwrap(), CLIENT);
-        }
-    });
+    // A new connection waits for as long as a handshake has before it must make room, so the first one may be refused.
+    let answer = ask().or_else(|_| ask());
+    assert_eq!(answer.unwrap(), CLIENT);
+    rest(&stalled[0]);
 }
 
 #[test]

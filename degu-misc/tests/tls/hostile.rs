@@ -359,9 +359,9 @@ fn a_record_that_drips_has_the_time_of_an_idle_connection() {
 }
 
 #[test]
-fn connects_that_are_given_up_give_their_turn_back() {
+fn connects_that_are_given_up_give_their_place_back() {
     let pki = TempPki::new();
-    let options = one_thread().max_handshakes(1).handshake_timeout(None);
+    let options = one_thread().max_connections(8).handshake_timeout(None);
     let server = serve(options, &pki.server_tls(), who);
     let client = client(server.address(), &pki.client_tls());
     run(async {

@@ -127,7 +127,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             None if worker.is_stopping() && !transport.has_input() => Err(CloseReason::Shutdown),
             None => Ok(()),
         };
-        let peer = stream.secure(policy, &worker.server.handshakes, check).await?;
+        let peer = stream.secure(policy, check).await?;
         place.alarm.set_busy();
         place.alarm.set(u32::MAX);
         deadline.restart();

@@ -125,7 +125,7 @@ async fn secure(stream: &mut Stream<Socket>, pulse: &mut Pulse) -> Result<(), Cl
         true => Err(CloseReason::Shutdown),
         false => Ok(()),
     };
-    let identity = pulse.watch(stream.secure(&tls, &pulse.server.handshakes, check)).await??;
+    let identity = pulse.watch(stream.secure(&tls, check)).await??;
     pulse.end_handshake(identity, changes);
     Ok(())
 }

@@ -35,7 +35,7 @@
 //!
 //! | deadline | limits | when it expires |
 //! | --- | --- | --- |
-//! | [`handshake_timeout`](Options::handshake_timeout) | the handshake, including the wait for its turn | the connection is closed |
+//! | [`handshake_timeout`](Options::handshake_timeout) | the handshake | the connection is closed |
 //! | [`idle_timeout`](Options::idle_timeout) | the wait for a request | the connection is closed |
 //! | [`head_timeout`](Options::head_timeout) | a whole head, from its first byte | the client gets 408 |
 //! | [`progress`](Options::progress) | a body that the service polls | the client gets 408; if the response has begun, it is cut |

@@ -16,8 +16,6 @@ use std::io::{self, IoSlice};
 use std::io::{ErrorKind, Write};
 use std::pin::Pin;
 #[cfg(feature = "tls")]
-use std::pin::pin;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -224,30 +222,23 @@ impl<T: Transport> AsyncWrite for Stream<T> {
 
 #[cfg(feature = "tls")]
 impl<T: Transport> Stream<T> {
-    /// Waits for input and for a permit from `turns`, makes the handshake, and returns the identity of the peer. While the
-    /// handshake waits, `check` can end it, for example when a deadline has expired.
+    /// Waits for input, makes the handshake, and returns the identity of the peer. While the handshake waits, `check` can end it,
+    /// for example when a deadline has expired.
     ///
     /// After a failure the alert has been sent, and the transport is still open. The caller must let the connection linger, so the
     /// peer can read the alert.
     pub(crate) async fn secure<E: From<degu_tls::Error> + From<io::Error>>(
         &mut self,
         policy: &degu_tls::ServerTls,
-        turns: &tokio::sync::Semaphore,
         mut check: impl FnMut(&T) -> Result<(), E>,
     ) -> Result<Option<Arc<degu_tls::PeerIdentity>>, E> {
         use degu_tls::drive::Progress;
 
         let transport = &mut self.transport;
-        // The server waits for input before it takes a permit, so a peer that sends nothing holds no permit.
+        // The state of the handshake is made when there is input, so a peer that sends nothing costs less memory.
         poll_fn(|cx| {
             check(transport)?;
             transport.poll_readable(cx).map_err(E::from)
-        })
-        .await?;
-        let mut turn = pin!(turns.acquire());
-        let _turn = poll_fn(|cx| {
-            check(transport)?;
-            turn.as_mut().poll(cx).map(Ok::<_, E>)
         })
         .await?;
         let mut handshake = policy.accept().handshake()?;
