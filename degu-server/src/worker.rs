@@ -162,8 +162,12 @@ mod tests {
 
     /// Runs a test on the thread of a worker that counts no seconds and whose connections do not spin.
     fn on_worker(test: impl AsyncFnOnce(&Rc<WorkerState>)) {
+        on_worker_with(Server::options(), test);
+    }
+
+    fn on_worker_with(options: Options, test: impl AsyncFnOnce(&Rc<WorkerState>)) {
         // The server is full with one connection, so a connection that is asked to make room closes.
-        let options = Arc::new(Server::options().workers(1).max_connections(1).spin(Spin::Off));
+        let options = Arc::new(options.workers(1).max_connections(1).spin(Spin::Off));
         let worker = Rc::new(WorkerState::new(Arc::new(options.state()), options, 0));
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         runtime.unwrap().block_on(test(&worker));
@@ -187,6 +191,13 @@ mod tests {
         match request.path() {
             "/" => Ok("fine"),
             status => Err(Error::new(status[1..].parse().unwrap(), "an error of the app")),
+        }
+    }
+
+    /// Runs the tasks of the connections until they wait.
+    async fn run_others() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -230,6 +241,28 @@ mod tests {
             peer.read_exact(&mut response).await.unwrap();
             ask();
             leaves_others().await;
+            assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        });
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_handshake_whose_room_is_not_needed_can_be_asked_again() {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let identity = degu_tls::Identity::from_pem(certified.cert.pem(), certified.signing_key.serialize_pem());
+        let tls = degu_tls::ServerTls::builder(identity.unwrap()).allow_unauthenticated_clients().build().unwrap();
+        on_worker_with(Server::options().tls(tls), async |worker| {
+            let mut peer = connect(worker, 1);
+            let (alarm, open) = (worker.server.connections(0)[&1].0.clone(), &worker.server.counters[0].open);
+            run_others().await;
+            assert!(alarm.can_be_spared());
+            // Another connection has ended meanwhile.
+            open.fetch_sub(1, Relaxed);
+            alarm.ask();
+            run_others().await;
+            assert!(!alarm.is_asked());
+            open.fetch_add(1, Relaxed);
+            alarm.ask();
             assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0);
         });
     }
@@ -334,9 +367,7 @@ mod tests {
         while !worker.is_empty() {
             let _ = peer.write_all(&vec![b'x'; bytes]).await;
             worker.count_second();
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
+            run_others().await;
         }
         worker.seconds() - began
     }

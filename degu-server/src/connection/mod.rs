@@ -118,14 +118,17 @@ impl<T: Transport, A: App> Connection<T, A> {
         let Some(policy) = &worker.options.tls else { return Ok(()) };
         let changes = policy.changes();
         deadline.set_wait(Wait::Handshake, worker.seconds());
-        place.alarm.set(deadline.due(&worker.options.deadlines));
         place.set_spare();
         let check = |transport: &T| match deadline.expired(worker.seconds(), &worker.options.deadlines) {
             Some(wait) => Err(CloseReason::Deadline(wait)),
             None if place.is_asked_for_room() => Err(CloseReason::Room),
             // A shutdown does not wait for a peer that has sent nothing.
             None if worker.is_stopping() && !transport.has_input() => Err(CloseReason::Shutdown),
-            None => Ok(()),
+            None => {
+                // If the connection was asked to make room that is not needed any more, it can be asked again.
+                place.alarm.set(deadline.due(&worker.options.deadlines));
+                Ok(())
+            }
         };
         let peer = stream.secure(policy, check).await?;
         place.alarm.set_busy();
