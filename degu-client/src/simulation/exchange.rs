@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 
 use bytes::Bytes;
-use degu_simulation::{Dice, Gates, How, Seen, patiently};
+use degu_simulation::{Dice, Gates, Reading, Seen, patiently};
 use degu_wire::{BodyOf, Headers};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -90,7 +90,7 @@ pub(super) async fn perform<D: Simulated>(
             Outcome::Tunnel { number: named(&response.headers), bytes, ended }
         }
         Some(Ok(UpgradeOf::Declined(mut response))) => {
-            let next = async |how, seen: &mut Seen| next::<D>(&mut response.body, how, seen).await;
+            let next = async |how, most, seen: &mut Seen| next::<D>(&mut response.body, how, most, seen).await;
             let (sent, drops) = (exchange.body(), exchange.gives_up_reading);
             match exchange.reading.read(&sent, &mut seen, drops, (&mut dice, &gates), next).await {
                 Ok(whole) => {
@@ -110,17 +110,21 @@ pub(super) fn named(headers: &Headers) -> Option<String> {
 
 /// Reads the next piece of the body, and records it. Returns whether there was a piece, and not the end. This calls the
 /// same `poll` methods as the public methods of both clients.
-async fn next<D: Simulated>(body: &mut Received<'_, D>, how: How, seen: &mut Seen) -> Result<bool, Error> {
+async fn next<D: Simulated>(
+    body: &mut Received<'_, D>,
+    how: Reading,
+    most: usize,
+    seen: &mut Seen,
+) -> Result<bool, Error> {
     let piece = match how {
-        How::All(limit) => {
+        Reading::All | Reading::TooMuch => {
             let mut whole = Bytes::new();
-            seen.data.extend_from_slice(&poll_fn(|cx| body.poll_all(cx, limit, &mut whole)).await?);
+            seen.data.extend_from_slice(&poll_fn(|cx| body.poll_all(cx, most, &mut whole)).await?);
             None
         }
-        How::Data => poll_fn(|cx| body.poll_data(cx)).await?.map(|data| seen.data.extend_from_slice(&data)),
-        How::Chunk => poll_fn(|cx| body.poll_chunk(cx)).await?.map(|chunk| seen.chunk(&chunk)),
-        How::Part => poll_fn(|cx| body.poll_part(cx)).await?.map(|part| seen.part(&part)),
-        How::Own(most) => {
+        Reading::Data => poll_fn(|cx| body.poll_data(cx)).await?.map(|data| seen.data.extend_from_slice(&data)),
+        Reading::Chunks => poll_fn(|cx| body.poll_chunk(cx)).await?.map(|chunk| seen.chunk(&chunk)),
+        Reading::Own => {
             let mut bytes = vec![0; most];
             let read = D::read(body, &mut bytes).await.map_err(|error| {
                 let error = error.into_inner().and_then(|error| error.downcast::<Error>().ok());
@@ -129,6 +133,7 @@ async fn next<D: Simulated>(body: &mut Received<'_, D>, how: How, seen: &mut See
             seen.data.extend_from_slice(&bytes[..read]);
             (read > 0).then_some(())
         }
+        _ => poll_fn(|cx| body.poll_part(cx)).await?.map(|part| seen.part(&part)),
     };
     if piece.is_none() {
         seen.end(body.last_extensions(), body.trailers());

@@ -141,11 +141,18 @@ impl Peer {
         let plan = self.plan.clone();
         let exchange = &plan.exchanges[number];
         if let (Some(_), Some(tunnel)) = (&self.tunnel, &exchange.tunnel) {
-            return Ok(self.end_tunnel(tunnel.ending == Ending::PeerFirst));
+            // If the server is not first, it waits until the client has half-closed the tunnel.
+            let ends = self.out.bytes.is_empty() && self.writes;
+            let ends = ends && (tunnel.ending == Ending::PeerFirst || !self.reads);
+            if ends {
+                tell(|| "the server: ends its side of the tunnel".into());
+                self.writes = false;
+                self.far.finish();
+            }
+            return Ok(ends);
         }
-        if !self.answered && self.is_time(exchange) {
-            self.answer(number, exchange)?;
-            return Ok(true);
+        if !self.answered && (exchange.serving != Serving::After || !self.machine.is_receiving()) {
+            return self.answer(number, exchange).map(|()| true);
         }
         if self.answered && self.machine.is_sending() && self.machine.has_room() {
             return send_part(&mut self.machine, &mut self.parts).map(|()| true);
@@ -177,10 +184,6 @@ impl Peer {
         }
     }
 
-    fn is_time(&self, exchange: &Exchange) -> bool {
-        exchange.serving != Serving::After || !self.machine.is_receiving()
-    }
-
     /// Begins the next exchange, if its request has been received.
     fn begin(&mut self) -> Result<bool, String> {
         let head = match self.machine.poll_request() {
@@ -203,11 +206,8 @@ impl Peer {
             return Err(format!("request {number} came after {:?}", self.asked.last().map(|(last, _)| last)));
         }
         tell(|| format!("the server: request {number}"));
-        let mut seen = Seen::default();
-        if !self.machine.is_receiving() {
-            seen.end(None, None);
-        }
-        self.asked.push((number, seen));
+        self.asked.push((number, Seen::default()));
+        self.note_end();
         (self.number, self.answered) = (Some(number), false);
         self.request = Some(head);
         Ok(true)
@@ -245,18 +245,6 @@ impl Peer {
             self.parts = exchange.response.parts();
         }
         Ok(())
-    }
-
-    /// Half-closes a tunnel after all bytes have been sent. If the server is not first, it waits until the client has
-    /// half-closed the tunnel.
-    fn end_tunnel(&mut self, server_first: bool) -> bool {
-        let ends = self.out.bytes.is_empty() && self.writes && (server_first || !self.reads);
-        if ends {
-            tell(|| "the server: ends its side of the tunnel".into());
-            self.writes = false;
-            self.far.finish();
-        }
-        ends
     }
 
     /// Ends the exchange at the server, and does what the plan says next.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use degu_simulation::{Dice, Gates, How, Kind, Reading, Seen, SlowEnd, patiently, slow};
+use degu_simulation::{Dice, Gates, Kind, Reading, Seen, SlowEnd, patiently, slow};
 use degu_wire::{BoxError, LocalBody, Source};
 
 use super::plan::{Answer, Exchange, Plan, Reader};
@@ -175,7 +175,7 @@ async fn read(shared: &Arc<Shared>, at: (usize, usize), mut body: Incoming) -> R
 async fn read_pieces(shared: &Shared, exchange: &Exchange, body: &mut Incoming) -> Result<(), Error> {
     let (mut seen, mut dice) = (Seen::default(), Dice::new(exchange.seed));
     let (reading, sent) = (exchange.reading, &exchange.request);
-    let next = async |how, seen: &mut Seen| next(body, how, seen).await;
+    let next = async |how, most, seen: &mut Seen| next(body, how, most, seen).await;
     let read = reading.read(sent, &mut seen, reading != Reading::All, (&mut dice, &shared.gates), next).await;
     let found = match &read {
         Ok(true) => seen.is(sent, reading.keeps_chunks()),
@@ -188,16 +188,16 @@ async fn read_pieces(shared: &Shared, exchange: &Exchange, body: &mut Incoming) 
 }
 
 /// Reads the next piece of the body, and records it. Returns whether there was a piece, and not the end.
-async fn next(body: &mut Incoming, how: How, seen: &mut Seen) -> Result<bool, Error> {
+async fn next(body: &mut Incoming, how: Reading, most: usize, seen: &mut Seen) -> Result<bool, Error> {
     let piece = match how {
-        How::All(limit) => {
-            seen.data.extend_from_slice(&body.read_all(limit).await?);
+        Reading::All | Reading::TooMuch => {
+            seen.data.extend_from_slice(&body.read_all(most).await?);
             None
         }
-        How::Data => body.next_data().await?.map(|data| seen.data.extend_from_slice(&data)),
-        How::Chunk => body.next_chunk().await?.map(|chunk| seen.chunk(&chunk)),
-        How::Part => body.next_part().await?.map(|part| seen.part(&part)),
-        How::Own(bytes) => Some(body.read_ahead(bytes).await?),
+        Reading::Data => body.next_data().await?.map(|data| seen.data.extend_from_slice(&data)),
+        Reading::Chunks => body.next_chunk().await?.map(|chunk| seen.chunk(&chunk)),
+        Reading::Own => Some(body.read_ahead(most).await?),
+        _ => body.next_part().await?.map(|part| seen.part(&part)),
     };
     if piece.is_none() {
         seen.end(body.last_extensions(), body.trailers());

@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use degu_simulation::{Dice, Pipe, patiently, pipe, seeds, tell};
 use degu_wire::{Address, Spin};
 use tokio::runtime::{Builder, LocalOptions};
@@ -37,6 +36,7 @@ use crate::stream::{PeerState, Transport};
 use crate::worker::Worker;
 use crate::{Handle, Server};
 use app::{Shared, Simulated};
+use judge::allow;
 use peer::{Conditions, Peer};
 use plan::{Plan, Stop};
 
@@ -328,12 +328,10 @@ impl World<'_> {
         let requests = self.shared.requests.load(Relaxed);
         // The worker has not taken the other connections. They were dropped with the queue.
         let unserved = self.peers.len() - self.registered.load(Relaxed);
-        let (counted, seen) =
-            ((stats.open, stats.requests, stats.received, stats.sent), (unserved, requests, received, sent));
-        if counted == seen {
-            Ok(())
-        } else {
-            Err(format!("the server counted {counted:?} instead of {seen:?} (open, requests, received, sent)"))
-        }
+        let counted = (stats.open, stats.requests, stats.received, stats.sent);
+        let seen = (unserved, requests, received, sent);
+        allow(counted == seen, || {
+            format!("the server counted {counted:?} instead of {seen:?} (open, requests, received, sent)")
+        })
     }
 }

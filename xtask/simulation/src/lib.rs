@@ -33,6 +33,6 @@ pub use message::{Kind, Message, Seen, headers};
 pub use outbox::{Outbox, send_part};
 pub use pipe::{End, Far, Pipe, Transport, pipe};
 pub use polls::{Woken, patiently};
-pub use reading::{How, Reading};
+pub use reading::Reading;
 pub use seeds::{seeds, tell};
 pub use tunnel::{Bytestream, Ending};

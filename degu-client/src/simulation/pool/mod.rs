@@ -223,44 +223,34 @@ fn dials(dice: &mut Dice) -> Vec<Dial> {
 
 #[test]
 fn simulation_of_threads() {
-    let runtime = runtime();
-    seeds(("degu-client", "simulation::pool::simulation_of_threads"), 3_000, |seed| {
-        let mut dice = Dice::new(seed);
-        let dials = dials(&mut dice);
-        tell(|| format!("{dials:?}"));
-        let (pool, server) = (pool::<Blocking>(1), Server::new(dials, Some(dice.fork())));
-        let mut requests = 0;
-        for number in 0..1 + dice.below(6) {
-            let is_idempotent = dice.one_in(2);
-            let outcome = runtime.block_on(ask(&pool, &server, number, method(is_idempotent), !dice.one_in(6)));
-            tell(|| format!("{number}, {is_idempotent}: {outcome:?}"));
-            requests += u64::from(!outcome.as_ref().is_err_and(Error::is_connect));
-            judge(&server, number, is_idempotent, &Some(outcome))?;
-        }
-        judge_pool(&pool, &server, 1, Some(requests))
-    });
+    simulate::<Blocking>("simulation::pool::simulation_of_threads");
 }
 
 #[test]
 fn simulation_of_tasks() {
+    simulate::<Async>("simulation::pool::simulation_of_tasks");
+}
+
+fn simulate<D: Pooled>(test: &str) {
     let runtime = runtime();
-    seeds(("degu-client", "simulation::pool::simulation_of_tasks"), 3_000, |seed| {
+    seeds(("degu-client", test), 3_000, |seed| {
         let mut dice = Dice::new(seed);
         let most = 1 + dice.below(8);
-        runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, most)))
+        runtime.block_on(tokio::task::unconstrained(at_once::<D>(&mut dice, most)))
     });
 }
 
-/// Makes `most` requests at the same time. A third of them may be dropped at a random moment.
-async fn at_once(dice: &mut Dice, most: usize) -> Result<(), String> {
+/// Makes `most` requests at the same time. A third of them may be dropped at a random moment. The blocking client makes
+/// one after the other, and drops none.
+async fn at_once<D: Pooled>(dice: &mut Dice, most: usize) -> Result<(), String> {
     let (max, dials) = (1 + dice.below(4), dials(dice));
     tell(|| format!("{max}: {dials:?}"));
-    let (pool, server) = (pool::<Async>(max), Server::new(dials, Some(dice.fork())));
+    let (pool, server) = (pool::<D>(max), Server::new(dials, Some(dice.fork())));
     let mut requests: Vec<_> = (0..most)
         .map(|number| {
             let (is_idempotent, reads) = (dice.one_in(2), !dice.one_in(6));
             let future = ask(&pool, &server, number, method(is_idempotent), reads);
-            let polls = if number % 3 == 2 { dice.below(12) } else { usize::MAX };
+            let polls = if number % 3 == 2 && !D::BLOCKS { dice.below(12) } else { usize::MAX };
             let (woken, waker) = Woken::new();
             Request { number, is_idempotent, future: Box::pin(future), polls, woken, waker }
         })
@@ -319,7 +309,7 @@ fn a_thousand_requests_of_which_a_third_is_dropped() {
     let runtime = runtime();
     for seed in 0..20 {
         let mut dice = Dice::new(seed);
-        let ran = runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, 1_000)));
+        let ran = runtime.block_on(tokio::task::unconstrained(at_once::<Async>(&mut dice, 1_000)));
         ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -116,6 +116,15 @@ impl Wire {
         }
     }
 
+    /// Is pending at random, although the connection is ready. The task is polled again.
+    fn poll_turn(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.server.state().dice.as_mut().is_some_and(|dice| dice.one_in(4)) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(trouble) = self.fault() {
             return match trouble.fault == Fault::Stall || trouble.loses {
@@ -197,11 +206,7 @@ impl Stream for Wire {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let waits = self.server.state().dice.as_mut().is_some_and(|dice| dice.one_in(4));
-        if waits {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        ready!(self.poll_turn(cx));
         let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
         Poll::Ready(self.write(&bytes))
     }
@@ -209,11 +214,7 @@ impl Stream for Wire {
 
 impl AsyncStream for Wire {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let waits = self.server.state().dice.as_mut().is_some_and(|dice| dice.one_in(4));
-        if waits {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        ready!(self.poll_turn(cx));
         Self::poll_read(self, buffer)
     }
 }
