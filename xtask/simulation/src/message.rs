@@ -64,6 +64,19 @@ impl Message {
         }
     }
 
+    /// Returns a body of this form without trailers. Each chunk is a piece.
+    pub fn new(kind: Kind, chunks: impl IntoIterator<Item = Chunk>) -> Self {
+        let mut message = Self { kind, ..Self::none() };
+        chunks.into_iter().for_each(|chunk| message.push(chunk));
+        message
+    }
+
+    /// Adds a piece, which is sent as one part.
+    pub fn push(&mut self, chunk: Chunk) {
+        let cut = chunk.data.len();
+        self.pieces.push((chunk, cut));
+    }
+
     /// Returns a message without a body.
     pub const fn none() -> Self {
         Self { kind: Kind::None, pieces: Vec::new(), last: ChunkExtensions::new(), trailers: Trailers::new() }
@@ -225,5 +238,28 @@ impl Seen {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_compared_with_its_boundaries_and_extensions() {
+        let of = |chunks: &[Chunk]| Message::new(Kind::Chunked, chunks.iter().cloned());
+        let sent = of(&[Chunk::new("ab").with_flag("x"), Chunk::new("c")]);
+        let mut seen = Seen::default();
+        sent.parts().iter().for_each(|part| seen.part(part));
+        assert!(seen.is(&sent, true).is_err(), "the body has not ended");
+        seen.end(None, None);
+        assert_eq!(seen.is(&sent, true), Ok(()));
+        for other in [
+            of(&[Chunk::new("abd").with_flag("x")]),
+            of(&[Chunk::new("abc").with_flag("x")]),
+            of(&[Chunk::new("ab"), Chunk::new("c")]),
+        ] {
+            assert!(seen.is(&other, true).is_err(), "{other:?}");
+        }
     }
 }

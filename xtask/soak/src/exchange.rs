@@ -2,70 +2,44 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use degu_client::{Error, ErrorKind, Fault, Method, Part, Phase};
+use degu_client::{Error, ErrorKind, Fault, Method, Phase};
+use degu_simulation::Message;
 use fastrand::Rng;
 use rustix::io::Errno;
 
-use crate::content::{Sum, chunks, random};
+use crate::clients::Answer;
+use crate::content::message;
 
 /// The longest body with which a server explains an error, in bytes.
-const REASON: u64 = 200;
-
-/// The length of a piece of a body of known length, in bytes.
-const PIECE: usize = 10_000;
+const REASON: usize = 200;
 
 /// A request and its expected response.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) method: Method<'static>,
     pub(crate) target: String,
-    pub(crate) content: Content,
+    /// The body of the request.
+    pub(crate) message: Message,
+    /// The pause of the client before each part that it sends or reads.
+    pub(crate) pause: Duration,
     pub(crate) reading: Reading,
-    pub(crate) expected: Expected,
-    /// The number of bytes that are sent to `/sum`. It is 0 for all other targets.
-    pub(crate) summed: u64,
-}
-
-/// The body of a request.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Nothing,
-    /// Bytes in memory.
-    Bytes(Bytes),
-    /// A body of known length, in pieces.
-    Pieces(Bytes),
-    /// Chunks and trailers. The client pauses before each part.
-    Chunks(Vec<Part>, Duration),
+    /// The status of the response, if there is no fault.
+    pub(crate) status: u16,
+    /// The body of the response. `None` for the body of an error, because the server chooses its text.
+    expected: Option<Message>,
+    /// The number of bytes that are sent to `/take`. It is 0 for all other targets.
+    pub(crate) taken: u64,
 }
 
 /// The way in which the client reads the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     Whole,
-    /// Pauses after each part.
-    Slow(Duration),
     /// Abandons the response after at least this number of bytes.
-    Abandon(u64),
+    Abandon(usize),
     /// Drops the future of the exchange after this time, even in the middle of a message. The blocking client has no
     /// futures, and reads the whole response.
     Cancel(Duration),
-}
-
-/// The response that an exchange without a fault must get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Expected {
-    pub(crate) status: u16,
-    /// The checksum of the body. `None` for the body of an error, because the server chooses its text.
-    pub(crate) sum: Option<Sum>,
-}
-
-/// A response that was read to its end.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) sum: Sum,
-    pub(crate) bytes: u64,
 }
 
 /// The outcome of an exchange.
@@ -92,29 +66,26 @@ impl Exchange {
     /// Chooses an exchange that every server must be able to complete.
     pub(crate) fn any(rng: &mut Rng) -> Self {
         let seed = rng.u64(..);
-        let small = rng.usize(..200);
-        // The longest body has 1 MiB. Few bodies are nearly as long.
+        // The largest piece has 1 MiB. Few pieces are nearly as large.
         let large = (16 * 1024) << rng.u32(..7);
         let large = rng.usize(large / 2..=large);
         let pause = Duration::from_millis(rng.u64(1..20));
         match rng.u32(..100) {
-            0..40 => Self::echo(Content::Bytes(random(seed, small))),
-            40..50 => Self::sum(Content::Bytes(random(seed, small))),
-            50..56 => Self::echo(Content::Bytes(random(seed, large))),
-            56..62 => Self::make(Method::Get, seed, large),
-            62..66 => Self::make(Method::Head, seed, small),
-            66..75 => Self::echo(Content::Chunks(chunks(seed), Duration::ZERO)),
-            75..83 => Self::new(Method::Get, format!("/chunks/{seed}"), 200, Some(Sum::of_parts(&chunks(seed)))),
-            83..86 => Self::echo(Content::Chunks(chunks(seed), pause)),
-            86..89 => Self { reading: Reading::Slow(pause), ..Self::make(Method::Get, seed, large) },
-            89..91 => {
-                let content = Content::Bytes(random(seed, large));
-                Self { content, ..Self::new(Method::Post, "/early", 413, Some(Sum::EMPTY)) }
+            0..48 => Self::echo(message(seed, 0)),
+            48..56 => Self::echo(message(seed, large)),
+            56..67 => Self::make(Method::Get, seed, 0),
+            67..75 => Self::make(Method::Get, seed, large),
+            75..79 => Self::make(Method::Head, seed, 0),
+            79..82 => Self { pause, ..Self::echo(message(seed, 0)) },
+            82..85 => Self { pause, ..Self::make(Method::Get, seed, large) },
+            85..87 => {
+                let early = Self::new(Method::Post, "/early", 413, Some(Message::none()));
+                Self { message: message(seed, large), ..early }
             }
-            91..93 => Self::new(Method::Get, "/fail", 500, None),
-            93..94 => Self::new(Method::Get, "/panic", 500, None),
-            94..97 => Self::sum(Content::Chunks(chunks(seed), Duration::ZERO)),
-            _ => Self::sum(Content::Pieces(random(seed, large))),
+            87..89 => Self::new(Method::Get, "/fail", 500, None),
+            89..90 => Self::new(Method::Get, "/panic", 500, None),
+            90..96 => Self::take(seed, 0),
+            _ => Self::take(seed, large),
         }
     }
 
@@ -123,80 +94,61 @@ impl Exchange {
         if rng.bool() {
             return Self { reading: Reading::Cancel(Duration::from_micros(rng.u64(..5000))), ..Self::any(rng) };
         }
-        let get = |target| Self::new(Method::Get, target, 200, Some(Sum::EMPTY));
+        let get = |target| Self::new(Method::Get, target, 200, Some(Message::none()));
         let exchange = match rng.u32(..4) {
             // The client reads the only byte that the server sends, so it closes a connection without unread input.
             3 => return Self { reading: Reading::Abandon(1), ..get("/silent") },
             0 => get("/endless"),
             1 => Self::make(Method::Get, rng.u64(..), 512 * 1024),
-            _ => Self::echo(Content::Bytes(random(rng.u64(..), 256 * 1024))),
+            _ => Self::echo(message(rng.u64(..), 256 * 1024)),
         };
-        Self { reading: Reading::Abandon(rng.u64(..256 * 1024)), ..exchange }
+        Self { reading: Reading::Abandon(rng.usize(..256 * 1024)), ..exchange }
     }
 
     /// Returns an exchange in which the server sends the request's body back.
-    pub(crate) fn echo(content: Content) -> Self {
-        let sum = match &content {
-            Content::Chunks(parts, _) => Sum::of_parts(parts),
-            content => Sum::of(&content.data()),
-        };
-        Self { content, ..Self::new(Method::Post, "/echo", 200, Some(sum)) }
+    pub(crate) fn echo(message: Message) -> Self {
+        Self { message: message.clone(), ..Self::new(Method::Post, "/echo", 200, Some(message)) }
     }
 
-    fn sum(content: Content) -> Self {
-        let data = content.data();
-        let sum = Sum::of(Sum::of(&data).to_string().as_bytes());
-        Self { content, summed: data.len() as u64, ..Self::new(Method::Post, "/sum", 200, Some(sum)) }
+    /// Returns an exchange in which the server compares the request's body with the body that it generates.
+    fn take(seed: u64, large: usize) -> Self {
+        let message = message(seed, large);
+        let exchange = Self::new(Method::Post, format!("/take/{seed}/{large}"), 200, Some(Message::none()));
+        Self { taken: message.length(), message, ..exchange }
     }
 
-    /// Returns an exchange whose response has generated bytes.
-    pub(crate) fn make(method: Method<'static>, seed: u64, length: usize) -> Self {
-        let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&random(seed, length)) };
-        Self::new(method, format!("/make/{seed}/{length}"), 200, Some(sum))
+    /// Returns an exchange in which the server generates the response's body.
+    pub(crate) fn make(method: Method<'static>, seed: u64, large: usize) -> Self {
+        let expected = if method == Method::Head { Message::none() } else { message(seed, large) };
+        Self::new(method, format!("/make/{seed}/{large}"), 200, Some(expected))
     }
 
-    fn new(method: Method<'static>, target: impl Into<String>, status: u16, sum: Option<Sum>) -> Self {
-        let (content, reading, expected) = (Content::Nothing, Reading::Whole, Expected { status, sum });
-        Self { method, target: target.into(), content, reading, expected, summed: 0 }
-    }
-}
-
-impl Content {
-    /// Returns the bytes of the body, without the framing of chunks.
-    fn data(&self) -> Bytes {
-        match self {
-            Self::Nothing => Bytes::new(),
-            Self::Bytes(bytes) | Self::Pieces(bytes) => bytes.clone(),
-            Self::Chunks(parts, _) => {
-                let data = parts.iter().map(|part| match part {
-                    Part::Chunk { data, .. } | Part::Data(data) => &data[..],
-                    Part::Last { .. } => &[],
-                });
-                data.flatten().copied().collect()
-            }
-        }
+    fn new(method: Method<'static>, target: impl Into<String>, status: u16, expected: Option<Message>) -> Self {
+        let (message, pause, reading) = (Message::none(), Duration::ZERO, Reading::Whole);
+        Self { method, target: target.into(), message, pause, reading, status, expected, taken: 0 }
     }
 
-    /// Splits the bytes of [`Content::Pieces`].
-    pub(crate) fn pieces(bytes: &Bytes) -> Vec<Part> {
-        bytes.chunks(PIECE).map(|piece| Part::Data(bytes.slice_ref(piece))).collect()
-    }
-}
-
-impl Expected {
     /// Compares a response with the expected response. `Ok(None)` is a response that the client abandoned.
-    pub(crate) fn judge(self, result: Result<Option<Answer>, Error>) -> Outcome {
+    pub(crate) fn judge(&self, result: &Result<Option<Answer>, Error>) -> Outcome {
         let answer = match result {
             Ok(Some(answer)) => answer,
             Ok(None) => return Outcome::Abandoned,
-            Err(error) => return Outcome::of(&error),
+            Err(error) => return Outcome::of(error),
         };
-        if answer.status == self.status && self.sum.map_or(answer.bytes <= REASON, |sum| sum == answer.sum) {
-            Outcome::Right
-        } else if matches!(answer.status, 400 | 408 | 413 | 414 | 431 | 500 | 503) && answer.bytes <= REASON {
-            Outcome::Refused(answer.status)
-        } else {
-            Outcome::Wrong(format!("{answer:?} instead of {self:?}"))
+        let (status, data) = (answer.status, &answer.seen.data);
+        let (expected, is_short) = (&self.expected, data.len() <= REASON);
+        let result = match expected {
+            Some(expected) => answer.seen.is(expected, true),
+            None if is_short => Ok(()),
+            None => Err("the body is too long for the text of an error".into()),
+        };
+        match result {
+            Ok(()) if status == self.status => Outcome::Right,
+            _ if matches!(status, 400 | 408 | 413 | 414 | 431 | 500 | 503) && is_short => Outcome::Refused(status),
+            result => {
+                let text = data[..data.len().min(REASON)].escape_ascii();
+                Outcome::Wrong(format!("status {status} instead of {}, {result:?}: {text}", self.status))
+            }
         }
     }
 }
@@ -223,25 +175,31 @@ pub(crate) fn is_stale(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use degu_client::{Chunk, Headers};
+    use degu_simulation::{Kind, Seen};
+
     use super::*;
 
     fn answer(status: u16, data: &[u8]) -> Result<Option<Answer>, Error> {
-        Ok(Some(Answer { status, sum: Sum::of(data), bytes: data.len() as u64 }))
+        let mut seen = Seen::default();
+        seen.data.extend_from_slice(data);
+        seen.end(None, None);
+        Ok(Some(Answer { status, headers: Headers::new(), seen }))
     }
 
     #[test]
     fn verdicts() {
-        let expected = Expected { status: 200, sum: Some(Sum::of(b"abc")) };
-        assert_eq!(expected.judge(answer(200, b"abc")), Outcome::Right);
+        let exchange = Exchange::echo(Message::new(Kind::Bytes, [Chunk::new("abc")]));
+        assert_eq!(exchange.judge(&answer(200, b"abc")), Outcome::Right);
         for reason in [&b""[..], b"head-deadline"] {
-            assert_eq!(expected.judge(answer(408, reason)), Outcome::Refused(408));
+            assert_eq!(exchange.judge(&answer(408, reason)), Outcome::Refused(408));
         }
-        assert_eq!(expected.judge(Ok(None)), Outcome::Abandoned);
-        let failure = Expected { status: 500, sum: None };
-        assert_eq!(failure.judge(answer(500, b"the handler failed")), Outcome::Right);
-        assert!(matches!(failure.judge(answer(200, b"")), Outcome::Wrong(_)));
+        assert_eq!(exchange.judge(&Ok(None)), Outcome::Abandoned);
+        let failure = Exchange::new(Method::Get, "/fail", 500, None);
+        assert_eq!(failure.judge(&answer(500, b"the handler failed")), Outcome::Right);
+        assert!(matches!(failure.judge(&answer(200, b"")), Outcome::Wrong(_)));
         for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, &[b'x'; 201])] {
-            assert!(matches!(expected.judge(wrong), Outcome::Wrong(_)));
+            assert!(matches!(exchange.judge(&wrong), Outcome::Wrong(_)));
         }
     }
 }

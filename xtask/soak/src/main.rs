@@ -41,13 +41,13 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The default duration in seconds. It is long enough for each kind of fault to happen several times.
-const SECONDS: u64 = 60;
+/// The default duration. It is long enough for each kind of fault to happen several times.
+const TIME: Duration = Duration::from_secs(60);
+
+const USAGE: &str = "usage: cargo xtask soak [SECONDS] [--seed N]";
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match run_command(&words) {
+    match run_command(Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("degu-soak: {error}");
@@ -56,26 +56,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_command(words: &[&str]) -> Result {
-    match *words {
+fn run_command(mut arguments: Parser) -> Result {
+    // The default seed is a small number, so that a developer can type it again.
+    let (mut words, mut seed) = (Vec::new(), fastrand::u64(..1_000_000));
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Value(word) => words.push(word.string()?),
+            Arg::Long("seed") => seed = arguments.value()?.parse()?,
+            other => return Err(format!("{}; {USAGE}", other.unexpected()).into()),
+        }
+    }
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words[..] {
         ["server", address] => netns::serve(address.parse()?),
         ["exchanges", address] => netns::perform_exchanges(address.parse()?),
         ["stall", way, client, address] => netns::stall(way, client, address.parse()?),
-        _ => {
-            // The default seed is a small number, so that a developer can type it again.
-            let (mut seconds, mut seed, mut arguments) =
-                (SECONDS, fastrand::u64(..1_000_000), Parser::from_args(words));
-            while let Some(argument) = arguments.next()? {
-                match argument {
-                    Arg::Value(word) => seconds = word.parse()?,
-                    Arg::Long("seed") => seed = arguments.value()?.parse()?,
-                    other => {
-                        let error = other.unexpected();
-                        return Err(format!("{error}; usage: cargo xtask soak [SECONDS] [--seed N]").into());
-                    }
-                }
-            }
-            run::soak(Duration::from_secs(seconds), seed)
-        }
+        [] => run::soak(TIME, seed),
+        [seconds] => run::soak(Duration::from_secs(seconds.parse()?), seed),
+        _ => Err(USAGE.into()),
     }
 }

@@ -15,20 +15,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use degu_client::{Address, Body, BoxError, Chunk, Client, Error, Method, Part, blocking};
+use degu_client::{Address, Body, Chunk, Client, Error, Headers, Method, Part, blocking};
 use degu_server::{Exchange as Ended, Server};
+use degu_simulation::{Kind, Message, Seen};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
 use crate::app::app;
-use crate::clients::{Connection, at_once};
-use crate::content::{chunks, random};
-use crate::exchange::{Content, Exchange, Outcome};
+use crate::clients::Connection;
+use crate::content::message;
+use crate::exchange::{Exchange, Outcome};
+use crate::worker::{at_once, send};
 
 /// The longest time that client and server wait for bytes of a body. `hosts.sh` has the same limit.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The length of the large body in bytes. It needs many packets, so some of them are lost or reordered.
+/// The length of the large piece of a body, in bytes. It needs many packets, so some of them are lost or reordered.
 const LARGE: usize = 256 * 1024;
 
 pub(crate) fn serve(address: Address) -> Result {
@@ -48,61 +50,55 @@ pub(crate) fn serve(address: Address) -> Result {
 
 pub(crate) fn perform_exchanges(address: Address) -> Result {
     let client = Client::new(address);
-    runtime()?.block_on(perform_with::<degu_client::Connection>(&client))?;
-    at_once(perform_with::<blocking::Connection>(&client))
+    runtime()?.block_on(perform_with(&client, false))?;
+    at_once(perform_with(&client, true))
 }
 
-async fn perform_with<C: Connection>(client: &Client) -> Result {
-    let mut connection = C::connect(client).await?;
-    let exchanges = [
-        Exchange::make(Method::Get, 1, 100),
-        Exchange::echo(Content::Bytes(random(1, LARGE))),
-        Exchange::echo(Content::Chunks(chunks(1), Duration::ZERO)),
-    ];
-    for exchange in exchanges {
-        let (expected, target) = (exchange.expected, exchange.target.clone());
-        let outcome = expected.judge(connection.perform(exchange).await);
+async fn perform_with(client: &Client, is_blocking: bool) -> Result {
+    let mut connection = Connection::open(client, is_blocking).await?;
+    let data = message(1, LARGE).data();
+    let chunks = || data.chunks(10_000).map(|piece| Chunk::new(piece.to_vec()).with_flag("piece"));
+    let echo = |kind| Exchange::echo(Message::new(kind, chunks()));
+    for exchange in [Exchange::make(Method::Get, 1, 100), echo(Kind::Bytes), echo(Kind::Chunked)] {
+        let outcome = exchange.judge(&send(&mut connection, &exchange).await);
         if outcome != Outcome::Right {
-            return Err(format!("{target}: {outcome:?}").into());
+            return Err(format!("{}: {outcome:?}", exchange.target).into());
         }
     }
     Ok(())
 }
 
-/// Performs an endless exchange with either client. `$wait` is `.await` or nothing.
-macro_rules! endless {
-    ($connection:expr, $way:expr, $upload:expr, [$($wait:tt)*]) => {{
-        if $way == "upload" {
-            $connection.request(Method::Post, "/discard", (), $upload)$($wait)*?;
-        } else {
-            let mut body = $connection.get("/endless")$($wait)*?.body;
-            body.next_data()$($wait)*?;
-            let _ = say("begun");
-            while body.next_data()$($wait)*?.is_some() {}
-        }
-        Ok::<_, Error>(())
-    }};
-}
-
 pub(crate) fn stall(way: &str, client: &str, address: Address) -> Result {
     let options = Client::options().body_timeout(LIMIT).client(address);
-    let result = if client == "async" {
-        let mut parts = endless_parts();
-        let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>));
-        runtime()?.block_on(async {
-            let mut connection = options.connect().await?;
-            endless!(connection, way, Body::chunks_from_source(Box::pin(source)), [.await])
-        })
-    } else {
-        let exchange = || {
-            let mut connection = blocking::Client::from(options).connect()?;
-            endless!(connection, way, blocking::Body::from_chunks(endless_parts()), [])
-        };
-        exchange()
-    };
-    match result {
+    match runtime()?.block_on(endless(way, &options, client == "blocking")) {
         Ok(()) => Err("an endless body has ended".into()),
         Err(error) => say(&format!("{} {error}", now())),
+    }
+}
+
+/// Performs an endless exchange. Prints `begun` when the first part has been received, or when the second part of the
+/// request is needed.
+async fn endless(way: &str, client: &Client, is_blocking: bool) -> std::result::Result<(), Error> {
+    match Connection::open(client, is_blocking).await? {
+        mut connection if way == "download" => {
+            let (headers, nothing, mut polls) = (Headers::new(), Message::none(), 0);
+            let goes_on = |_: &Seen| {
+                polls += 1;
+                if polls == 2 {
+                    let _ = say("begun");
+                }
+                true
+            };
+            connection.perform(Method::Get, "/endless", &headers, &nothing, Duration::ZERO, goes_on).await.map(drop)
+        }
+        Connection::Async(mut connection) => {
+            let mut parts = endless_parts();
+            let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok));
+            connection.post("/discard", Body::chunks_from_source(Box::pin(source))).await.map(drop)
+        }
+        Connection::Blocking(mut connection) => {
+            connection.post("/discard", blocking::Body::from_chunks(endless_parts())).map(drop)
+        }
     }
 }
 

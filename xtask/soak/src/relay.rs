@@ -1,7 +1,7 @@
-//! Faults between client and server. A relay forwards bytes until its plan has a fault.
+//! Relays between clients and servers. A relay forwards bytes, and injects the faults of connections.
 //!
-//! Client and server have real sockets. So they see the same events as on a bad network, or with a peer that dies. The
-//! seed of the run and the number of a connection determine the faults of the connection. Each connection has two
+//! Clients and servers have real sockets. So they see the same events as on a bad network, or with a peer that dies.
+//! The seed of the run and the number of a connection determine the faults of the connection. Each connection has two
 //! threads, one for each direction.
 
 use std::io::{self, Read, Write};

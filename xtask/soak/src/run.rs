@@ -6,18 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use degu_client::{Client, Connection, Options, blocking};
+use degu_client::{Address, Client, Options, blocking};
 use degu_misc::TempPki;
 use degu_tls::{ClientTls, ServerTls};
 use fastrand::Rng;
 use tokio::runtime::{self, Runtime};
 
-use crate::clients::at_once;
 use crate::report::{Held, conclude, measure};
 use crate::serve::{self, Served};
 use crate::tally::Tally;
 use crate::target::Target;
-use crate::worker::{Clients, Role, work};
+use crate::worker::{Clients, Role, at_once, work};
 use crate::{Result, process_faults, relay};
 
 /// The longest time until all connections are closed after a load.
@@ -84,12 +83,11 @@ impl<'r> Soak<'r> {
         for &Served { target, ref handle, .. } in servers {
             let options = options(target, &client_tls);
             let role = if target.is_faulty { Role::Abandoning } else { Role::Direct };
-            clients[role as usize]
-                .extend(handle.addresses().iter().map(|address| (target, options.clone().client(address))));
+            let client = |address: &Address| (target, options.clone().client(address));
+            clients[role as usize].extend(handle.addresses().iter().map(client));
             if target.is_faulty {
                 let relays = relay::start(&run, pki.folder(), target, handle.addresses())?;
-                clients[Role::Relayed as usize]
-                    .extend(relays.into_iter().map(|address| (target, options.clone().client(address))));
+                clients[Role::Relayed as usize].extend(relays.iter().map(client));
             }
         }
         Ok(Self { pki, tls, servers, run, clients: Arc::new(clients), runtime })
@@ -102,14 +100,11 @@ impl<'r> Soak<'r> {
         let (mut numbers, mut tasks) = (phase << 32.., Vec::new());
         thread::scope(|scope| {
             for (role, async_workers, blocking_workers) in WORKERS {
-                for number in numbers.by_ref().take(async_workers) {
-                    let (run, clients) = (run.clone(), self.clients.clone());
-                    let worker = async move { work::<Connection>(&run, &clients[role as usize], role, number).await };
-                    tasks.push(self.runtime.spawn(worker));
-                }
-                for number in numbers.by_ref().take(blocking_workers) {
-                    let clients = &self.clients[role as usize];
-                    scope.spawn(move || at_once(work::<blocking::Connection>(run, clients, role, number)));
+                let work = |number, is_blocking| work(run.clone(), self.clients.clone(), role, number, is_blocking);
+                tasks
+                    .extend(numbers.by_ref().take(async_workers).map(|number| self.runtime.spawn(work(number, false))));
+                for worker in numbers.by_ref().take(blocking_workers).map(|number| work(number, true)) {
+                    scope.spawn(move || at_once(worker));
                 }
             }
             let number = numbers.next().unwrap_or_default();

@@ -1,12 +1,18 @@
 //! A worker, which connects and performs exchanges in a loop. The seed of the run and the number of the worker
 //! determine the exchanges.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
-use degu_client::Client;
+use degu_client::{Client, Error, Headers};
+use degu_simulation::Seen;
 use fastrand::Rng;
+use tokio::time::{sleep, timeout};
 
-use crate::clients::Connection;
+use crate::clients::{Answer, Connection};
 use crate::exchange::{Exchange, Outcome, Reading, is_stale};
 use crate::run::Run;
 use crate::tally::FAULTS;
@@ -30,11 +36,11 @@ pub(crate) enum Role {
 pub(crate) type Clients = Vec<(&'static Target, Client)>;
 
 /// Connects and performs exchanges until the workers are stopped.
-pub(crate) async fn work<C: Connection>(run: &Run, clients: &Clients, role: Role, number: u64) {
+pub(crate) async fn work(run: Arc<Run>, clients: Arc<[Clients; 3]>, role: Role, number: u64, is_blocking: bool) {
     let mut rng = run.rng(number);
     while !run.is_stopping() {
-        let Some((target, client)) = rng.choice(clients) else { return };
-        match C::connect(client).await {
+        let Some((target, client)) = rng.choice(&clients[role as usize]) else { return };
+        match Connection::open(client, is_blocking).await {
             Ok(mut connection) => {
                 if role != Role::Relayed {
                     // A relay counts its connections to the server itself.
@@ -42,7 +48,7 @@ pub(crate) async fn work<C: Connection>(run: &Run, clients: &Clients, role: Role
                 }
                 let most = rng.u32(1..40);
                 for used in 0..most {
-                    perform(run, role, target, &mut connection, used > 0, &mut rng).await;
+                    perform(&run, role, target, &mut connection, used > 0, &mut rng).await;
                     if connection.is_closed() || run.is_stopping() {
                         break;
                     }
@@ -50,41 +56,62 @@ pub(crate) async fn work<C: Connection>(run: &Run, clients: &Clients, role: Role
             }
             Err(error) => {
                 run.tally.note(target, Outcome::of(&error), &format!("connecting to {}", client.address()));
-                C::pause(PAUSE).await;
+                match is_blocking {
+                    true => thread::sleep(PAUSE),
+                    false => sleep(PAUSE).await,
+                }
             }
         }
     }
 }
 
-async fn perform<C: Connection>(
-    run: &Run,
-    role: Role,
-    target: &Target,
-    connection: &mut C,
-    is_reused: bool,
-    rng: &mut Rng,
-) {
+async fn perform(run: &Run, role: Role, target: &Target, connection: &mut Connection, is_reused: bool, rng: &mut Rng) {
     let exchange = if role == Role::Abandoning { Exchange::abandoned(rng) } else { Exchange::any(rng) };
-    let (expected, summed, reading) = (exchange.expected, exchange.summed, exchange.reading);
     let what = format!("{} {}", exchange.method, exchange.target);
     let tally = &run.tally;
-    let result = connection.perform(exchange).await;
+    let result = send(connection, &exchange).await;
     if is_reused && !target.is_faulty && result.as_ref().is_err_and(is_stale) {
         // The server has not received the request, so this is not counted as an attempt.
         return tally.note(target, Outcome::Stale, &what);
     }
     tally.add(target.name, "attempts", 1);
-    let received = result.as_ref().map_or(0, |answer| answer.as_ref().map_or(0, |answer| answer.bytes));
-    let outcome = expected.judge(result);
-    match outcome {
-        Outcome::Right => {
-            tally.add(target.name, "summed", summed);
-            tally.add("all", "bytes", summed + received);
-            tally.add(target.name, "failures", u64::from(expected.status == 500));
+    let outcome = exchange.judge(&result);
+    match (&outcome, result) {
+        (Outcome::Right, Ok(Some(answer))) => {
+            tally.add(target.name, "taken", exchange.taken);
+            tally.add("all", "bytes", exchange.taken + answer.seen.data.len() as u64);
+            tally.add(target.name, "failures", u64::from(exchange.status == 500));
         }
-        Outcome::Abandoned if matches!(reading, Reading::Cancel(_)) => tally.add(FAULTS, "exchanges cancelled", 1),
-        Outcome::Abandoned => tally.add(FAULTS, "responses abandoned", 1),
+        (Outcome::Abandoned, _) if matches!(exchange.reading, Reading::Cancel(_)) => {
+            tally.add(FAULTS, "exchanges cancelled", 1);
+        }
+        (Outcome::Abandoned, _) => tally.add(FAULTS, "responses abandoned", 1),
         _ => {}
     }
     tally.note(target, outcome, &what);
+}
+
+/// Performs an exchange. Returns `None` if the client abandoned it.
+pub(crate) async fn send(connection: &mut Connection, exchange: &Exchange) -> Result<Option<Answer>, Error> {
+    let Exchange { method, target, message, pause, reading, .. } = exchange;
+    let is_blocking = matches!(connection, Connection::Blocking(_));
+    let goes_on = |seen: &Seen| !matches!(reading, Reading::Abandon(bytes) if seen.data.len() >= *bytes);
+    let headers = Headers::new();
+    let performed = connection.perform(*method, target, &headers, message, *pause, goes_on);
+    match reading {
+        Reading::Cancel(time) if !is_blocking => timeout(*time, performed).await.unwrap_or(Ok(None)),
+        _ => performed.await,
+    }
+}
+
+/// Runs a future of the blocking client, which must be ready at the first poll.
+///
+/// # Panics
+///
+/// The future is not ready.
+pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a future of the blocking client is not ready"),
+    }
 }
