@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Chromium: `events_chromium.sh URL PROFILE` loads a page whose EventSource reads the events, and prints the log of
+# Chromium: `events_chromium.sh FOLDER ADDRESS` loads a page whose EventSource reads the events, and prints the log of
 # the page.
-url=$1 profile=$2
+folder=$1 address=$2
 # Chromium's sandbox does not work for root. The kernel kills Chromium when this script ends.
 exec {log}< <(exec setpriv --pdeathsig KILL chromium --headless --no-sandbox --no-proxy-server --enable-logging=stderr \
-  --user-data-dir="$profile" "$url/" 2>&1)
+  --user-data-dir="$folder/chromium" "http://$address/" 2>&1)
 chromium=$!
 while read -r -t 50 -u "$log" line; do
   if [[ $line =~ CONSOLE[^\"]*\"(.*)\",\ source: ]]; then

@@ -1,4 +1,4 @@
-"""sseclient: `events_client.py URL` reads the events, and prints a line for each."""
+"""sseclient: `events_client.py ADDRESS` reads the events, and prints a line for each."""
 
 import contextlib
 import sys
@@ -11,7 +11,7 @@ session = requests.Session()
 session.trust_env = False
 # sseclient prints the reason when a connection ends. This goes to stderr.
 with contextlib.redirect_stdout(sys.stderr):
-    for event in sseclient.SSEClient(sys.argv[1] + '/events', session=session, timeout=20):
+    for event in sseclient.SSEClient('http://' + sys.argv[1] + '/events', session=session, timeout=20):
         print(event.id, event.data.replace('\n', ' '), file=sys.__stdout__)
         if event.id == '8':
             break

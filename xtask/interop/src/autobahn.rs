@@ -5,63 +5,54 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use degu_client::{BoxError, Client};
+use degu_client::{Address, Client};
 use serde_json::{Value, json};
-use xshell::{Shell, cmd};
 
 use crate::Result;
-use crate::child::{self, START, Server};
-use crate::matrix::Matrix;
+use crate::matrix::Outcome;
 use crate::ours::{CLIENTS, Ours};
-use crate::peer::{Bench, Where, free_port, installed, tied, wait_for};
-use crate::steps::within;
+use crate::peer::{Bench, TIED, Where, free_port, wait_for};
+use crate::steps::{Step, perform_one};
 use crate::tunnel::terminal;
 use crate::websocket::connect;
 
 /// The longest time that all cases may take with one implementation.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// The suite, as a Python program.
-const SUITE: &str = "from autobahntestsuite.wstest import run; run()";
+/// Prints the version. Libraries of the suite may print lines before it.
+pub(crate) const VERSION: &str = "$AUTOBAHN 'from autobahntestsuite import version; print(version)' | tail -n 1";
 
-/// Returns a shell command that runs Python code. The code can import the suite.
-fn python(code: &str) -> String {
-    let folder = installed("autobahn").display().to_string();
-    format!("env PYTHONWARNINGS=ignore {folder}/python -u -c 'import site; site.addsitedir(\"{folder}\"); {code}'")
-}
+/// The suite, as a shell command.
+const SUITE: &str = "$AUTOBAHN 'from autobahntestsuite.wstest import run; run()'";
 
-pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
-    let line = python("from autobahntestsuite import version; print(version)");
-    let version = cmd!(shell, "/bin/sh -c {line}").quiet().ignore_stderr().read();
-    // Libraries of the suite may print lines before the version.
-    let version = version.ok().and_then(|said| said.lines().last().map(str::to_owned));
-    version.ok_or_else(|| "it is not installed, or there is no CPython 2.7".into())
-}
-
-pub(crate) fn run(bench: &Bench<'_>, autobahn: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &mut Bench<'_>, autobahn: &str) -> Result {
     let folder = bench.folder.join("autobahn");
-    let ours = terminal(bench, &bench.address(Where::Ipv4, "autobahn"))?;
+    let ours = terminal(bench, Where::Ipv4)?;
     let url = format!("ws://{}/socket", ours.address());
     let spec = spec(bench, &folder, "client", json!({ "servers": [{ "agent": "terminal", "url": url }] }))?;
-    let (program, line) = tied(&format!("{} --mode=fuzzingclient --spec={spec}", python(SUITE)));
-    child::run(&program, &line, LIMIT)?;
-    judge(bench, &folder, "client", autobahn, "terminal", matrix)?;
+    bench.run(&format!("{TIED} {SUITE} --mode=fuzzingclient --spec={spec}"), LIMIT)?;
+    judge(bench, &folder, "client", autobahn, "terminal")?;
 
     let address = free_port()?;
     let spec = self::spec(bench, &folder, "server", json!({ "url": format!("ws://{address}") }))?;
-    let (program, line) = tied(&format!("{} --mode=fuzzingserver --webport=0 --spec={spec}", python(SUITE)));
-    let _server = Server::start_within(&program, &line, START, |line| line.contains("Ok, will run").then(String::new))?;
+    let line = format!("{SUITE} --mode=fuzzingserver --webport=0 --spec={spec}");
+    let _server = bench.start_tied(&line, |line| line.contains("Ok, will run"))?;
     // The suite prints this line before it listens. It answers a request without an offer with 400.
     wait_for(&address, "/", 400)?;
-    for (name, blocking) in CLIENTS {
-        let client = Client::new(address.parse::<degu_client::Address>()?);
+    for (name, is_blocking) in CLIENTS {
+        let client = Client::new(address.parse::<Address>()?);
         let agent = name.replace(", ", "-");
         let named = agent.clone();
-        within(LIMIT, move || echo_all(&mut Ours::new(client, blocking)?, &named))?;
-        judge(bench, &folder, "server", autobahn, &agent, matrix)?;
+        let outcomes = perform_one(CASES, LIMIT, move || Ok((Ours::new(client, is_blocking)?, named)));
+        if let [Outcome::Failed(why)] = &outcomes[..] {
+            return Err(why.as_str().into());
+        }
+        judge(bench, &folder, "server", autobahn, &agent)?;
     }
     Ok(())
 }
+
+const CASES: &[Step<String>] = &[("cases", echo_all)];
 
 /// Writes the configuration of the suite for one of its roles, and returns the name of the file.
 fn spec(bench: &Bench<'_>, folder: &Path, role: &str, mut spec: Value) -> Result<String> {
@@ -75,7 +66,7 @@ fn spec(bench: &Bench<'_>, folder: &Path, role: &str, mut spec: Value) -> Result
 }
 
 /// Performs each case of the suite's server with one of our clients.
-fn echo_all(ours: &mut Ours, agent: &str) -> std::result::Result<(), BoxError> {
+fn echo_all(ours: &mut Ours, agent: &mut String) -> Result {
     let count = connect(ours, "/getCaseCount")?.read()?;
     let count: u32 = count.to_text()?.parse()?;
     for case in 1..=count {
@@ -98,10 +89,10 @@ fn echo_all(ours: &mut Ours, agent: &str) -> std::result::Result<(), BoxError> {
 /// # Errors
 ///
 /// A case has failed.
-fn judge(bench: &Bench<'_>, folder: &Path, role: &str, autobahn: &str, agent: &str, matrix: &mut Matrix) -> Result {
+fn judge(bench: &mut Bench<'_>, folder: &Path, role: &str, autobahn: &str, agent: &str) -> Result {
     let report = bench.shell.read_file(folder.join(role).join("index.json"))?;
     let said = count(&report, agent)?;
-    matrix.note(&format!("Autobahn {autobahn} with {agent}: {said}"));
+    bench.matrix.note(&format!("Autobahn {autobahn} with {agent}: {said}"));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -30,12 +30,11 @@ impl Drop for Killed {
     }
 }
 
-/// A server in a process of its own. The server runs until this value is dropped. It ends at EOF on its stdin, which
-/// stays open until then. So the server also ends if this process is killed.
+/// A server in a process of its own. Its stdin is open until this value is dropped. The server ends at EOF on its stdin,
+/// so it also ends if this process is killed.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Killed,
-    stderr: Option<ChildStderr>,
     address: String,
 }
 
@@ -70,7 +69,6 @@ impl Server {
     ) -> Result<Self> {
         let mut process = spawn(program, arguments)?;
         let stdout = process.0.stdout.take();
-        let stderr = process.0.stderr.take();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let Some(mut stdout) = stdout.map(BufReader::new) else { return };
@@ -81,7 +79,7 @@ impl Server {
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
-        let mut server = Self { process, stderr, address: String::new() };
+        let mut server = Self { process, address: String::new() };
         match receiver.recv_timeout(limit) {
             Ok(address) => server.address = address,
             Err(_) => {
@@ -124,7 +122,7 @@ impl Server {
     /// Ends the server. Returns its output on stderr, and its exit status if it had ended before.
     fn last_words(mut self) -> String {
         let ended = self.process.0.try_wait().ok().flatten();
-        let stderr = self.stderr.take();
+        let stderr = self.process.0.stderr.take();
         drop(self);
         let said = read(stderr);
         match ended {

@@ -4,14 +4,12 @@
 
 use std::time::Duration;
 
-use degu_server::{Address, Method, Request, Response, Server, Session, sse};
+use degu_server::{Address, Handle, Method, Request, Response, Server, Session, sse};
 
-use crate::matrix::{Matrix, Outcome};
-use crate::peer::{Bench, LIMIT, Where, interpreter, script};
-use crate::scripted::VENV;
-use crate::{Result, child};
+use crate::Result;
+use crate::matrix::Outcome;
 
-const COLUMNS: &[&str] = &["events", "resume", "end"];
+pub(crate) const COLUMNS: &[&str] = &["events", "resume", "end"];
 /// The number of events.
 const ALL: usize = 9;
 /// The number of events after which the server ends a response.
@@ -33,29 +31,13 @@ async fn app(session: &mut Session, request: Request<'_>) -> Response {
     }
 }
 
-pub(crate) fn run_chromium(bench: &Bench<'_>, version: &str, matrix: &mut Matrix) -> Result {
-    run(bench, "bash", "events_chromium.sh", &format!("Chromium {version}"), matrix)
-}
-
-pub(crate) fn run_python(bench: &Bench<'_>, version: &str, matrix: &mut Matrix) -> Result {
-    run(bench, VENV, "events_client.py", &format!("sseclient {version}"), matrix)
-}
-
-pub(crate) fn run_curl(bench: &Bench<'_>, version: &str, matrix: &mut Matrix) -> Result {
-    run(bench, "bash", "events_curl.sh", &format!("curl {version} -N"), matrix)
-}
-
-fn run(bench: &Bench<'_>, program: &str, client: &str, name: &str, matrix: &mut Matrix) -> Result {
-    let ours = Server::bind(bench.address(Where::Ipv4, client).parse::<Address>()?, app)?.spawn()?;
-    let address = ours.address().to_string();
-    let profile = bench.folder.join("chromium").display().to_string();
-    let printed = child::run(&interpreter(program), &[script(client), format!("http://{address}"), profile], LIMIT)?;
-    matrix.add_row(COLUMNS.to_vec(), name, "Degu", &address, judge(&printed));
-    Ok(())
+/// Starts the server.
+pub(crate) fn serve(address: &str) -> Result<Handle> {
+    Ok(Server::bind(address.parse::<Address>()?, app)?.spawn()?)
 }
 
 /// Returns the outcomes of a reader, from the lines that it has printed: one for each event, and one for the end.
-fn judge(printed: &str) -> Vec<Outcome> {
+pub(crate) fn outcomes(_: &[&'static str], printed: &str) -> Vec<Outcome> {
     let events: Vec<_> = (0..ALL).map(|n| format!("{n} event {n}")).collect();
     let lines: Vec<_> = printed.lines().collect();
     let outcome = |is_right| if is_right { Outcome::Ok } else { Outcome::Failed(format!("{lines:?}")) };
@@ -74,10 +56,10 @@ mod tests {
     #[test]
     fn lines_of_a_reader() {
         let mut printed: String = (0..ALL).map(|n| format!("{n} event {n}\n")).collect();
-        assert_eq!(judge(&(printed.clone() + "end\n")), [Outcome::Ok, Outcome::Ok, Outcome::Ok]);
-        assert_eq!(judge(&(printed.clone() + "skipped why\n"))[2], Outcome::Skipped("why".into()));
+        assert_eq!(outcomes(COLUMNS, &(printed.clone() + "end\n")), [Outcome::Ok, Outcome::Ok, Outcome::Ok]);
+        assert_eq!(outcomes(COLUMNS, &(printed.clone() + "skipped why\n"))[2], Outcome::Skipped("why".into()));
         printed.truncate("0 event 0\n1 event 1\n2 event 2\n".len());
         let said = Outcome::Failed(r#"["0 event 0", "1 event 1", "2 event 2", "end"]"#.into());
-        assert_eq!(judge(&(printed + "end\n")), [Outcome::Ok, said.clone(), said]);
+        assert_eq!(outcomes(COLUMNS, &(printed + "end\n")), [Outcome::Ok, said.clone(), said]);
     }
 }

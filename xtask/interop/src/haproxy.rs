@@ -3,20 +3,16 @@
 //! The page about deployment has two configurations: one for two copies of a server, and one for tunnels. A third proxy
 //! uses the request that HAProxy sends by default as a health check.
 
-use crate::child::{START, Server};
+use degu_server::Limits;
+
 use crate::exchanges::Traits;
-use crate::matrix::Matrix;
-use crate::peer::{Bench, Where, documented, free_port, put, tied, wait_for};
-use crate::{Result, tunnel, websocket};
+use crate::peer::{Bench, Where, documented, free_port, put, wait_for};
+use crate::{Result, server, tunnel};
 
-pub(crate) const PROGRAM: &str = "/usr/sbin/haproxy";
-
-pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Result {
-    let [first, second] = ["app-1", "app-2"].map(|name| bench.address(Where::Unix, name));
-    let terminal = tunnel::terminal(bench, &bench.address(Where::Unix, "terminal-behind-haproxy"))?;
-    let plain = free_port()?;
-    let proxy = [free_port()?, bench.address(Where::Unix, "haproxy")];
-    let tunnels = [free_port()?, bench.address(Where::Unix, "haproxy-tunnels")];
+pub(crate) fn run(bench: &mut Bench<'_>, haproxy: &str) -> Result {
+    let [first, second] = [Where::Unix; 2].map(|kind| bench.address(kind));
+    let terminal = tunnel::terminal(bench, Where::Unix)?;
+    let (plain, proxy, tunnels) = (free_port()?, bench.fixed_addresses()?, bench.fixed_addresses()?);
 
     // HAProxy has its own notation for the address of a Unix socket.
     let unix = |address: &str| address.replacen("unix:", "unix@", 1);
@@ -30,37 +26,34 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     let deployed = documented(bench.shell, "haproxy", 1)?;
     let deployed = put(&deployed, "unix@/run/terminal.sock", &unix(terminal.address()))?;
     config += &put(&deployed, "bind :80", &bind(&tunnels))?;
-    let file = bench.folder.join("haproxy.cfg");
-    bench.shell.write_file(&file, config)?;
-    let (shell, line) = tied(&format!("{PROGRAM} -db -f {}", file.display()));
+    bench.shell.write_file(bench.folder.join("haproxy.cfg"), config)?;
     // HAProxy listens before its first check, and assumes until then that every server is up. Our servers do not run
     // yet. So HAProxy first marks the server of `plain` as down, and marks it as up only after the server has passed a
     // check.
-    let is_down = |line: &str| (line.contains("'plain'") && line.contains("no server available")).then(String::new);
-    let _haproxy = Server::start_within(&shell, &line, START, is_down)?;
+    let is_down = |line: &str| line.contains("'plain'") && line.contains("no server available");
+    let _haproxy = bench.start_tied("/usr/sbin/haproxy -db -f $FOLDER/haproxy.cfg", is_down)?;
     wait_for(&proxy[0], "/health", 503)?;
     wait_for(&plain, "/hello", 503)?;
 
-    let ours = bench.serve(&first)?;
+    let ours = server::start(&first, Limits::DEFAULT)?;
     wait_for(&proxy[0], "/health", 200)?;
     wait_for(&plain, "/hello", 200)?;
-    matrix.note(&format!("HAProxy {haproxy}, its default check: passed"));
+    bench.matrix.note(&format!("HAProxy {haproxy}, its default check: passed"));
     for address in &proxy {
         let server = format!("HAProxy {haproxy} in front of Degu");
         let unsupported = &[("extensions", "HAProxy drops them")];
-        bench.perform(&server, address, &Traits { proxied: true, unsupported, ..Traits::default() }, matrix)?;
+        bench.perform(&server, address, &Traits { proxied: true, unsupported, ..Traits::ALL })?;
     }
     for address in &tunnels {
-        tunnel::perform(&format!("HAProxy {haproxy} in front of terminal"), address, &[], matrix)?;
-        websocket::perform(&format!("HAProxy {haproxy} in front of terminal, WebSocket"), address, matrix)?;
+        tunnel::perform(bench, &format!("HAProxy {haproxy} in front of terminal"), address, &[])?;
     }
 
-    let other = bench.serve(&second)?;
+    let other = server::start(&second, Limits::DEFAULT)?;
     drop(ours);
     wait_for(&proxy[0], "/health", 200)?;
     drop(other);
     wait_for(&proxy[0], "/health", 503)?;
-    matrix.note(&format!(
+    bench.matrix.note(&format!(
         "HAProxy {haproxy}, health checks: 503 while no server runs, 200 once one does, and the second copy takes over when \
          the first stops"
     ));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use comfy_table::{Table, presets};
+use itertools::Itertools;
 
 /// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,23 +99,13 @@ impl Matrix {
     pub(crate) fn condensed(&self) -> String {
         const KINDS: [&str; 4] = ["IPv4", "IPv6", "Unix", "abstract"];
         let head = ["peer", "as"].into_iter().chain(KINDS).chain(["exchanges"]).map(str::to_owned).collect();
-        let mut peers: Vec<_> = self.rows.iter().map(Row::peer).collect();
-        let mut known = Vec::new();
-        peers.retain(|peer| {
-            !known.contains(peer) && {
-                known.push(*peer);
-                true
-            }
-        });
-        let lines = peers.into_iter().map(|peer| {
+        let lines = self.rows.iter().map(Row::peer).unique().map(|peer| {
             let rows: Vec<_> = self.rows.iter().filter(|row| row.peer() == peer).collect();
-            let result = |kind| {
-                let mut failed = rows.iter().filter(|row| row.address == kind).map(|row| row.has_failed());
-                match failed.next() {
-                    None => "-",
-                    Some(first) if first || failed.any(|failed| failed) => "FAILED",
-                    Some(_) => "ok",
-                }
+            let of_kind = |kind| rows.iter().filter(move |row| row.address == kind);
+            let result = |kind| match of_kind(kind).map(|row| row.has_failed()).max() {
+                None => "-",
+                Some(true) => "FAILED",
+                Some(false) => "ok",
             };
             let supported =
                 |row: &&Row| row.outcomes.iter().filter(|tried| !matches!(tried, Outcome::Skipped(_))).count();
@@ -128,27 +119,20 @@ impl Matrix {
     /// Returns the notes of the run. The failures and the reasons for skipped exchanges come first. Each note appears
     /// once.
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        for row in &self.rows {
-            for (exchange, outcome) in row.columns.iter().zip(&row.outcomes) {
-                let note = match outcome {
-                    Outcome::Ok => continue,
-                    Outcome::Failed(what) => {
-                        format!("{} to {}, {}, {exchange} FAILED: {what}", row.client, row.server, row.address)
-                    }
-                    Outcome::Skipped(why) => {
-                        let same = row.columns.iter().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
-                        let same: Vec<_> = same.map(|(exchange, _)| *exchange).collect();
-                        format!("{}, {}: {why}", row.peer().0, same.join(", "))
-                    }
-                };
-                if !notes.contains(&note) {
-                    notes.push(note);
+        let of_row = |row: &Row| -> Vec<String> {
+            let note = |(exchange, outcome): (&&str, &Outcome)| match outcome {
+                Outcome::Ok => None,
+                Outcome::Failed(what) => {
+                    Some(format!("{} to {}, {}, {exchange} FAILED: {what}", row.client, row.server, row.address))
                 }
-            }
-        }
-        notes.extend(self.notes.iter().cloned());
-        notes
+                Outcome::Skipped(why) => {
+                    let same = row.columns.iter().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
+                    Some(format!("{}, {}: {why}", row.peer().0, same.map(|(exchange, _)| exchange).join(", ")))
+                }
+            };
+            row.columns.iter().zip(&row.outcomes).filter_map(note).collect()
+        };
+        self.rows.iter().flat_map(of_row).chain(self.notes.iter().cloned()).unique().collect()
     }
 }
 
@@ -186,17 +170,12 @@ fn kind_of(address: &str) -> &'static str {
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut tables: Vec<&[&str]> = Vec::new();
-        for columns in self.rows.iter().map(|row| &row.columns[..]) {
-            if tables.contains(&columns) {
-                continue;
-            }
-            if !tables.is_empty() {
+        for (number, columns) in self.rows.iter().map(|row| &row.columns).unique().enumerate() {
+            if number > 0 {
                 writeln!(f)?;
             }
-            tables.push(columns);
             let head = ["client", "server", "address"].iter().chain(columns).map(|&name| name.to_owned()).collect();
-            let rows = self.rows.iter().filter(|row| row.columns == columns).map(|row| {
+            let rows = self.rows.iter().filter(|row| row.columns == *columns).map(|row| {
                 let ends = [&row.client[..], &row.server, row.address];
                 let cells = row.outcomes.iter().map(|outcome| match outcome {
                     Outcome::Ok => "ok",

@@ -4,14 +4,11 @@
 //! With the configuration of the page about deployment, it keeps connections. With `proxy_pass` alone, it uses HTTP/1.0
 //! and keeps no connections.
 
-use crate::child::{START, Server};
-use crate::exchanges::Traits;
-use crate::matrix::Matrix;
-use crate::peer::{Bench, Where, documented, free_port, put, tied};
-use crate::{Result, server, tunnel, websocket};
+use degu_server::Limits;
 
-/// Debian installs nginx in a folder that is not in every user's PATH.
-pub(crate) const PROGRAM: &str = "/usr/sbin/nginx";
+use crate::exchanges::Traits;
+use crate::peer::{Bench, Where, documented, free_port, put};
+use crate::{Result, server, tunnel};
 
 /// The configuration into which the sites of the page are put. It also has two other sites: files, and the shortest
 /// possible proxy.
@@ -20,14 +17,12 @@ const CONFIG: &str = include_str!("../nginx.conf");
 const HALF_CLOSE: &str =
     "nginx closes a tunnel both ways when the client half-closes it, and drops what is still on its way";
 
-pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &mut Bench<'_>, nginx: &str) -> Result {
     bench.shell.write_file(bench.files().join("chunks"), "onetwothree")?;
-    let ours = bench.serve(&bench.address(Where::Unix, "behind-nginx"))?;
-    let terminal = tunnel::terminal(bench, &bench.address(Where::Unix, "terminal-behind-nginx"))?;
-    let plain = free_port()?;
-    let files = [free_port()?, bench.address(Where::Unix, "nginx-files")];
-    let proxy = [free_port()?, bench.address(Where::Unix, "nginx-proxy")];
-    let tunnels = [free_port()?, bench.address(Where::Unix, "nginx-tunnels")];
+    let ours = server::start(&bench.address(Where::Unix), Limits::DEFAULT)?;
+    let terminal = tunnel::terminal(bench, Where::Unix)?;
+    let (plain, files) = (free_port()?, bench.fixed_addresses()?);
+    let (proxy, tunnels) = (bench.fixed_addresses()?, bench.fixed_addresses()?);
 
     let folder = bench.folder.join("nginx");
     bench.shell.create_dir(&folder)?;
@@ -46,30 +41,29 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
         .replace("PLAIN", &plain)
         .replace("OURS", &ours.address().to_string())
         .replace("FILES_ON", &listen(&files));
-    let file = folder.join("nginx.conf");
-    bench.shell.write_file(&file, config)?;
-    let (shell, line) = tied(&format!("{PROGRAM} -e stderr -p {} -c {}", folder.display(), file.display()));
+    bench.shell.write_file(folder.join("nginx.conf"), config)?;
+    // Debian installs nginx in a folder that is not in every user's PATH.
+    let line = "/usr/sbin/nginx -e stderr -p $FOLDER/nginx -c $FOLDER/nginx/nginx.conf";
     // When nginx prints its method of waiting for events, it already listens.
-    let _nginx = Server::start_within(&shell, &line, START, |line| line.contains("event method").then(String::new))?;
+    let _nginx = bench.start_tied(line, |line| line.contains("event method"))?;
 
-    let traits = Traits { files: true, unsupported: &[("extensions", "nginx sends none")], ..Traits::default() };
+    let traits = Traits { files: true, unsupported: &[("extensions", "nginx sends none")], ..Traits::ALL };
     for address in &files {
-        bench.perform(&format!("nginx {nginx}, files"), address, &traits, matrix)?;
+        bench.perform(&format!("nginx {nginx}, files"), address, &traits)?;
     }
     for (kind, behind) in [Where::Ipv4, Where::Unix].into_iter().zip(&files) {
-        let ours = server::start_proxy(&bench.address(kind, "before-nginx"), behind)?;
-        bench.perform(&format!("ProxyApp in front of nginx {nginx}"), &ours.address().to_string(), &traits, matrix)?;
+        let ours = server::start_proxy(&bench.address(kind), behind)?;
+        bench.perform(&format!("ProxyApp in front of nginx {nginx}"), &ours.address().to_string(), &traits)?;
     }
-    let traits = Traits { proxied: true, unsupported: &[("extensions", "nginx drops them")], ..Traits::default() };
+    let traits = Traits { proxied: true, unsupported: &[("extensions", "nginx drops them")], ..Traits::ALL };
     for address in &proxy {
-        bench.perform(&format!("nginx {nginx} in front of Degu"), address, &traits, matrix)?;
+        bench.perform(&format!("nginx {nginx} in front of Degu"), address, &traits)?;
     }
     let traits = Traits { proxied: false, ..traits };
-    bench.perform(&format!("nginx {nginx}, plain, in front of Degu"), &plain, &traits, matrix)?;
+    bench.perform(&format!("nginx {nginx}, plain, in front of Degu"), &plain, &traits)?;
     for address in &tunnels {
         let unsupported = &[("half-close", HALF_CLOSE)];
-        tunnel::perform(&format!("nginx {nginx} in front of terminal"), address, unsupported, matrix)?;
-        websocket::perform(&format!("nginx {nginx} in front of terminal, WebSocket"), address, matrix)?;
+        tunnel::perform(bench, &format!("nginx {nginx} in front of terminal"), address, unsupported)?;
     }
     Ok(())
 }

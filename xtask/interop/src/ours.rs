@@ -1,12 +1,17 @@
-//! Degu's async and blocking clients with one interface, so each exchange is written only once.
+//! Degu's clients as the exchanges use them. Their functions block until an exchange has ended.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::thread;
+use std::time::Duration;
 
-use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, UpgradeOf, blocking};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use degu_client::{Body, Chunk, Client, Headers, Method, UpgradeOf, blocking};
+use degu_simulation::{Kind, Message, Seen};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::Result;
+use crate::clients::{Answer, Connection};
 
 /// The longest body of a response, and the largest number of bytes that are read from a tunnel.
 const LIMIT: usize = 4 << 20;
@@ -14,123 +19,79 @@ const LIMIT: usize = 4 << 20;
 /// Our clients: the name in the matrix, and whether it is the blocking client.
 pub(crate) const CLIENTS: [(&str, bool); 2] = [("Degu, async", false), ("Degu, blocking", true)];
 
-/// The body of a request.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Nothing,
-    /// Bytes with a Content-Length.
-    Bytes(Vec<u8>),
-    Chunks(Vec<Chunk>),
+/// Returns the body of a request: bytes with a Content-Length.
+pub(crate) fn bytes(data: impl Into<Vec<u8>>) -> Message {
+    Message::new(Kind::Bytes, [Chunk::new(data.into())])
 }
 
-/// A response that was read to its end.
-#[derive(Debug)]
-pub(crate) struct Whole {
-    pub(crate) status: u16,
-    pub(crate) headers: Headers,
-    /// The chunks as the server sent them. If the body is not chunked, these are pieces of it.
-    pub(crate) chunks: Vec<Chunk>,
+/// Returns the body of a request in chunks of 60,000 bytes.
+pub(crate) fn in_chunks(data: &[u8]) -> Message {
+    Message::new(Kind::Chunked, data.chunks(60_000).map(|data| Chunk::new(data.to_vec())))
 }
 
-impl Whole {
-    pub(crate) fn body(&self) -> Vec<u8> {
-        self.chunks.iter().flat_map(|chunk| chunk.data.iter().copied()).collect()
+/// The answer to an offer to switch protocols: the header fields and the tunnel, or the status with which the server
+/// declined the offer.
+pub(crate) type Switch = std::result::Result<(Headers, Box<dyn Tunnel>), u16>;
+
+/// Describes the status of a declined offer.
+pub(crate) fn declined(status: u16) -> String {
+    format!("status {status}")
+}
+
+fn switch<T, B, U: Tunnel + 'static>(upgrade: UpgradeOf<T, B>, tunnel: impl FnOnce(T) -> U) -> Switch {
+    match upgrade {
+        UpgradeOf::Switched { response, tunnel: stream } => Ok((response.headers, Box::new(tunnel(stream)))),
+        UpgradeOf::Declined(response) => Err(response.status),
     }
-}
-
-/// The response to an offer to switch protocols.
-pub(crate) struct Switch {
-    pub(crate) status: u16,
-    pub(crate) headers: Headers,
-    /// The tunnel, if the server accepted the offer.
-    pub(crate) tunnel: Option<Tunnel>,
 }
 
 /// One of our clients, with at most one connection.
-pub(crate) enum Ours {
-    Blocking(blocking::Client, Option<blocking::Connection>),
-    Async(Rc<Runtime>, Client, Option<Connection>),
-}
-
-/// Evaluates to the open connection, or to a new one.
-macro_rules! open {
-    ($client:expr, $connection:expr, [$($wait:tt)*]) => {
-        match $connection.take() {
-            Some(open) if !open.is_closed() => $connection.insert(open),
-            _ => $connection.insert($client.connect()$($wait)*?),
-        }
-    };
-}
-
-/// Reads a response to its end with either client. `$wait` is `.await` or nothing.
-macro_rules! read {
-    ($response:expr, [$($wait:tt)*]) => {{
-        let mut response = $response;
-        let is_chunked = response.headers.contains("transfer-encoding");
-        let mut whole = Whole { status: response.status, headers: response.headers.clone(), chunks: Vec::new() };
-        let mut length = 0;
-        while let Some(chunk) = match is_chunked {
-            true => response.body.next_chunk()$($wait)*?,
-            false => response.body.next_data()$($wait)*?.map(Chunk::new),
-        } {
-            length += chunk.data.len();
-            whole.chunks.push(chunk);
-            if length > LIMIT {
-                return Err(format!("a body of more than {LIMIT} bytes").into());
-            }
-        }
-        Ok(whole)
-    }};
-}
-
-impl Switch {
-    fn of<T, B>(upgrade: UpgradeOf<T, B>, tunnel: impl FnOnce(T) -> Tunnel) -> Self {
-        match upgrade {
-            UpgradeOf::Switched { response, tunnel: stream } => {
-                Self { status: response.status, headers: response.headers, tunnel: Some(tunnel(stream)) }
-            }
-            UpgradeOf::Declined(response) => Self { status: response.status, headers: response.headers, tunnel: None },
-        }
-    }
+pub(crate) struct Ours {
+    client: Client,
+    is_blocking: bool,
+    runtime: Rc<Runtime>,
+    connection: Option<Connection>,
 }
 
 impl Ours {
-    pub(crate) fn new(client: Client, blocking: bool) -> Result<Self, BoxError> {
-        Ok(if blocking {
-            Self::Blocking(client.into(), None)
-        } else {
-            Self::Async(Rc::new(Builder::new_current_thread().enable_all().build()?), client, None)
-        })
+    pub(crate) fn new(client: Client, is_blocking: bool) -> Result<Self> {
+        let runtime = Rc::new(Builder::new_current_thread().enable_all().build()?);
+        Ok(Self { client, is_blocking, runtime, connection: None })
     }
 
-    /// Performs an exchange on the open connection. If there is none, it opens one.
+    /// Returns the open connection, or a new one.
+    fn open(&mut self) -> Result<&mut Connection> {
+        let open = match self.connection.take() {
+            Some(open) if !open.is_closed() => open,
+            _ => self.runtime.block_on(Connection::open(&self.client, self.is_blocking))?,
+        };
+        Ok(self.connection.insert(open))
+    }
+
+    /// Performs an exchange on the open connection, or on a new one.
     pub(crate) fn perform(
         &mut self,
         method: Method<'_>,
         target: &str,
         headers: &Headers,
-        content: Content,
-    ) -> Result<Whole, BoxError> {
-        match self {
-            Self::Blocking(client, connection) => {
-                let body = match content {
-                    Content::Nothing => blocking::Body::none(),
-                    Content::Bytes(bytes) => bytes.into(),
-                    Content::Chunks(chunks) => blocking::Body::from_chunks(chunks),
-                };
-                read!(open!(client, connection, []).request(method, target, headers, body)?, [])
-            }
-            Self::Async(runtime, client, connection) => runtime.block_on(async {
-                let body = match content {
-                    Content::Nothing => Body::none(),
-                    Content::Bytes(bytes) => bytes.into(),
-                    Content::Chunks(chunks) => Body::try_unfold(chunks.into_iter(), |mut chunks| async move {
-                        Ok(chunks.next().map(|chunk| (chunk, chunks)))
-                    }),
-                };
-                read!(open!(client, connection, [.await]).request(method, target, headers, body).await?, [.await])
-            }),
-        }
+        body: &Message,
+    ) -> Result<Answer> {
+        let answer = self.read(method, target, headers, body, |seen| seen.data.len() <= LIMIT)?;
+        answer.ok_or_else(|| format!("a body of more than {LIMIT} bytes").into())
+    }
+
+    /// Performs an exchange as [`perform`](Self::perform) does. Abandons the response, and returns `None`, if `goes_on`
+    /// returns false.
+    pub(crate) fn read(
+        &mut self,
+        method: Method<'_>,
+        target: &str,
+        headers: &Headers,
+        body: &Message,
+        goes_on: impl FnMut(&Seen) -> bool,
+    ) -> Result<Option<Answer>> {
+        let runtime = self.runtime.clone();
+        Ok(runtime.block_on(self.open()?.perform(method, target, headers, body, Duration::ZERO, goes_on))?)
     }
 
     /// Offers to switch protocols, on a new connection.
@@ -141,123 +102,90 @@ impl Ours {
         protocol: &str,
         headers: Headers,
         body: Option<Vec<u8>>,
-    ) -> Result<Switch, BoxError> {
+    ) -> Result<Switch> {
         self.disconnect();
-        match self {
-            Self::Blocking(client, connection) => {
+        let runtime = self.runtime.clone();
+        Ok(match self.open()? {
+            Connection::Blocking(connection) => {
                 let body = body.map_or_else(blocking::Body::none, Into::into);
-                let upgrade = open!(client, connection, []).upgrade(method, target, protocol, headers, body)?;
-                Ok(Switch::of(upgrade, Tunnel::Blocking))
+                switch(connection.upgrade(method, target, protocol, headers, body)?, |tunnel| tunnel)
             }
-            Self::Async(runtime, client, connection) => runtime.block_on(async {
+            Connection::Async(connection) => {
                 let body = body.map_or_else(Body::none, Into::into);
-                let connection = open!(client, connection, [.await]);
-                let upgrade = connection.upgrade(method, target, protocol, headers, body).await?;
-                Ok(Switch::of(upgrade, |tunnel| Tunnel::Async(runtime.clone(), tunnel)))
-            }),
-        }
-    }
-
-    /// Reads the lines of a response's body as they arrive, until `is_last` returns true. It uses a new connection.
-    pub(crate) fn lines(&mut self, target: &str, mut is_last: impl FnMut(&str) -> bool) -> Result<(), BoxError> {
-        const ENDED: &str = "the body ended";
-        self.disconnect();
-        match self {
-            Self::Blocking(client, connection) => {
-                let mut response = open!(client, connection, []).get(target)?;
-                let mut lines = response.body.reader().lines();
-                while !is_last(&lines.next().ok_or(ENDED)??) {}
-                Ok(())
+                let upgrade = runtime.block_on(connection.upgrade(method, target, protocol, headers, body))?;
+                switch(upgrade, |tunnel| AsyncTunnel(runtime, tunnel))
             }
-            Self::Async(runtime, client, connection) => runtime.block_on(async {
-                let mut response = open!(client, connection, [.await]).get(target).await?;
-                let mut lines = response.body.reader().lines();
-                while !is_last(&lines.next_line().await?.ok_or(ENDED)?) {}
-                Ok(())
-            }),
-        }
+        })
     }
 
     /// Returns whether the last connection can be used for another exchange.
     pub(crate) fn is_open(&self) -> bool {
-        match self {
-            Self::Blocking(_, connection) => connection.as_ref().is_some_and(|connection| !connection.is_closed()),
-            Self::Async(_, _, connection) => connection.as_ref().is_some_and(|connection| !connection.is_closed()),
-        }
+        self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
     }
 
     /// Closes the connection.
     pub(crate) fn disconnect(&mut self) {
-        match self {
-            Self::Blocking(_, connection) => *connection = None,
-            Self::Async(runtime, _, connection) => {
-                // A tokio socket must be closed within its runtime.
-                let _entered = runtime.enter();
-                *connection = None;
-            }
-        }
+        // A tokio socket must be closed within its runtime.
+        let _entered = self.runtime.enter();
+        self.connection = None;
     }
 }
 
 /// A tunnel of either client. Reading and writing block the thread.
-pub(crate) enum Tunnel {
-    Blocking(blocking::Tunnel),
-    Async(Rc<Runtime>, degu_client::Tunnel),
-}
-
-impl Tunnel {
+pub(crate) trait Tunnel: Read + Write {
     /// Sends the input, and reads the output at the same time. With `wanted`, reads this number of bytes, and then
     /// closes the tunnel. Otherwise half-closes the tunnel after the input, and reads until EOF.
-    pub(crate) fn exchange(self, input: &[u8], wanted: Option<usize>) -> Result<Vec<u8>, BoxError> {
-        let limit = wanted.unwrap_or(LIMIT) as u64;
+    fn exchange(self: Box<Self>, input: &[u8], wanted: Option<usize>) -> Result<Vec<u8>>;
+}
+
+impl Tunnel for blocking::Tunnel {
+    fn exchange(self: Box<Self>, input: &[u8], wanted: Option<usize>) -> Result<Vec<u8>> {
+        let (from, mut to) = self.split()?;
         let mut output = Vec::new();
-        match self {
-            Self::Blocking(tunnel) => {
-                let (from, mut to) = tunnel.split()?;
-                thread::scope(|scope| {
-                    let writer = scope.spawn(move || {
-                        to.write_all(input)?;
-                        if wanted.is_none() { to.shutdown_write() } else { to.flush() }
-                    });
-                    from.take(limit).read_to_end(&mut output)?;
-                    writer.join().map_err(|_| "the writing thread panicked")?.map_err(BoxError::from)
-                })?;
-            }
-            Self::Async(runtime, tunnel) => runtime.block_on(async {
-                let (from, mut to) = tokio::io::split(tunnel);
-                let mut from = from.take(limit);
-                let write = async {
-                    to.write_all(input).await?;
-                    if wanted.is_none() { to.shutdown().await } else { to.flush().await }
-                };
-                tokio::try_join!(write, from.read_to_end(&mut output)).map(drop)
-            })?,
-        }
+        thread::scope(|scope| {
+            let writer = scope.spawn(move || {
+                to.write_all(input)?;
+                if wanted.is_none() { to.shutdown_write() } else { to.flush() }
+            });
+            from.take(wanted.unwrap_or(LIMIT) as u64).read_to_end(&mut output)?;
+            Ok(writer.join().map_err(|_| "the writing thread panicked")??)
+        })
+        .map(|()| output)
+    }
+}
+
+/// A tunnel of the async client, with the runtime in which it is open.
+struct AsyncTunnel(Rc<Runtime>, degu_client::Tunnel);
+
+impl Tunnel for AsyncTunnel {
+    fn exchange(self: Box<Self>, input: &[u8], wanted: Option<usize>) -> Result<Vec<u8>> {
+        let Self(runtime, tunnel) = *self;
+        let (from, mut to) = tokio::io::split(tunnel);
+        let mut output = Vec::new();
+        runtime.block_on(async {
+            let mut from = from.take(wanted.unwrap_or(LIMIT) as u64);
+            let write = async {
+                to.write_all(input).await?;
+                if wanted.is_none() { to.shutdown().await } else { to.flush().await }
+            };
+            tokio::try_join!(write, from.read_to_end(&mut output))
+        })?;
         Ok(output)
     }
 }
 
-impl Read for Tunnel {
+impl Read for AsyncTunnel {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Blocking(tunnel) => tunnel.read(buffer),
-            Self::Async(runtime, tunnel) => runtime.block_on(tunnel.read(buffer)),
-        }
+        self.0.block_on(self.1.read(buffer))
     }
 }
 
-impl Write for Tunnel {
+impl Write for AsyncTunnel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Blocking(tunnel) => tunnel.write(bytes),
-            Self::Async(runtime, tunnel) => runtime.block_on(tunnel.write(bytes)),
-        }
+        self.0.block_on(self.1.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Blocking(tunnel) => tunnel.flush(),
-            Self::Async(runtime, tunnel) => runtime.block_on(tunnel.flush()),
-        }
+        self.0.block_on(self.1.flush())
     }
 }

@@ -1,20 +1,23 @@
 //! Parts that the tests of several peers share: addresses, configurations, versions, and starting programs.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use degu_server::{Handle, Limits};
+use degu_client::{Address, blocking};
 use xshell::{Shell, cmd};
 
+use crate::child::{self, START, Server};
 use crate::exchanges::{self, Traits, large};
-use crate::matrix::{Matrix, Outcome, outcomes};
-use crate::{Result, child, root, server, steps, target};
+use crate::matrix::{Matrix, Outcome};
+use crate::{Result, root, steps, target};
 
 /// The longest time for one exchange of our clients, and the longest time for all exchanges of another client.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A program that starts another program. The kernel kills that program when this process ends.
+pub(crate) const TIED: &str = "setpriv --pdeathsig KILL";
 
 /// A kind of address to listen on.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +32,15 @@ impl Where {
     pub(crate) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 }
 
-/// The shell and the temporary folder of a run.
+/// The state of a run.
 #[derive(Debug)]
 pub(crate) struct Bench<'s> {
     pub(crate) shell: &'s Shell,
     /// A temporary folder.
     pub(crate) folder: &'s Path,
+    pub(crate) matrix: Matrix,
+    /// The number of addresses that [`address`](Self::address) has returned.
+    addresses: usize,
 }
 
 impl<'s> Bench<'s> {
@@ -42,15 +48,17 @@ impl<'s> Bench<'s> {
     pub(crate) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
         shell.write_file(folder.join("files/hello"), "hello, world")?;
         shell.write_file(folder.join("files/large"), large())?;
-        Ok(Self { shell, folder })
+        Ok(Self { shell, folder, matrix: Matrix::default(), addresses: 0 })
     }
 
-    /// Returns an address of this kind to listen on. `name` makes the addresses of different peers differ.
-    pub(crate) fn address(&self, kind: Where, name: &str) -> String {
+    /// Returns an address of this kind to listen on. Each Unix socket has another name.
+    pub(crate) fn address(&mut self, kind: Where) -> String {
+        self.addresses += 1;
+        let name = self.addresses;
         match kind {
             Where::Ipv4 => "127.0.0.1:0".into(),
             Where::Ipv6 => "[::1]:0".into(),
-            Where::Unix => format!("unix:{}", self.folder.join(name).display()),
+            Where::Unix => format!("unix:{}/{name}.sock", self.folder.display()),
             // The folder's name makes the addresses of different runs differ.
             Where::Abstract => {
                 format!("unix:@{}-{name}", self.folder.file_name().unwrap_or_default().to_string_lossy())
@@ -58,29 +66,70 @@ impl<'s> Bench<'s> {
         }
     }
 
+    /// Returns two addresses for a server that cannot report the port that the kernel chose: IPv4 with a free port, and
+    /// a Unix socket.
+    pub(crate) fn fixed_addresses(&mut self) -> Result<[String; 2]> {
+        Ok([free_port()?, self.address(Where::Unix)])
+    }
+
     /// Returns the folder of the files that [`new`](Self::new) wrote.
     pub(crate) fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
-    /// Starts our server with default options.
-    pub(crate) fn serve(&self, address: &str) -> Result<Handle> {
-        server::start(address, Limits::DEFAULT)
-    }
-
     /// Performs the exchanges of HTTP with a server, with both of our clients.
-    pub(crate) fn perform(&self, server: &str, address: &str, traits: &Traits, matrix: &mut Matrix) -> Result {
+    pub(crate) fn perform(&mut self, server: &str, address: &str, traits: &Traits) -> Result {
         let traits = *traits;
-        steps::perform(exchanges::ALL, traits.unsupported, server, address, matrix, move |_, _| Ok(traits))
+        steps::perform(exchanges::ALL, traits.unsupported, server, address, &mut self.matrix, move |_, _| Ok(traits))
     }
 
-    /// Runs a program that performs the exchanges of these columns and prints their outcomes.
-    pub(crate) fn exchanges(&self, columns: &[&'static str], program: &Path, arguments: &[String]) -> Vec<Outcome> {
-        match child::run(program, arguments, LIMIT) {
+    /// Starts a server that ends at EOF on its stdin, and prints `listening on ADDRESS` first.
+    pub(crate) fn start(&self, line: &str) -> Result<Server> {
+        let (program, line) = self.line(line);
+        Server::start(&program, &line)
+    }
+
+    /// Starts a server that does not end at EOF on its stdin. The kernel kills it when this process ends. `listens`
+    /// returns true for the line of its stdout or stderr that shows that it listens.
+    pub(crate) fn start_tied(&self, line: &str, listens: impl Fn(&str) -> bool + Send + 'static) -> Result<Server> {
+        let (program, line) = self.line(&format!("{TIED} {line} 2>&1"));
+        Server::start_within(&program, &line, START, move |line| listens(line).then(String::new))
+    }
+
+    /// Runs a program that performs exchanges with a server of ours. `outcomes` parses its output. Adds a row.
+    pub(crate) fn run_client(
+        &mut self,
+        line: &str,
+        (client, server): (&str, &str),
+        address: &str,
+        columns: &[&'static str],
+        outcomes: impl Fn(&[&'static str], &str) -> Vec<Outcome>,
+    ) {
+        let outcomes = match self.run(&format!("{line} {address}"), LIMIT) {
             Ok(printed) => outcomes(columns, &printed),
             Err(error) => vec![Outcome::Failed(last_line(&error.to_string())); columns.len()],
-        }
+        };
+        self.matrix.add_row(columns.to_vec(), client, server, address, outcomes);
     }
+
+    /// Runs a shell command to its end, and returns its stdout.
+    pub(crate) fn run(&self, line: &str, limit: Duration) -> Result<String> {
+        let (program, line) = self.line(line);
+        child::run(&program, &line, limit)
+    }
+
+    /// Returns a program that runs a shell command in the folder of the peers' scripts.
+    fn line(&self, line: &str) -> (PathBuf, Vec<String>) {
+        ("/bin/bash".into(), vec!["-c".into(), with_prelude(self.folder, &format!("exec {line}"))])
+    }
+}
+
+/// Adds to a shell command that it runs in the folder of the peers' scripts, and can use the variables and functions of
+/// `prelude.sh`.
+fn with_prelude(folder: &Path, line: &str) -> String {
+    let (folder, installed, root) = (folder.display(), installed(), root());
+    let (installed, root) = (installed.display(), root.display());
+    format!("FOLDER='{folder}' INSTALLED='{installed}'; cd '{root}/xtask/interop/peers'; . ./prelude.sh; {line}")
 }
 
 /// Returns a configuration from the page about deployment. It is the code block with this number among the blocks in
@@ -114,21 +163,21 @@ pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     Ok(config.replace(place, text))
 }
 
-/// Returns an IPv4 loopback address with a free port. It is for servers that cannot report the port that the kernel
-/// chose. If another process takes the port first, the server does not start, and the run fails.
+/// Returns an IPv4 loopback address with a free port. If another process takes the port first, the server does not
+/// start, and the run fails.
 pub(crate) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// Sends GET requests until the server answers with this status.
+/// Sends GET requests, each on a new connection, until the server answers with this status.
 ///
 /// # Errors
 ///
 /// The server did not answer with this status within [`LIMIT`].
 pub(crate) fn wait_for(address: &str, target: &str, status: u16) -> Result {
-    let begun = Instant::now();
+    let (begun, client) = (Instant::now(), blocking::Client::new(address.parse::<Address>()?));
     loop {
-        match ask(address, target) {
+        match client.connect().and_then(|mut connection| Ok(connection.get(target)?.status)) {
             Ok(answered) if answered == status => return Ok(()),
             answered if begun.elapsed() > LIMIT => {
                 return Err(format!("{address}{target} did not answer with {status}, but with {answered:?}").into());
@@ -138,61 +187,32 @@ pub(crate) fn wait_for(address: &str, target: &str, status: u16) -> Result {
     }
 }
 
-/// Sends a GET on a new connection, and returns the status.
-fn ask(address: &str, target: &str) -> Result<u16> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    write!(stream, "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response)?;
-    let status = response.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).ok_or("no response")?;
-    Ok(status.parse()?)
+/// Returns the folder of the programs that `--install` installs.
+pub(crate) fn installed() -> PathBuf {
+    target().join("interop")
 }
 
-/// Returns the path of a program that `--install` has installed. The program is in the target folder, because it is not
-/// part of the repository.
-pub(crate) fn installed(name: &str) -> PathBuf {
-    target().join("interop").join(name)
-}
-
-/// Returns a program that runs a shell command, with stderr joined to stdout. The kernel kills the command when this
-/// process ends. It is for servers that do not end at EOF on stdin.
-pub(crate) fn tied(line: &str) -> (PathBuf, Vec<String>) {
-    ("/bin/sh".into(), vec!["-c".into(), format!("exec setpriv --pdeathsig KILL {line} 2>&1")])
-}
-
-/// Returns the path of an interpreter. A name with a slash is a path in the folder of installed programs.
-pub(crate) fn interpreter(name: &str) -> PathBuf {
-    if name.contains('/') { installed(name) } else { name.into() }
-}
-
-/// Returns the path of a script of `xtask/interop/peers`.
-pub(crate) fn script(name: &str) -> String {
-    root().join("xtask/interop/peers").join(name).display().to_string()
-}
-
-/// Returns the last line of an error message. With Python, the lines before the last one are a traceback.
+/// Returns the last line of a text. With Python, the lines before the last one are a traceback.
 fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().into()
 }
 
-/// Returns the version of a program, without Debian's suffix. The program is called with this option. The version is
-/// the first word of its output that begins with a digit.
+/// Returns the version of a program, without Debian's suffix: the first word that begins with a digit in the output of
+/// a shell command.
 ///
 /// # Errors
 ///
-/// The program is not installed. The error is a message for the matrix.
-pub(crate) fn version(shell: &Shell, program: &str, option: &str) -> std::result::Result<String, String> {
-    let missing = |_| format!("{program} is not installed");
-    let output = cmd!(shell, "{program} {option}").quiet().ignore_status().output().map_err(missing)?;
-    // nginx and some versions of Python write the version to stderr.
+/// The command fails, because the program is not installed. The error is the last line of the output.
+pub(crate) fn version(bench: &Bench<'_>, command: &str) -> std::result::Result<String, String> {
+    let line = with_prelude(bench.folder, command);
+    let output = cmd!(bench.shell, "/bin/bash -c {line}").quiet().ignore_status().output();
+    let output = output.map_err(|error| error.to_string())?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    let digits = said.split([' ', '/', '\n', 'v']).find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    digits
-        .and_then(|word| word.split('-').next())
-        .map(str::to_owned)
-        .ok_or_else(|| format!("{program} does not run here"))
+    let mut words = said.split([' ', '/', '\n', 'v', '"']);
+    let version = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let version = version.filter(|_| output.status.success()).and_then(|version| version.split(['-', '+', ',']).next());
+    version.map(str::to_owned).ok_or_else(|| last_line(&said))
 }
 
 #[cfg(test)]

@@ -13,25 +13,27 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use degu_client::Client;
 use degu_server::applib::ProxyApp;
-use degu_server::{Body, BoxError, Chunk, Handle, Limits, Listener, Method, Request, Response, Server, Session};
+use degu_server::{Handle, Limits, Listener, Method, Request, Response, Server, Session};
 
 use crate::Result;
-use crate::exchanges::large;
+use crate::clients::body;
+use crate::exchanges::{large, numbered};
 
 /// The number of bytes of a request's body that `/echo` reads before it responds. No body of the exchanges is longer.
 /// Many clients read nothing before they have sent everything. If the server responded earlier, the buffers of both
 /// directions could fill, and such a client would wait forever.
 const READ_FIRST: usize = 4 << 20;
 
-async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BoxError> {
+async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response> {
     Ok(match (request.method(), request.segments()) {
         (_, []) => "".into(),
         (Method::Get | Method::Head, ["hello"]) => "hello, world".into(),
         (Method::Get | Method::Head, ["large"]) => (200, large()).into(),
-        (Method::Get, ["chunks"]) => (200, chunks()).into(),
+        (Method::Get, ["chunks"]) => (200, body(&numbered(["one", "two", "three"]), Duration::ZERO)).into(),
         (Method::Get, ["health"]) => "".into(),
         (Method::Get, ["requests"]) => (200, session.requests().to_string()).into(),
         (Method::Post, ["echo"]) => {
@@ -39,13 +41,6 @@ async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Re
             (200, request.body).into()
         }
         _ => (404, "no such target").into(),
-    })
-}
-
-fn chunks() -> Body {
-    let words = ["one", "two", "three"].into_iter().zip(1..);
-    Body::try_unfold(words, |mut words| async move {
-        Ok(words.next().map(|(word, n)| (Chunk::new(word).with_extension("n", n), words)))
     })
 }
 

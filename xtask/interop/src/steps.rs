@@ -4,15 +4,16 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use degu_client::{Address, BoxError, Client};
+use degu_client::{Address, Client};
 
+use crate::Result;
 use crate::matrix::{Matrix, Outcome};
 use crate::ours::{CLIENTS, Ours};
 use crate::peer::LIMIT;
 
 /// The name of an exchange, which is a column of the matrix, and its function. All steps of a run share a state of type
 /// `S`.
-pub(crate) type Step<S> = (&'static str, fn(&mut Ours, &mut S) -> Result<(), BoxError>);
+pub(crate) type Step<S> = (&'static str, fn(&mut Ours, &mut S) -> Result);
 
 /// The names of the exchanges that a peer is known not to support, each with the reason.
 pub(crate) type Unsupported = &'static [(&'static str, &'static str)];
@@ -31,13 +32,13 @@ pub(crate) fn perform<S: 'static>(
     server: &str,
     address: &str,
     matrix: &mut Matrix,
-    begin: impl Fn(Client, bool) -> Result<S, BoxError> + Clone + Send + 'static,
-) -> crate::Result {
+    begin: impl Fn(Client, bool) -> Result<S> + Clone + Send + 'static,
+) -> Result {
     let client = Client::new(address.parse::<Address>()?);
     for (name, blocking) in CLIENTS {
         let (client, begin) = (client.clone(), begin.clone());
         let begin = move || Ok((Ours::new(client.clone(), blocking)?, begin(client, blocking)?));
-        let mut outcomes = perform_one(steps, begin);
+        let mut outcomes = perform_one(steps, LIMIT, begin);
         for ((step, _), outcome) in steps.iter().zip(&mut outcomes) {
             if let Some((_, why)) = unsupported.iter().find(|(known, _)| known == step) {
                 *outcome = match outcome {
@@ -52,10 +53,11 @@ pub(crate) fn perform<S: 'static>(
 }
 
 /// Performs the steps one after another on a thread. Each step begins with a new connection. If a step takes longer
-/// than [`LIMIT`], this step and all later steps fail.
-fn perform_one<S: 'static>(
+/// than `limit`, this step and all later steps fail.
+pub(crate) fn perform_one<S: 'static>(
     steps: &'static [Step<S>],
-    begin: impl FnOnce() -> Result<(Ours, S), BoxError> + Send + 'static,
+    limit: Duration,
+    begin: impl FnOnce() -> Result<(Ours, S)> + Send + 'static,
 ) -> Vec<Outcome> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -73,29 +75,12 @@ fn perform_one<S: 'static>(
         }
     });
     let outcome = |_: &Step<S>| {
-        receiver.recv_timeout(LIMIT).unwrap_or_else(|error| match error {
-            RecvTimeoutError::Timeout => Outcome::Failed(format!("took longer than {} s", LIMIT.as_secs())),
+        receiver.recv_timeout(limit).unwrap_or_else(|error| match error {
+            RecvTimeoutError::Timeout => Outcome::Failed(format!("took longer than {} s", limit.as_secs())),
             RecvTimeoutError::Disconnected => Outcome::Failed("not performed after a failure".into()),
         })
     };
     steps.iter().map(outcome).collect()
-}
-
-/// Performs one long exchange on a thread.
-///
-/// # Errors
-///
-/// The exchange fails or takes longer than `limit`.
-pub(crate) fn within(
-    limit: Duration,
-    exchange: impl FnOnce() -> Result<(), BoxError> + Send + 'static,
-) -> Result<(), BoxError> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(exchange()));
-    receiver.recv_timeout(limit).map_err(|error| match error {
-        RecvTimeoutError::Timeout => format!("took longer than {} s", limit.as_secs()),
-        RecvTimeoutError::Disconnected => "the thread panicked".into(),
-    })?
 }
 
 #[cfg(test)]
@@ -110,13 +95,13 @@ mod tests {
         ("fails", |_, state| Err(format!("state {state}").into())),
     ];
 
-    fn begin(state: u8) -> Result<(Ours, u8), BoxError> {
+    fn begin(state: u8) -> Result<(Ours, u8)> {
         Ok((Ours::new(Client::new(Address::IPV6_LOOPBACK), true)?, state))
     }
 
     #[test]
     fn steps_share_a_state() {
-        assert_eq!(perform_one(STEPS, || begin(4)), [Outcome::Ok, Outcome::Failed("state 5".into())]);
+        assert_eq!(perform_one(STEPS, LIMIT, || begin(4)), [Outcome::Ok, Outcome::Failed("state 5".into())]);
     }
 
     #[test]
@@ -132,16 +117,15 @@ mod tests {
 
     #[test]
     fn a_long_exchange_is_bounded() {
-        assert!(within(LIMIT, || Ok(())).is_ok());
-        assert_eq!(within(LIMIT, || Err("why".into())).unwrap_err().to_string(), "why");
-        let (_held, forever) = mpsc::channel::<()>();
-        let failed = within(Duration::ZERO, move || Ok(forever.recv()?)).unwrap_err();
-        assert_eq!(failed.to_string(), "took longer than 0 s");
+        const FOREVER: &[Step<mpsc::Receiver<()>>] = &[("waits", |_, forever| Ok(forever.recv()?))];
+        let (_held, forever) = mpsc::channel();
+        let begin = move || Ok((Ours::new(Client::new(Address::IPV6_LOOPBACK), true)?, forever));
+        assert_eq!(perform_one(FOREVER, Duration::ZERO, begin), [Outcome::Failed("took longer than 0 s".into())]);
     }
 
     #[test]
     fn steps_without_a_state_fail() {
-        let failed = perform_one(STEPS, || Err("no state".into()));
+        let failed = perform_one(STEPS, LIMIT, || Err("no state".into()));
         assert_eq!(failed, ["no state", "not performed after a failure"].map(|why| Outcome::Failed(why.into())));
     }
 }

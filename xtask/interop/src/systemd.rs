@@ -5,27 +5,21 @@ use std::env;
 use xshell::cmd;
 
 use crate::Result;
-use crate::child::{START, Server};
 use crate::exchanges::Traits;
-use crate::matrix::Matrix;
-use crate::peer::{Bench, Where, documented, free_port, put, tied};
+use crate::peer::{Bench, documented, put};
 
-pub(crate) const PROGRAM: &str = "systemd-socket-activate";
-
-pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &mut Bench<'_>, systemd: &str) -> Result {
     let exposure = read_units(bench)?;
-    matrix.note(&format!("systemd {systemd}: `systemd-analyze verify` accepts app.socket and app.service; exposure level {exposure} of 10"));
+    bench.matrix.note(&format!("systemd {systemd}: `systemd-analyze verify` accepts app.socket and app.service; exposure level {exposure} of 10"));
 
     // This program is also the server.
     let program = env::current_exe()?.display().to_string();
-    for kind in [Where::Ipv4, Where::Unix] {
-        let address = if matches!(kind, Where::Ipv4) { free_port()? } else { bench.address(kind, "of-systemd") };
+    for address in bench.fixed_addresses()? {
         let socket = address.strip_prefix("unix:").unwrap_or(&address);
         // The socket becomes the standard input, as it does with `StandardInput=socket`.
-        let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {program} --activated"));
-        let _ours =
-            Server::start_within(&shell, &line, START, |line| line.starts_with("Listening on").then(String::new))?;
-        bench.perform(&format!("Degu, socket-activated by systemd {systemd}"), &address, &Traits::default(), matrix)?;
+        let line = format!("systemd-socket-activate --inetd --listen {socket} {program} --activated");
+        let _ours = bench.start_tied(&line, |line| line.starts_with("Listening on"))?;
+        bench.perform(&format!("Degu, socket-activated by systemd {systemd}"), &address, &Traits::ALL)?;
     }
     Ok(())
 }
