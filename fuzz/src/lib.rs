@@ -9,7 +9,7 @@ use degu_wire::{
     Chunk, ChunkExtensions, Fault, Framing, Headers, Limits, LocalError, Method, Part, RemoteError, Trailers,
 };
 
-/// The most fields of a head.
+/// The largest number of fields in a head.
 pub const FIELDS: usize = 512;
 
 /// Limits that the output of a machine never exceeds.
@@ -44,8 +44,7 @@ pub struct Head {
 #[derive(Arbitrary, Debug)]
 enum Body {
     None,
-    Bytes(Vec<u8>),
-    Large(u16),
+    Bytes(u16),
     Length(u16),
     Chunked,
 }
@@ -77,8 +76,7 @@ impl Head {
     pub fn content(&self) -> Content {
         match &self.body {
             Body::None => Content::None,
-            Body::Bytes(bytes) => Content::Bytes(bytes.clone().into()),
-            Body::Large(length) => Content::Bytes(vec![b'x'; usize::from(*length)].into()),
+            Body::Bytes(length) => Content::Bytes(vec![b'x'; usize::from(*length)].into()),
             Body::Length(length) => Content::Length(u64::from(*length)),
             Body::Chunked => Content::Chunked,
         }
@@ -89,8 +87,8 @@ impl Head {
 #[derive(Arbitrary, Debug)]
 pub enum Piece {
     Data(u16),
-    Whole(Vec<u8>, Vec<(String, String)>),
-    Begun(u16, Vec<u8>),
+    /// A chunk or, with a size, the beginning of a chunk.
+    Chunk(Option<u16>, Vec<u8>, Vec<(String, String)>),
     Last(Vec<(String, String)>, Option<String>),
     Finish,
 }
@@ -99,14 +97,11 @@ pub enum Piece {
 pub fn send<R>(connection: &mut Connection<R>, piece: &Piece) {
     call(connection, |connection| match piece {
         Piece::Data(length) => connection.send_part(Part::Data(vec![b'd'; usize::from(*length)].into())),
-        Piece::Whole(data, extensions) => {
+        Piece::Chunk(size, data, extensions) => {
             let chunk = Chunk::new(data.clone());
             let chunk = extensions.iter().fold(chunk, |chunk, (name, value)| chunk.with_extension(name, value));
-            connection.send_part(chunk.into())
-        }
-        Piece::Begun(size, data) => {
-            let extensions = ChunkExtensions::new();
-            connection.send_part(Part::Chunk { size: (*size).into(), extensions, data: data.clone().into() })
+            let size = size.map_or(chunk.data.len() as u64, u64::from);
+            connection.send_part(Part::Chunk { size, extensions: chunk.extensions, data: chunk.data })
         }
         Piece::Last(fields, name) => {
             let (mut trailers, mut extensions) = (Trailers::new(), ChunkExtensions::new());
