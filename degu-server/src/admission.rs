@@ -175,10 +175,7 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
         let (response, body_bytes) = last_response(options, 503, "all connections are busy", is_head);
         let is_sent = socket.send_with_flags(&response, MSG_NOSIGNAL).is_ok_and(|sent| sent == response.len());
         if is_sent && let Some(on_response) = &options.on_response {
-            let mut report = Report::without_head(on_response, accepted.peer.clone());
-            report.respond(503);
-            report.add(body_bytes as u64);
-            report.end();
+            Report::without_head(on_response, accepted.peer.clone()).refuse(503, body_bytes);
         }
     }
     let _ = socket.shutdown(Shutdown::Write);

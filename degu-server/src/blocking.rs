@@ -24,7 +24,7 @@ use tokio::task::JoinError;
 
 use crate::report::Peer;
 use crate::request::owned_head;
-use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
+use crate::{App, Credentials, Error, IntoResponse, OwnedRequest, Request, Response, Session};
 
 /// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. Use it for handlers that
 /// block, for example on a database or a device. While the function blocks, the other apps of the server continue.
@@ -124,7 +124,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
             Ok(body) => body,
             Err(error) => return error.into(),
         };
-        let (head, shifted) = request.into_head();
+        let OwnedRequest { head, shifted, .. } = request.into_owned();
         let request = BlockingRequest { head, shifted, body, peer: session.peer.clone() };
         let pool = self.pool();
         let Ok(place) = pool.places.clone().try_acquire_owned() else {

@@ -223,6 +223,13 @@ impl Report {
         Self { on_response: Arc::clone(on_response), began: None, exchange }
     }
 
+    /// Reports that a whole response with this status and this number of bytes has refused the request.
+    pub(crate) fn refuse(mut self, status: u16, body_bytes: usize) {
+        self.respond(status);
+        self.add(body_bytes as u64);
+        self.end();
+    }
+
     /// Records that a response with this status has begun.
     pub(crate) const fn respond(&mut self, status: u16) {
         self.exchange.status = Some(status);

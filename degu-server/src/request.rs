@@ -167,11 +167,6 @@ impl<'r> Request<'r> {
         self.head.is_http10()
     }
 
-    /// Returns the head, and the number of segments in the mount.
-    pub(crate) fn into_head(self) -> (RequestHead, usize) {
-        (self.head.clone(), self.shifted)
-    }
-
     /// Returns the request as a value without a lifetime, which another task of the same thread can own. The head shares the
     /// received bytes, and is not copied.
     pub fn into_owned(self) -> OwnedRequest {
@@ -188,8 +183,8 @@ impl fmt::Debug for Request<'_> {
 /// A [`Request`] without a lifetime, for another task of the same thread: see [`Request::into_owned`].
 #[derive(Debug)]
 pub struct OwnedRequest {
-    head: RequestHead,
-    shifted: usize,
+    pub(crate) head: RequestHead,
+    pub(crate) shifted: usize,
     /// The body. It can be read until the response has been sent.
     pub body: Incoming,
 }

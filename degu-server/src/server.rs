@@ -74,10 +74,6 @@ impl<A: App> Server<A> {
         Options::new().bind(address, app)
     }
 
-    pub(crate) const fn new(listeners: Vec<Listener>, options: Options, app: A) -> Self {
-        Self { listeners, options, app }
-    }
-
     /// Returns the bound address. If there are several, returns the first.
     pub fn address(&self) -> &Address {
         self.listeners[0].address()
@@ -261,6 +257,6 @@ impl Options {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an address to listen on"));
         }
         listeners.iter().try_for_each(|listener| listener.detect_dead_peers(&self.deadlines))?;
-        Ok(Server::new(listeners, self, app))
+        Ok(Server { listeners, options: self, app })
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Place {
     pub(crate) alarm: Arc<Alarm>,
     number: u64,
     /// The reason for which the connection may be closed to make room while it waits.
-    spare: Spare,
+    pub(crate) spare: Spare,
 }
 
 impl Place {
@@ -63,12 +63,6 @@ impl Place {
     #[cfg(feature = "tls")]
     pub(crate) fn watch(&self, peer: Vetted, address: &Address) {
         self.worker.vetted.borrow_mut().insert(self.number, (peer, address.clone()));
-    }
-
-    /// Records that the connection has received a request. If the server needs room for a new connection, it closes connections
-    /// that have not received a request before this connection.
-    pub(crate) const fn begin_request(&mut self) {
-        self.spare = Spare::Idle;
     }
 
     /// Records that the last response of the connection has been sent. A shutdown does not wait for such a connection. If the

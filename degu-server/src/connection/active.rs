@@ -12,6 +12,7 @@ use super::close::CloseReason;
 use super::deadline::Wait;
 use super::driver::{DRAIN, Driver};
 use super::endpoint::Endpoint;
+use crate::alarm::Spare;
 use crate::body_channel::Supplier;
 use crate::report::Report;
 use crate::request::Path;
@@ -123,7 +124,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
         session.requests += 1;
-        driver.endpoint.place.begin_request();
+        driver.endpoint.place.spare = Spare::Idle;
         if session.requests >= worker.options.max_requests {
             driver.machine.stop();
         }

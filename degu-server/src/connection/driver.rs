@@ -185,7 +185,11 @@ impl<'c, T: Transport> Driver<'c, T> {
                                 Some(Part::Data(data) | Part::Chunk { data, .. }) => data.len(),
                                 _ => 0,
                             };
-                            self.put(part)?;
+                            let sent = match part {
+                                Some(part) => self.machine.send_part(part),
+                                None => self.machine.finish_body(),
+                            };
+                            sent.map_err(CloseReason::Response)?;
                             if let Some(report) = &mut self.endpoint.report {
                                 report.add(length as u64);
                             }
@@ -224,14 +228,6 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     fn wants_output(&self) -> bool {
         self.machine.is_sending() && self.machine.has_room()
-    }
-
-    fn put(&mut self, part: Option<Part>) -> Moved {
-        let sent = match part {
-            Some(part) => self.machine.send_part(part),
-            None => self.machine.finish_body(),
-        };
-        sent.map_err(CloseReason::Response)
     }
 
     /// Reads and drops the rest of the request's body, and then sends the response that switches to another protocol.

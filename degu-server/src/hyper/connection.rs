@@ -14,9 +14,8 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::body::RequestBody;
-use super::io::Io;
+use super::io::{Io, Room};
 use super::pulse::Pulse;
-use super::room::Room;
 use super::service::Exchanges;
 use crate::connection::CloseReason;
 use crate::listen::Accepted;

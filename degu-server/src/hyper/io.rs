@@ -3,13 +3,16 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pulse::Pulse;
-use super::room::Room;
+use crate::alarm::Alarm;
+use crate::options::Options;
+use crate::state::ServerState;
 use crate::stream::{PeerState, Socket, Stream};
 
 /// The most bytes of one read that hyper did not ask for. The bytes are stored for hyper or, at the end of a connection,
@@ -22,7 +25,7 @@ const READ_AHEAD: usize = 4096;
 /// Rust drops the fields in the order of their declaration. The socket is therefore closed before dropping the [`Room`] allows
 /// the server to accept another connection.
 pub(super) struct Io {
-    pub(super) stream: Stream<Socket>,
+    stream: Stream<Socket>,
     pulse: Arc<Pulse>,
     /// Input that was read while the service works. Reading it detects the end of the peer's input.
     ahead: BytesMut,
@@ -200,5 +203,27 @@ impl AsyncWrite for Io {
             true => Pin::new(&mut self.stream).poll_shutdown(cx),
             false => self.poll_end(cx).map(Ok),
         }
+    }
+}
+
+/// The place of a connection among the `max_connections` of a server. Dropping this value makes room for another connection.
+pub(super) struct Room {
+    pub(super) server: Arc<ServerState>,
+    pub(super) alarm: Arc<Alarm>,
+    number: u64,
+}
+
+impl Room {
+    pub(super) fn take(server: Arc<ServerState>, options: &Options, number: u64) -> Self {
+        server.counters[0].open.fetch_add(1, Relaxed);
+        let alarm = Arc::new(Alarm::new(options.is_secure()));
+        server.add(0, number, alarm.clone(), None);
+        Self { server, alarm, number }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.server.leave(0, self.number);
     }
 }

@@ -89,7 +89,6 @@ mod caller;
 mod connection;
 mod io;
 mod pulse;
-mod room;
 mod service;
 
 use std::future::Future;
@@ -105,7 +104,7 @@ use tower_service::Service;
 pub use body::RequestBody;
 pub use caller::Caller;
 
-use room::Room;
+use io::Room;
 
 use crate::admission::Admission;
 use crate::future::first;

@@ -265,10 +265,8 @@ impl Pulse {
     pub(super) fn report_refusal(&self, status: u16, body_bytes: usize) {
         let report = self.take_report();
         let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, Peer::clone(&self.peer)));
-        if let Some(mut report) = report.or_else(without_head) {
-            report.respond(status);
-            report.add(body_bytes as u64);
-            report.end();
+        if let Some(report) = report.or_else(without_head) {
+            report.refuse(status, body_bytes);
         }
     }
 
