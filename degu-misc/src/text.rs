@@ -2,7 +2,7 @@
 
 use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
-use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
+use degu_wire::{Fault, FieldError, Headers, Limits, LocalError, Method, RemoteError};
 
 /// Returns a request target made of path segments; `/` if there are none. The segments are not percent-encoded.
 ///
@@ -38,10 +38,9 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 /// The rule that the request breaks. A test that needs such a request has to write its bytes itself.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
-    H: TryInto<Headers>,
-    LocalError: From<H::Error>,
+    H: TryInto<Headers, Error: Into<FieldError>>,
 {
-    let headers = headers.try_into()?;
+    let headers = headers.try_into().map_err(Into::<FieldError>::into)?;
     let content = body.map_or(Content::None, |body| Content::Bytes(body.to_vec().into()));
     let mut connection = Connection::<Client>::new(Limits::DEFAULT);
     connection.request(method, uri, "localhost", &headers, content)?;

@@ -283,10 +283,3 @@ explained! {
 }
 
 impl core::error::Error for LocalError {}
-
-/// Lets generic code accept conversions that cannot fail.
-impl From<core::convert::Infallible> for LocalError {
-    fn from(never: core::convert::Infallible) -> Self {
-        match never {}
-    }
-}

@@ -88,7 +88,8 @@ pub(crate) fn put_trailers<'f, V: AsRef<[u8]>>(
         if is_forbidden_in_trailers(name.as_bytes()) {
             return Err(LocalError::TrailerForbidden);
         }
-        put_field(sink, name.as_bytes(), value.as_ref())?;
+        check_field(name.as_bytes(), value.as_ref())?;
+        put_line(sink, name.as_bytes(), value.as_ref())?;
     }
     sink.put(b"\r\n")
 }
@@ -144,7 +145,8 @@ fn put_fields<'f, V: AsRef<[u8]>>(
         if field == Names::HOST && !is_host(value.as_ref()) {
             return Err(LocalError::FieldValue);
         }
-        put_field(&mut sink, name.as_bytes(), value.as_ref())?;
+        check_field(name.as_bytes(), value.as_ref())?;
+        put_line(&mut sink, name.as_bytes(), value.as_ref())?;
     }
     put_framing(&mut sink, framing)?;
     sink.put(b"\r\n")?;
@@ -161,12 +163,6 @@ pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), LocalError> {
         return Err(LocalError::FieldName);
     }
     if is_field_value(value) { Ok(()) } else { Err(LocalError::FieldValue) }
-}
-
-/// Writes a field line. Returns an error if the field may not be sent.
-fn put_field(sink: &mut impl Sink, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
-    check_field(name, value)?;
-    put_line(sink, name, value)
 }
 
 /// Writes a field line that has been checked.
