@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc::{EMFILE, ENFILE, MSG_NOSIGNAL};
 use socket2::SockRef;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::Options;
@@ -30,6 +31,9 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than [`PATIENCE`], so
+/// connections that find no room in that time are refused, and not reset.
+const LAST: Duration = Duration::from_secs(4);
 
 /// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
@@ -53,11 +57,22 @@ impl Admission {
         let stopping = self.state.reached(Phase::Draining);
         let _ = first(stopping, self.accept(&mut hand_over)).await;
         self.sockets.iter_mut().for_each(Accepting::unlink);
-        // Clients that connected before the shutdown are still served.
-        while self.state.phase() == Phase::Draining
-            && let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting())
-        {
-            self.let_in(newcomer, &mut hand_over);
+        // Clients that connected before the shutdown are still served. Other clients may connect at any time, so the time is limited.
+        let aborting = self.state.reached(Phase::Aborting);
+        let _ = first(aborting, timeout(LAST, self.drain(&mut hand_over))).await;
+    }
+
+    /// Admits the connections that wait in the backlogs. They wait for room for at most [`PATIENCE`], all together.
+    async fn drain(&mut self, hand_over: &mut impl FnMut(Accepted)) {
+        let began = Instant::now();
+        loop {
+            self.newcomer = self.newcomer.take().or_else(|| self.waiting());
+            if self.newcomer.is_none() {
+                return;
+            }
+            self.admit(PATIENCE.saturating_sub(began.elapsed()), hand_over).await;
+            // The connections of this thread must not wait for the end of the backlogs.
+            yield_now().await;
         }
     }
 
@@ -72,7 +87,7 @@ impl Admission {
                         failing_since = None;
                     }
                     self.newcomer = Some(accepted);
-                    self.admit(hand_over).await;
+                    self.admit(PATIENCE, hand_over).await;
                 }
                 // The client closed the connection before it was accepted. The next accept may succeed, so there is no pause.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -109,12 +124,12 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// Passes the new connection to `hand_over` when there is room. If there is no room within [`PATIENCE`], refuses it
-    /// together with all connections in the backlog. Otherwise the next connection in the backlog would also wait for
-    /// [`PATIENCE`], then the one after it, and so on.
-    async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
+    /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`, refuses it
+    /// together with all connections in the backlog. Otherwise the next connection in the backlog would also wait for that
+    /// time, then the one after it, and so on.
+    async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
-            let _ = timeout(PATIENCE, self.make_room()).await;
+            let _ = timeout(patience, self.make_room()).await;
         }
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
             // A connection may have ended meanwhile, so the limit is checked again.
@@ -127,6 +142,7 @@ impl Admission {
                 tracing::info!(peer = %newcomer.peer.address, held_back, "connection refused: all connections are busy");
             }
             refuse(&newcomer, &self.options);
+            yield_now().await;
         }
     }
 

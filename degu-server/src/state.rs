@@ -74,6 +74,7 @@ impl ServerState {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
     }

@@ -5,9 +5,9 @@ use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::common::{Raw, Running};
+use crate::common::{Raw, Running, refusal};
 use degu_server::{Address, App, Body, Chunk, Fault, Listener, Request, Response, Server, Session};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
@@ -386,6 +386,37 @@ fn tasks_of_the_first_worker_outlast_the_other_workers() {
     gate.notify_one();
     assert_eq!(second.rest(), LAST);
     shutdown.join().unwrap();
+}
+
+#[test]
+fn a_shutdown_admits_no_more_connections_than_allowed() {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let app = async move |_: &mut Session, _: Request<'_>| {
+        begun.send(()).unwrap();
+        let _open = closed.acquire().await;
+        "fine"
+    };
+    let server = Running::with(Server::options().workers(1).max_connections(2), Address::ABSTRACT, app);
+    let connect = || {
+        let mut raw = server.connect();
+        raw.send(GET);
+        raw
+    };
+    let mut busy = [(); 2].map(|()| connect());
+    busy.iter().for_each(|_| begins.recv().unwrap());
+    let mut late = [(); 20].map(|()| connect());
+    let shutdown = std::thread::spawn(|| server.shut_down());
+    for raw in &mut late {
+        assert_eq!(raw.rest(), refusal("503 Service Unavailable", "all connections are busy"));
+    }
+    gate.add_permits(2);
+    for raw in &mut busy {
+        assert_eq!(raw.rest(), LAST);
+    }
+    shutdown.join().unwrap();
+    assert!(begins.try_recv().is_err(), "no other request reached the app");
 }
 
 #[test]

@@ -118,7 +118,7 @@ use crate::{Listener, Options};
 /// Each connection has a clone of the service. To serve several addresses, call this function once for each address. Each call
 /// has its own limit on connections.
 ///
-/// During a shutdown, connections that the kernel has queued are still accepted. Received requests are answered with
+/// During a shutdown, connections that the kernel has queued are still accepted, up to `max_connections`. Received requests are answered with
 /// `connection: close`. Connections between two requests are closed. Exchanges that are not done within
 /// [`Options::shutdown_grace`] are cut.
 ///
