@@ -3,7 +3,7 @@
 //! ```text
 //!   connection's task                     threads of the app
 //!   read the body ─▶ take a place ─▶ wait for a turn ─▶ function(request)
-//!        │           (none: 503)                             │
+//!   (no place: 503)  (none: 503)                             │
 //!        ◀───────────────────────────────────────────────────┘
 //! ```
 //!
@@ -31,7 +31,8 @@ use crate::{App, Credentials, Error, IntoResponse, OwnedRequest, Request, Respon
 ///
 /// The body of the request is read first, up to `limit` bytes. If the body is longer, the client gets 413. The function gets
 /// the request with its whole body. It may return the same types as an async handler if they are `Send`: a status, a tuple,
-/// text, or a `Result` of these. [`Response`] is not `Send`.
+/// text, or a `Result` of these. [`Response`] is not `Send`. Bodies are received before their requests get a thread or a place
+/// in the queue, so each connection may have `limit` bytes in memory.
 ///
 /// ```
 /// use degu_server::{Address, BlockingRequest, Error, Method, Server, blocking};
@@ -51,9 +52,10 @@ use crate::{App, Credentials, Error, IntoResponse, OwnedRequest, Request, Respon
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// While all threads are busy, a request waits in a queue. If the queue is full, the client gets 503 with `retry-after: 1`. If the
-/// client goes away, its request is removed from the queue. A running function cannot be stopped: it runs to its end, even if
-/// the client goes away or the server ends. If the function panics, the client gets 500, and the thread is used again.
+/// While all threads are busy, a request waits in a queue. If the queue is full, the client gets 503 with `retry-after: 1`. If
+/// the queue was full already when the head of the request was received, the body is not read before. If the client goes away,
+/// its request is removed from the queue. A running function cannot be stopped: it runs to its end, even if the client goes away
+/// or the server ends. If the function panics, the client gets 500, and the thread is used again.
 ///
 /// The threads belong to a tokio runtime that runs no tasks. A task that the function passes to `tokio::spawn` therefore never
 /// runs. A function that needs async code builds a runtime of its own, or calls `block_on` of a stored
@@ -120,17 +122,18 @@ impl<R: IntoResponse + Send + 'static> Blocking<R> {
 
 impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
     async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
+        let pool = self.pool();
+        // No place is taken yet, because clients that send slowly could then take all places.
+        if pool.places.available_permits() == 0 {
+            return busy();
+        }
         let body = match request.body.read_all(self.limit).await {
             Ok(body) => body,
             Err(error) => return error.into(),
         };
         let OwnedRequest { head, shifted, .. } = request.into_owned();
         let request = BlockingRequest { head, shifted, body, peer: session.peer.clone() };
-        let pool = self.pool();
-        let Ok(place) = pool.places.clone().try_acquire_owned() else {
-            let busy = "the server is busy: all threads of this handler are in use, try again later\n";
-            return Error::new(503, busy).header("retry-after", 1).into();
-        };
+        let Ok(place) = pool.places.clone().try_acquire_owned() else { return busy() };
         // If the client goes away during this wait, the future is dropped. This frees the permit `place`.
         let (Ok(turn), Some(runtime)) = (pool.turns.clone().acquire_owned().await, &pool.runtime) else {
             return Response::from_error("a blocking handler has no threads");
@@ -147,6 +150,12 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
             Err(Err(error)) => Response::from_error(error),
         }
     }
+}
+
+/// Returns the response for a request that gets no place.
+fn busy() -> Response {
+    let text = "the server is busy: all threads of this handler are in use, try again later\n";
+    Error::new(503, text).header("retry-after", 1).into()
 }
 
 impl Drop for Pool {

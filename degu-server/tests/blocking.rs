@@ -105,6 +105,28 @@ fn beyond_the_queue_is_503_and_async_handlers_go_on() {
 }
 
 #[test]
+fn a_full_queue_is_503_before_the_body_is_read() {
+    let (started, start) = channel();
+    let (open, gate) = channel::<()>();
+    let (started, gate) = (Mutex::new(started), Mutex::new(gate));
+    let function = move |_: BlockingRequest| {
+        started.lock().unwrap().send(()).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        String::from("done")
+    };
+    let server = Running::new(Address::ABSTRACT, blocking(8, function).threads(1).queue(0));
+    let mut first = server.connect();
+    first.send(get("/"));
+    start.recv_timeout(PATIENCE).unwrap();
+    let mut second = server.connect();
+    second.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
+    let head = second.response_head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    open.send(()).unwrap();
+    assert!(first.response_head().unwrap().starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
 fn thread_is_free_for_the_next_request_when_its_answer_is_out() {
     let function = |_: BlockingRequest| String::from("done");
     let server = Running::new(Address::ABSTRACT, blocking(0, function).threads(1).queue(0));
