@@ -78,6 +78,18 @@ fn hosts_refuse_what_a_browser_sends_after_dns_rebinding() {
 }
 
 #[test]
+fn a_mount_is_one_segment_of_a_path() {
+    let mount =
+        |component: &'static str| std::panic::catch_unwind(|| drop(Router::new().mount(component, Router::new())));
+    for component in ["api", "a%2Fb", "%C3%A9", "@:a;b=c", ""] {
+        assert!(mount(component).is_ok(), "{component:?}");
+    }
+    for component in ["a/b", "/api", "api/", "a?b", "a#b", "a b", "\u{e9}", "a\n"] {
+        assert!(mount(component).is_err(), "{component:?}");
+    }
+}
+
+#[test]
 fn hosts_take_a_missing_port_from_the_scheme() {
     let app = async |_: &mut Session, _: Request<'_>| "secret";
     let server = Running::new(Address::IPV4_LOOPBACK, Hosts::only(["localhost:80"], app));

@@ -39,10 +39,20 @@ impl Router {
         Self::default()
     }
 
-    /// Mounts an app under a segment. Replaces an earlier app of the same segment.
+    /// Mounts an app under a segment, which is given as in the path of a request: percent-encoded. Replaces an earlier app of the
+    /// same segment.
+    ///
+    /// # Panics
+    ///
+    /// If `component` cannot be a segment of a path, because it has a `/`, `?` or `#`, or a byte that is not visible ASCII. For the
+    /// path `/a/b`, mount a router under `a`, and the app under `b` in that router.
     #[must_use]
     pub fn mount(mut self, component: impl Into<Box<str>>, app: impl App) -> Self {
         let component = component.into();
+        assert!(
+            component.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#".contains(&byte)),
+            "{component:?} is not one segment of a path, without slashes and percent-encoded"
+        );
         self.mounted.retain(|(mounted, _)| *mounted != component);
         self.mounted.push((component, BoxedApp::new(app)));
         self
