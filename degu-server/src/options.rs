@@ -247,6 +247,9 @@ impl Options {
     ///
     /// If all connections are busy, the new connection waits for up to two seconds. Then it gets 503, or under TLS is closed.
     ///
+    /// At the maximum, each new connection costs a search through all open connections. With very many connections, leave enough
+    /// room between the usual number and the maximum.
+    ///
     /// Default: 1,024. If the process may open few file descriptors, the default is their number minus 64, or half of a very low
     /// number. The app can then still open files.
     pub fn max_connections(mut self, connections: usize) -> Self {
