@@ -73,13 +73,13 @@ fn a_body_whose_handler_lets_it_come_slowly() {
             );
         });
         let mut raw = server.connect();
-        raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n");
-        // Together longer than the window.
-        for part in ["sl", "ow"] {
-            std::thread::sleep(Duration::from_millis(2500));
-            raw.send(part);
+        raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n");
+        // Together longer than the window, in which two bytes would do.
+        for byte in b"very slow!" {
+            std::thread::sleep(Duration::from_millis(500));
+            raw.send([*byte]);
         }
-        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow");
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nvery slow!");
     });
 }
 

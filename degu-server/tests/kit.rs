@@ -12,6 +12,7 @@ use degu_server::hyper::{RequestBody, serve};
 use degu_server::{Address, BoxError, Listener, Options};
 use futures_core::Stream;
 use http_body::Frame;
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
@@ -30,11 +31,23 @@ impl Serving {
         S: Service<Request<RequestBody>, Response = Response<Body>, Error: Into<BoxError>> + Clone + Send + 'static,
         S::Future: Send,
     {
+        let mut threads = Builder::new_multi_thread();
+        threads.worker_threads(2);
+        Self::on(threads, options, address, service)
+    }
+
+    /// Serves on such a runtime. On a runtime of one thread, every connection whose response was read counts as idle before the
+    /// next connection is accepted.
+    pub(crate) fn on<S>(mut runtime: Builder, options: Options, address: Address, service: S) -> Self
+    where
+        S: Service<Request<RequestBody>, Response = Response<Body>, Error: Into<BoxError>> + Clone + Send + 'static,
+        S::Future: Send,
+    {
         let listener = Listener::bind(address, None).unwrap();
         let address = listener.address().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime = runtime.enable_all().build().unwrap();
             let stopped = async { drop(stopped.await) };
             runtime.block_on(serve(listener, options, service, stopped)).unwrap();
         });

@@ -110,16 +110,13 @@ fn bind_as_nobody(path: &std::path::Path) -> String {
     std::thread::scope(|scope| scope.spawn(bind).join().unwrap())
 }
 
-/// Needs root, because only root can act as another user.
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "needs root, because only root can act as another user; .ci/run runs it"]
 fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
     use std::fs::{File, Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
 
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let (path, lock) = (folder.path().join("socket"), folder.path().join("socket.lock"));
@@ -138,16 +135,13 @@ fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
     assert!(text.ends_with(&wanted), "{text}");
 }
 
-/// Needs root, because only root can act as another user.
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "needs root, because only root can act as another user; .ci/run runs it"]
 fn a_stale_socket_of_another_user_is_named_with_its_owner() {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
 
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
     let path = folder.path().join("socket");

@@ -1,6 +1,6 @@
 //! New connections at a server that has as many as it may have.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Raw, Running, refusal};
 #[cfg(feature = "hyper")]
@@ -30,7 +30,8 @@ fn with_both(workers: usize, cap: usize, test: impl Fn(&dyn Fn() -> Raw)) {
         {
             let never = axum::routing::get(std::future::pending::<()>);
             let app = axum::Router::new().route("/", axum::routing::get(async || "fine")).route("/never", never);
-            let server = Serving::new(Server::options().max_connections(cap), address, app);
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let server = Serving::on(runtime, Server::options().max_connections(cap), address, app);
             test(&|| server.connect());
             server.shut_down();
         }
@@ -53,8 +54,6 @@ fn the_connections_that_have_been_idle_longest_make_room() {
     with_both(1, CAP, |connect| {
         let mut held: Vec<_> = (0..CAP).map(|_| connect()).collect();
         held.iter_mut().for_each(ask);
-        // A connection counts as idle a moment after its response has been written.
-        std::thread::sleep(Duration::from_millis(50));
         // The first one is not idle for the longest time any more, but for the shortest.
         ask(&mut held[0]);
         let mut newcomers: Vec<_> = (1..CAP).map(|_| connect()).collect();
@@ -89,8 +88,9 @@ fn an_empty_line_after_a_request_leaves_a_connection_idle() {
             ask(raw);
             raw.send("\r\n");
         }
-        // The lines are read by then.
-        std::thread::sleep(Duration::from_millis(50));
+        // The server has read all lines before the second of these requests.
+        ask(&mut held[0]);
+        ask(&mut held[0]);
         let mut newcomer = connect();
         ask(&mut newcomer);
     });
@@ -104,8 +104,6 @@ fn a_connection_that_has_had_its_last_response_makes_room_first() {
         let mut refused = connect();
         refused.send("GET /\r\n\r\n");
         assert!(refused.rest().starts_with("HTTP/1.1 400 "));
-        // The end is sent a moment before the connection is known to have come to it.
-        std::thread::sleep(Duration::from_millis(50));
         let mut newcomer = connect();
         ask(&mut newcomer);
         held.iter_mut().for_each(ask);
@@ -130,12 +128,14 @@ fn where_all_are_busy_a_newcomer_waits_and_is_refused_then() {
         // One that has just come may be refused with it, but not once there is room.
         b.reset();
         let is_answered = || {
-            std::thread::sleep(Duration::from_millis(100));
             let mut e = connect();
             e.send(GET);
             e.response_head().is_some_and(|head| head.starts_with("HTTP/1.1 200 OK\r\n"))
         };
-        assert!((0..3).any(|_| is_answered()));
+        let began = Instant::now();
+        while !is_answered() {
+            assert!(began.elapsed() < Duration::from_secs(20));
+        }
     });
 }
 
