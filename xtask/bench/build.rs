@@ -9,7 +9,7 @@ fn main() {
             .name("echo")
             .route_name("Echo")
             .input_type("super::super::Reading")
-            .output_type("super::super::Answer")
+            .output_type("super::super::Reading")
             .codec_path("tonic_prost::ProstCodec")
             .build();
         Builder::new().compile(&[Service::builder().name("Echo").package("bench").method(echo).build()]);

@@ -1,4 +1,4 @@
-"""Both ends of Degu 0.18: `degu018.py serve CONTESTANT ADDRESS`, or `degu018.py client CONTESTANT ADDRESS`, which prints
+"""Both ends of Degu 0.18: `degu018.py serve ADDRESS CONTESTANT`, or `degu018.py client ADDRESS CONTESTANT`, which prints
 `TRIPS NANOSECONDS`. The options are those of the other ends; only `--millis` has an effect. The average length of the
 messages is the same as that of the other ends.
 """
@@ -47,7 +47,7 @@ def ask(where, seconds):
     print(*measure(Client(where), posts, seconds))
 
 
-_, WHERE = address.parse(sys.argv[3])
+_, WHERE = address.parse(sys.argv[2])
 if sys.argv[1] == 'serve':
     serve(WHERE)
 else:

@@ -14,18 +14,10 @@ use crate::message::{POSTS, Post, get, post};
 /// A function that does the work on the input with this number.
 type Run = Box<dyn FnMut(usize) -> Result>;
 
-/// A task, a contestant, and the function that prepares it.
-pub(crate) type Entry = (&'static str, &'static str, fn() -> Run);
-
-/// All measurements, by task and contestant.
-pub(crate) const ALL: &[Entry] = &[
-    ("parse a request head", "degu", || degu_request(|number| &get(number).request)),
-    ("parse a request head", "httparse", || httparse_request(|number| &get(number).request)),
-    ("parse a browser's request head", "degu", || degu_request(|_| BROWSER_REQUEST)),
-    ("parse a browser's request head", "httparse", || httparse_request(|_| BROWSER_REQUEST)),
-    ("parse a response head", "degu", degu_response),
-    ("parse a response head", "httparse", httparse_response),
-];
+const REQUEST: &str = "parse a request head";
+const BROWSER: &str = "parse a browser's request head";
+const RESPONSE: &str = "parse a response head";
+pub(crate) const TASKS: [&str; 3] = [REQUEST, BROWSER, RESPONSE];
 
 /// A browser's request with ten fields. Three of them are long.
 const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&unit=celsius HTTP/1.1\r\n\
@@ -43,8 +35,15 @@ const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&un
 
 /// Prepares the contestant for this task, and runs it once as a check.
 pub(crate) fn find(task: &str, contestant: &str) -> Result<Trips> {
-    let found = ALL.iter().find(|(of, name, _)| (*of, *name) == (task, contestant));
-    let mut run = found.ok_or_else(|| format!("no contestant {contestant} for the task {task:?}"))?.2();
+    let mut run = match (task, contestant) {
+        (REQUEST, "degu") => degu_request(|number| &get(number).request),
+        (REQUEST, "httparse") => httparse_request(|number| &get(number).request),
+        (BROWSER, "degu") => degu_request(|_| BROWSER_REQUEST),
+        (BROWSER, "httparse") => httparse_request(|_| BROWSER_REQUEST),
+        (RESPONSE, "degu") => degu_response(),
+        (RESPONSE, "httparse") => httparse_response(),
+        _ => return Err(format!("no contestant {contestant} for the task {task:?}").into()),
+    };
     run(0)?;
     Ok(Box::new(move |times| (0..times as usize).try_for_each(&mut run)))
 }

@@ -2,18 +2,19 @@
 //! end ROLE ...`. A developer can start an end too, for example under a profiler.
 //!
 //! ```text
-//! serve CONTESTANT ADDRESS      serves connections, on --threads
-//! client CONTESTANT ADDRESS     prints `TRIPS NANOSECONDS`; with --trips makes this number of round trips
+//! serve ADDRESS CONTESTANT      serves connections, on --threads
+//! client ADDRESS CONTESTANT     prints `TRIPS NANOSECONDS`; with --trips makes this number of round trips
 //! load ADDRESS                  prints `REQUESTS NANOSECONDS`; sends --depth requests at once on each of
 //!                               --connections, on --threads
 //! hold ADDRESS                  opens --connections, sends one request on each, and keeps them open
 //! busy                          keeps a core busy
+//! busy ADDRESS CONTESTANT       makes round trips without a pause
 //! codec TASK CONTESTANT         prints `TIMES NANOSECONDS`; with --trips does the task this number of times
 //! ```
 //!
 //! The roles `serve`, `hold` and `busy` first print `listening on ADDRESS`. They end at EOF on stdin.
 
-use std::fmt::Display;
+use std::hint::spin_loop;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::thread;
@@ -22,64 +23,81 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Builder, Runtime};
 
-use crate::contestants::{Setup, Trips, find, split};
-use crate::message::{Get, get};
+use crate::contestants::{Trips, find};
+use crate::message::get;
 use crate::socket::{Stream, connect, into_tokio};
 use crate::{Result, codec};
 
+/// The command line of an end.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct End {
-    words: Vec<String>,
+    role: String,
+    /// For the role `codec`, this is the task.
+    #[arg(default_value = "")]
+    pub(crate) address: String,
+    #[arg(default_value = "")]
+    pub(crate) contestant: String,
     /// The duration of the measurement.
     #[arg(long, default_value_t = 300)]
     millis: u64,
     #[arg(long)]
     trips: Option<u64>,
-    /// The folder of certificates, for TLS.
+    /// The folder of the certificates. If it is set, client and server use TLS, and both show a certificate.
     #[arg(long)]
-    pki: Option<PathBuf>,
+    pub(crate) pki: Option<PathBuf>,
+    /// The number of threads of the process.
     #[arg(long, default_value_t = 1)]
-    threads: usize,
+    pub(crate) threads: usize,
     #[arg(long, default_value_t = 1)]
     connections: usize,
     #[arg(long, default_value_t = 1)]
     depth: usize,
 }
 
+impl End {
+    /// Builds a runtime, which lives until the process ends. It has timers only if `timers` is set, because checking
+    /// timers costs a little time.
+    pub(crate) fn runtime(&self, timers: bool) -> Result<&'static Runtime> {
+        let mut builder = if self.threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+        let builder = if timers { builder.enable_all() } else { builder.enable_io() };
+        Ok(Box::leak(Box::new(builder.worker_threads(self.threads).build()?)))
+    }
+}
+
 pub(crate) fn run(end: &End) -> Result {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-    let setup = |name: &str, address: &str| {
-        let (address, pki, spin) = (address.to_owned(), end.pki.clone(), split(name).1);
-        Setup { address, pki, threads: end.threads, spin }
-    };
-    let (times, took) = match end.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", name, address] => {
+    let name = &end.contestant;
+    let client = || find(name)?.client.ok_or_else(|| format!("{name} has no client"))?(end);
+    let (times, took) = match end.role.as_str() {
+        "serve" => {
             end_with_stdin();
             let server = find(name)?.server.ok_or_else(|| format!("{name} has no server"))?;
-            return server(&setup(name, address), &mut |address| announce(address));
+            return server(end, &mut announce);
         }
-        ["busy"] => {
-            announce("nothing")?;
+        "busy" => {
+            let spin = |times| {
+                (0..times).for_each(|_| spin_loop());
+                Ok(())
+            };
+            let mut run: Trips = if name.is_empty() { Box::new(spin) } else { client()? };
+            announce("nothing".into())?;
             end_with_stdin();
             loop {
-                std::hint::spin_loop();
+                run(100)?;
             }
         }
-        ["hold", address] => {
-            let setup = setup("", address);
-            let _held = setup.runtime(false)?.block_on(hold(&setup, end.connections))?;
-            announce(end.connections)?;
+        "hold" => {
+            let _held = end.runtime(false)?.block_on(hold(end))?;
+            announce(format!("{} connections", end.connections))?;
             until_stdin_ends();
             return Ok(());
         }
-        ["client", name, address] => {
-            let client = find(name)?.client.ok_or_else(|| format!("{name} has no client"))?;
-            measure(client(&setup(name, address))?, end)?
-        }
-        ["codec", task, contestant] => measure(codec::find(task, contestant)?, end)?,
-        ["load", address] => setup("", address).runtime(false)?.block_on(load(address, end))?,
+        "client" => measure(client()?, end)?,
+        "codec" => measure(codec::find(&end.address, name)?, end)?,
+        "load" => end.runtime(false)?.block_on(load(end))?,
         _ => return Err("unknown role (xtask/bench/src/ends.rs lists the roles)".into()),
     };
     println!("{times} {}", took.as_nanos());
@@ -100,7 +118,7 @@ fn until_stdin_ends() {
     let _ = io::stdin().read_to_end(&mut Vec::new());
 }
 
-fn announce(what: impl Display) -> Result {
+fn announce(what: String) -> Result {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {what}")?;
     Ok(out.flush()?)
@@ -133,54 +151,50 @@ fn measure(mut run: Trips, end: &End) -> Result<(u64, Duration)> {
     Ok((times, start.elapsed()))
 }
 
-/// Opens this number of connections, and sends one request on each.
-async fn hold(setup: &Setup, connections: usize) -> Result<Vec<Stream>> {
-    let (tls, mut held) = (setup.connector()?, Vec::new());
-    for number in 0..connections {
-        let mut stream = into_tokio(connect(&setup.address)?)?;
+/// Opens `--connections`, and sends one request on each. Returns the streams, each with the length of the response's
+/// head.
+async fn hold(end: &End) -> Result<Vec<(Stream, usize)>> {
+    let (tls, mut held) = (end.connector()?, Vec::new());
+    for get in (0..end.connections).map(get) {
+        let mut stream = into_tokio(connect(&end.address)?)?;
         if let Some((connector, name)) = &tls {
             stream = Box::new(connector.connect(name.clone(), stream).await?);
         }
-        ask_once(&mut stream, get(number)).await?;
-        held.push(stream);
+        stream.write_all(&get.request).await?;
+        stream.flush().await?;
+        let mut received = Vec::new();
+        // The response has the target as its body.
+        while !received.ends_with(get.target.as_bytes()) {
+            if stream.read_buf(&mut received).await? == 0 {
+                return Err("the server closed a connection".into());
+            }
+        }
+        held.push((stream, received.len() - get.target.len()));
     }
     Ok(held)
 }
 
-/// Sends one request. The response has the target as its body. Returns the length of the response's head.
-async fn ask_once(stream: &mut Stream, get: &Get) -> Result<usize> {
-    stream.write_all(&get.request).await?;
-    stream.flush().await?;
-    let mut received = Vec::new();
-    while !received.ends_with(get.target.as_bytes()) {
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err("the server closed a connection".into());
-        }
-    }
-    Ok(received.len() - get.target.len())
-}
-
-/// Sends `--depth` requests at once on each of `--connections`. After all responses have arrived, it sends the same
-/// number again.
-async fn load(address: &str, end: &End) -> Result<(u64, Duration)> {
-    let streams = (0..end.connections).map(|_| into_tokio(connect(address)?));
-    let streams = streams.collect::<Result<Vec<_>>>()?;
-    let (start, time) = (Instant::now(), Duration::from_millis(end.millis));
-    let ask = |stream| tokio::spawn(ask(stream, end.depth, start + time));
-    let (tasks, mut all) = (streams.into_iter().map(ask).collect::<Vec<_>>(), 0);
+/// Sends one request on each of `--connections`. For `--millis` it then sends `--depth` requests at once on each, and the
+/// same number again after all responses have arrived. The result includes the first requests and their time.
+async fn load(end: &End) -> Result<(u64, Duration)> {
+    let (start, held) = (Instant::now(), hold(end).await?);
+    let until = Instant::now() + Duration::from_millis(end.millis);
+    let ask = |(stream, head)| tokio::spawn(ask(stream, head, end.depth, until));
+    let tasks: Vec<_> = held.into_iter().map(ask).collect();
+    let mut all = tasks.len();
     for task in tasks {
         all += task.await??;
     }
-    Ok((all, start.elapsed()))
+    Ok((all as u64, start.elapsed()))
 }
 
-async fn ask(mut stream: Stream, depth: usize, end: Instant) -> Result<u64> {
-    let (mut buffer, mut requests, mut next) = (vec![0; 64 * 1024], Vec::new(), 1);
-    let head = ask_once(&mut stream, get(0)).await?;
-    while Instant::now() < end {
-        let (batch, mut wanted) = (next..next + depth, 0);
+/// Loads one connection. `head` is the length of the head of each response.
+async fn ask(mut stream: Stream, head: usize, depth: usize, until: Instant) -> Result<usize> {
+    let (mut buffer, mut requests, mut sent) = (vec![0; 64 * 1024], Vec::new(), 0);
+    while Instant::now() < until {
+        let mut wanted = 0;
         requests.clear();
-        for get in batch.clone().map(get) {
+        for get in (sent..sent + depth).map(get) {
             requests.extend_from_slice(&get.request);
             wanted += head + get.target.len();
         }
@@ -191,7 +205,7 @@ async fn ask(mut stream: Stream, depth: usize, end: Instant) -> Result<u64> {
                 count => wanted = wanted.checked_sub(count).ok_or("a head is longer than the first head")?,
             }
         }
-        next = batch.end;
+        sent += depth;
     }
-    Ok(next as u64)
+    Ok(sent)
 }

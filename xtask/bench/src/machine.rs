@@ -4,6 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity};
+
 use crate::Result;
 
 /// The placement of a connection's client and server: the cores of each. No cores mean that the process is not pinned.
@@ -38,25 +40,16 @@ pub(crate) fn load() -> String {
 /// Returns the cores that this process may use. The last cores come first, because the first cores usually handle
 /// interrupts. Cores that share execution units with the last core come after the other cores.
 pub(crate) fn cores() -> Result<Vec<usize>> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    let mut cores = parse_list(allowed.unwrap_or_default());
-    cores.reverse();
-    if let Some(&last) = cores.first() {
-        let file = format!("/sys/devices/system/cpu/cpu{last}/topology/thread_siblings_list");
-        let siblings = parse_list(&fs::read_to_string(file).unwrap_or_default());
-        cores[1..].sort_by_key(|core| siblings.contains(core));
+    let allowed = sched_getaffinity(None)?;
+    let mut cores: Vec<usize> = (0..CpuSet::MAX_CPU).rev().filter(|core| allowed.is_set(*core)).collect();
+    let siblings = |core: usize| {
+        fs::read_to_string(format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")).ok()
+    };
+    if let Some((last, others)) = cores.split_first_mut() {
+        let of_last = siblings(*last);
+        others.sort_by_key(|core| siblings(*core) == of_last);
     }
     Ok(cores)
-}
-
-/// Parses a list of cores as the kernel writes it: `0-2,5`.
-fn parse_list(text: &str) -> Vec<usize> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
-    };
-    text.split(',').filter_map(range).flatten().collect()
 }
 
 /// Returns the placements that the machine's cores allow. With one core, there is a single placement.
@@ -80,32 +73,31 @@ pub(crate) fn placements() -> Result<Vec<Placement>> {
 pub(crate) fn halves() -> Result<Placement> {
     let cores = cores()?;
     let each = if cores.len() >= 4 { 2 } else { 1 };
-    let server: Vec<usize> = cores.iter().skip(each).take(each).copied().collect();
+    let [client, server] = [0, each].map(|first| cores.iter().copied().skip(first).take(each).collect::<Vec<_>>());
     if server.is_empty() {
-        Err("left out: load and server need a core each, and there is only one core".into())
-    } else {
-        Ok(Placement { name: "halves", client: cores[..each].to_vec(), server })
+        return Err("left out: load and server need a core each, and there is only one core".into());
     }
+    Ok(Placement { name: "halves", client, server })
 }
 
 /// Returns the CPU time, in user space and in the kernel, of a process and its children. The time of threads that have
 /// ended is not included, but no server ends a thread.
 pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
-    let mut time = Duration::ZERO;
-    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
-        time += Duration::from_nanos(stat.split_whitespace().next().unwrap_or_default().parse()?);
-    }
-    children(process).into_iter().try_fold(time, |time, child| Ok(time + cpu_time(child)?))
+    Ok(Duration::from_nanos(of_threads(process, "schedstat", "")?))
 }
 
-/// Returns the number of times that the threads of a process have slept and were woken.
+/// Returns the number of times that the threads of a process and its children have slept and were woken.
 pub(crate) fn wake_ups(process: u32) -> Result<u64> {
+    of_threads(process, "status", "voluntary_ctxt_switches:")
+}
+
+/// Adds up a number that the kernel has for each thread of a process and its children.
+fn of_threads(process: u32, file: &str, name: &str) -> Result<u64> {
     let mut all = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        all += number(&fs::read_to_string(thread?.path().join("status"))?, "voluntary_ctxt_switches:")?;
+        all += number(&fs::read_to_string(thread?.path().join(file))?, name)?;
     }
-    Ok(all)
+    children(process).into_iter().try_fold(all, |sum, child| Ok(sum + of_threads(child, file, name)?))
 }
 
 /// Returns the resident memory of a process and its children, in bytes.
@@ -119,13 +111,11 @@ fn children(process: u32) -> Vec<u32> {
     list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// Returns the number after a name in a list from the kernel.
+/// Returns the number after a name in a list from the kernel. Without a name, it is the first number.
 fn number(text: &str, name: &str) -> Result<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .ok_or_else(|| format!("the kernel's list has no {name}"))?;
-    Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let word = line.and_then(|line| line.split_whitespace().next());
+    Ok(word.ok_or_else(|| format!("the kernel's list has no {name}"))?.parse()?)
 }
 
 #[cfg(test)]
@@ -134,8 +124,7 @@ mod tests {
 
     #[test]
     fn lists_and_numbers_of_the_kernel() {
-        assert_eq!(parse_list("\t0-2,5\n"), [0, 1, 2, 5]);
-        assert_eq!(parse_list(""), [0; 0]);
+        assert!(!cores().unwrap().is_empty());
         assert_eq!(number("Name:\tx\nRss:  1234 kB\n", "Rss:").unwrap(), 1234);
         assert!(number("", "Rss:").is_err());
         assert!(resident(std::process::id()).unwrap() > 0 && cpu_time(0).is_err());

@@ -108,16 +108,16 @@ fn run(options: &Options) -> Result {
     }
     // The baseline is read first, because the run takes minutes and a wrong path would be noticed late.
     let baseline = options.baseline.as_deref().map(read).transpose()?;
-    let mut run = Run { machine: machine::describe(), reports: Vec::new() };
-    let saved = options.save.as_ref().map(|name| name.with_added_extension("json"));
-    let mut all = match saved.as_deref().filter(|file| file.exists()) {
+    let machine = machine::describe();
+    let file = options.save.as_ref().map(|name| name.with_added_extension("json"));
+    let mut run = match file.as_deref().filter(|file| file.exists()) {
         Some(file) => read(file)?,
-        None => Run { machine: run.machine.clone(), reports: Vec::new() },
+        None => Run { machine: machine.clone(), reports: Vec::new() },
     };
-    if all.machine != run.machine {
-        return Err(format!("the saved samples are from another machine: {}", all.machine).into());
+    if run.machine != machine {
+        return Err(format!("the saved samples are from another machine: {}", run.machine).into());
     }
-    println!("{}", run.machine);
+    println!("{machine}");
     verify::verify()?;
     let (stage, mut failed) = (Stage::new(options)?, Vec::new());
     for (name, suite) in suites::ALL {
@@ -134,6 +134,7 @@ fn run(options: &Options) -> Result {
                 let before = baseline.iter().flat_map(|run| &run.reports).find(|before| before.suite == *name);
                 print!("{}", report.table(before));
                 failed.extend((report.failures > 0).then_some(*name));
+                run.reports.retain(|old| old.suite != *name);
                 run.reports.push(report);
             }
             // The other suites can still be measured.
@@ -143,10 +144,9 @@ fn run(options: &Options) -> Result {
             }
         }
     }
-    all.take(run);
-    if let Some((name, file)) = options.save.as_ref().zip(saved) {
-        fs::write(file, serde_json::to_string(&all)?)?;
-        chart::draw(&all, name)?;
+    if let Some(file) = file {
+        fs::write(&file, serde_json::to_string(&run)?)?;
+        chart::draw(&run, &file.with_extension(""))?;
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("a measurement failed in: {}", failed.join(", ")).into()) }
 }

@@ -5,13 +5,16 @@
 
 use std::sync::LazyLock;
 
+use degu_client::Headers;
+
 /// A POST request. The response has the same body. On average the request has 180 bytes, and the response 150.
 #[derive(Debug)]
 pub(crate) struct Post {
-    pub(crate) number: usize,
     pub(crate) path: String,
     /// The value of the field [`TRACE`].
     pub(crate) trace: String,
+    /// The same field, as Degu's clients take it.
+    pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
     /// The whole request. A contestant may send the fields in another order, but no other fields.
     pub(crate) request: Vec<u8>,
@@ -34,10 +37,11 @@ const COUNT: usize = 1009;
 /// The POST requests. They are made at the first access, before a measurement begins.
 pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(1);
-    let post = |number| {
+    let post = |_| {
         let bits = rng.u32(8..24);
         let path = format!("/device/{:x}", rng.u32(..1 << bits));
         let trace = format!("{:08x}", rng.u32(..));
+        let headers = Headers::try_from([(TRACE, &trace)]).unwrap_or_else(|error| panic!("{error}"));
         let length = rng.usize(48..=168);
         let reading = format!(r#"{{"seq":{},"temperature":{:.2},"valves":["#, rng.u16(..), rng.f64() * 100.0);
         let body: Vec<u8> =
@@ -46,7 +50,7 @@ pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
             format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{TRACE}: {trace}\r\ncontent-length: {length}\r\n\r\n");
         let request = [head.as_bytes(), &body].concat();
         let response = response(&body);
-        Post { number, path, trace, body, request, response }
+        Post { path, trace, headers, body, request, response }
     };
     (0..COUNT).map(post).collect()
 });

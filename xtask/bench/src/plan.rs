@@ -7,25 +7,24 @@ use crate::report::{Entry, Group, Report, Unit};
 
 /// The condition under which all contestants of a group are measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Condition {
-    pub(crate) name: String,
+pub(crate) struct Condition<S> {
+    name: String,
     /// The names of the contestants in the table.
-    pub(crate) contestants: Vec<String>,
+    contestants: Vec<&'static str>,
     /// The names of the contestants with which the others are compared.
-    references: Vec<String>,
+    references: &'static [&'static str],
+    /// The values that the measurement needs.
+    setting: S,
 }
 
-impl Condition {
-    pub(crate) fn new<C: Into<String>>(
+impl<S> Condition<S> {
+    pub(crate) fn new(
         name: impl Into<String>,
-        contestants: impl IntoIterator<Item = C>,
-        references: &[&str],
+        contestants: impl IntoIterator<Item = &'static str>,
+        references: &'static [&'static str],
+        setting: S,
     ) -> Self {
-        Self {
-            name: name.into(),
-            contestants: contestants.into_iter().map(C::into).collect(),
-            references: references.iter().map(|&name| name.to_owned()).collect(),
-        }
+        Self { name: name.into(), contestants: contestants.into_iter().collect(), references, setting }
     }
 }
 
@@ -34,44 +33,48 @@ impl Condition {
 pub(crate) type Figure = (&'static str, Unit);
 
 /// Measures every contestant under every condition once in each round. Each round begins with another contestant, so no
-/// contestant always follows the slowest one. `measure` gets the number of the condition and the number of the
-/// contestant in it. It returns a sample for each of `figures`. If a contestant fails, its samples are dropped, and it
-/// is not measured again under this condition.
-pub(crate) fn run(
+/// contestant always follows the slowest one. `measure` gets the setting of the condition and the name of the
+/// contestant. It returns a sample for each of `figures`. If a contestant fails, its samples are dropped, and it is not
+/// measured again under this condition.
+pub(crate) fn run<S>(
     suite: &str,
     rounds: usize,
-    conditions: &[Condition],
+    conditions: &[Condition<S>],
     figures: &[Figure],
-    mut measure: impl FnMut(usize, usize) -> Result<Vec<f64>>,
+    mut measure: impl FnMut(&S, &'static str) -> Result<Vec<f64>>,
 ) -> Report {
     let mut report = Report { suite: suite.into(), ..Report::default() };
-    for Condition { name, contestants, references } in conditions {
-        let entry = |name: &String| Entry { name: name.clone(), samples: Vec::new() };
+    for Condition { name, contestants, references, .. } in conditions {
+        let entry = |name: &&str| Entry { name: (*name).into(), samples: Vec::new() };
         report.groups.extend(figures.iter().map(|(figure, unit)| Group {
             name: if figure.is_empty() { name.clone() } else { format!("{name}: {figure}") },
             unit: *unit,
-            references: references.clone(),
+            references: references.iter().map(|&name| name.into()).collect(),
             entries: contestants.iter().map(entry).collect(),
         }));
     }
+    let progress = |text: &str| {
+        if stderr().is_terminal() {
+            let _ = write!(stderr(), "\r\x1b[K{text}");
+        }
+    };
     let mut failed = Vec::new();
     for round in 0..rounds {
-        let groups = report.groups.chunks_mut(figures.len());
-        for ((condition, Condition { name, contestants, .. }), groups) in conditions.iter().enumerate().zip(groups) {
-            if stderr().is_terminal() {
-                let _ = write!(stderr(), "\r\x1b[K{suite}, round {} of {rounds}, {name}", round + 1);
-            }
+        for (condition, groups) in conditions.iter().zip(report.groups.chunks_mut(figures.len())) {
+            let Condition { name, contestants, setting, .. } = condition;
+            progress(&format!("{suite}, round {} of {rounds}, {name}", round + 1));
             for turn in 0..contestants.len() {
-                let contestant = (turn + round) % contestants.len();
-                if failed.contains(&(condition, contestant)) {
+                let number = (turn + round) % contestants.len();
+                let contestant = contestants[number];
+                if failed.contains(&(name, contestant)) {
                     continue;
                 }
-                let samples = groups.iter_mut().map(|group| &mut group.entries[contestant].samples);
-                match measure(condition, contestant) {
+                let samples = groups.iter_mut().map(|group| &mut group.entries[number].samples);
+                match measure(setting, contestant) {
                     Ok(found) => samples.zip(found).for_each(|(all, one)| all.push(one)),
                     Err(error) => {
-                        report.notes.push(format!("{name}, {} failed: {error}", contestants[contestant]));
-                        failed.push((condition, contestant));
+                        report.notes.push(format!("{name}, {contestant} failed: {error}"));
+                        failed.push((name, contestant));
                         // The earlier samples can no longer be compared round by round.
                         samples.for_each(Vec::clear);
                     }
@@ -79,9 +82,7 @@ pub(crate) fn run(
             }
         }
     }
-    if stderr().is_terminal() {
-        let _ = write!(stderr(), "\r\x1b[K");
-    }
+    progress("");
     report.failures = failed.len();
     report.groups.iter_mut().for_each(|group| group.entries.retain(|entry| !entry.samples.is_empty()));
     report
@@ -93,18 +94,18 @@ mod tests {
 
     #[test]
     fn failed_contestant_is_named_and_left_out() {
-        let condition = |name: &str| Condition::new(name, ["a", "b", "c"], &["a"]);
+        let condition = |name: &str, number: usize| Condition::new(name, ["a", "b", "c"], &["a"], number);
         let (figures, mut turns) = ([("rate", Unit::PerSecond), ("", Unit::Microseconds)], Vec::new());
-        let report = run("none", 2, &[condition("x"), condition("y")], &figures, |condition, contestant| {
+        let report = run("none", 2, &[condition("x", 0), condition("y", 1)], &figures, |&condition, contestant| {
             turns.push((condition, contestant));
-            if (condition, contestant) == (1, 2) {
+            if (condition, contestant) == (1, "c") {
                 Err("no".into())
             } else {
-                Ok(vec![condition as f64, contestant as f64])
+                Ok(vec![condition as f64, contestant.len() as f64])
             }
         });
-        assert_eq!(turns[..3], [(0, 0), (0, 1), (0, 2)]);
-        assert_eq!(turns[6..], [(0, 1), (0, 2), (0, 0), (1, 1), (1, 0)]);
+        assert_eq!(turns[..3], [(0, "a"), (0, "b"), (0, "c")]);
+        assert_eq!(turns[6..], [(0, "b"), (0, "c"), (0, "a"), (1, "b"), (1, "a")]);
         assert_eq!((report.notes, report.failures), (vec!["y, c failed: no".to_owned()], 1));
         let names: Vec<&str> = report.groups.iter().map(|group| group.name.as_str()).collect();
         assert_eq!(names, ["x: rate", "x", "y: rate", "y"]);

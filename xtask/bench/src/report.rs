@@ -70,9 +70,11 @@ impl Summary {
         let median = f64::midpoint(*sorted.get(middle)?, sorted[(sorted.len() - 1) / 2]);
         Some(Self { median, low: sorted[0], high: sorted[sorted.len() - 1] })
     }
+}
 
-    fn show(self, show: impl Fn(f64) -> String) -> [String; 2] {
-        [show(self.median), format!("{}–{}", show(self.low), show(self.high))]
+impl Entry {
+    pub(crate) fn summary(&self) -> Option<Summary> {
+        Summary::of(self.samples.iter().copied())
     }
 }
 
@@ -118,18 +120,18 @@ impl Group {
         head.extend(before.map(|_| "before".to_owned()));
         table.set_header(head);
         let before = before.and_then(|report| report.groups.iter().find(|other| other.name == self.name));
-        for entry in &self.entries {
-            let mut row = vec![entry.name.clone()];
-            let shown = |summary: Option<Summary>, show: &dyn Fn(f64) -> String| {
-                summary.map_or_else(Default::default, |summary| summary.show(show))
-            };
-            row.extend(shown(median(entry), &|sample| self.unit.show(sample)));
-            for reference in &self.references {
-                row.extend(shown(self.ratio(entry, reference), &|ratio| format!("{ratio:.2}")));
+        let cells = |unit: Unit, summary: Option<Summary>| match summary {
+            Some(Summary { median, low, high }) => {
+                [unit.show(median), format!("{}–{}", unit.show(low), unit.show(high))]
             }
-            let earlier = before.and_then(|group| median(group.entry(&entry.name)?));
-            row.extend(earlier.map(|summary| self.unit.show(summary.median)));
-            table.add_row(row);
+            None => Default::default(),
+        };
+        for entry in &self.entries {
+            let ratios = self.references.iter().flat_map(|name| cells(Unit::Times, self.ratio(entry, name)));
+            let earlier = before.and_then(|group| group.entry(&entry.name)?.summary());
+            let earlier = earlier.map(|summary| self.unit.show(summary.median));
+            let row = [entry.name.clone()].into_iter().chain(cells(self.unit, entry.summary()));
+            table.add_row(row.chain(ratios).chain(earlier));
         }
         table
     }
@@ -175,18 +177,6 @@ impl Report {
     }
 }
 
-impl Run {
-    /// Takes the reports of another run on this machine. They replace the reports of the same suites.
-    pub(crate) fn take(&mut self, other: Self) {
-        self.reports.retain(|old| other.reports.iter().all(|new| new.suite != old.suite));
-        self.reports.extend(other.reports);
-    }
-}
-
-fn median(entry: &Entry) -> Option<Summary> {
-    Summary::of(entry.samples.iter().copied())
-}
-
 /// Makes a table with a column for each figure of a condition. It shows the medians, and the median ratio to the first
 /// reference.
 fn wide(groups: &[Group]) -> Table {
@@ -199,8 +189,8 @@ fn wide(groups: &[Group]) -> Table {
         let cell = |group: &Group| {
             let entry = group.entry(&entry.name)?;
             let ratio = reference.and_then(|name| group.ratio(entry, name));
-            let ratio = ratio.map_or_else(String::new, |ratio| format!(" ({:.2})", ratio.median));
-            Some(format!("{}{ratio}", group.unit.show(median(entry)?.median)))
+            let ratio = ratio.map_or_else(String::new, |ratio| format!(" ({})", Unit::Times.show(ratio.median)));
+            Some(format!("{}{ratio}", group.unit.show(entry.summary()?.median)))
         };
         let cells = groups.iter().map(|group| cell(group).unwrap_or_default());
         table.add_row([entry.name.clone()].into_iter().chain(cells));

@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::Result;
-use crate::contestants::{Ready, Setup};
+use crate::contestants::Ready;
+use crate::ends::End;
 
 /// A connection on a tokio runtime: a socket, with or without TLS.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -67,17 +68,17 @@ pub(crate) fn into_tokio(socket: Socket) -> Result<Stream> {
     })
 }
 
-/// Accepts connections, with TLS if the setup has certificates. Each connection is served by a call of `answer` in a
+/// Accepts connections, with TLS if the end has certificates. Each connection is served by a call of `answer` in a
 /// task of its own.
 pub(crate) fn serve_each<F: Future<Output = Result> + Send + 'static>(
-    setup: &Setup,
+    end: &End,
     ready: &mut Ready<'_>,
     answer: impl Fn(Stream) -> F + Copy + Send + Sync + 'static,
 ) -> Result {
-    let tls = setup.acceptor()?;
-    let (listener, bound) = listen(&setup.address)?;
+    let tls = end.acceptor()?;
+    let (listener, bound) = listen(&end.address)?;
     listener.set_nonblocking(true)?;
-    setup.runtime(false)?.block_on(async {
+    end.runtime(false)?.block_on(async {
         let listener = match listener.domain()? {
             Domain::UNIX => Listener::Unix(UnixListener::from_std(listener.into())?),
             _ => Listener::Tcp(TcpListener::from_std(listener.into())?),

@@ -30,6 +30,7 @@ pub(crate) struct End<'e> {
     /// The cores to which the process is pinned. If there are none, it is not pinned.
     pub(crate) cores: &'e [usize],
     pub(crate) tls: bool,
+    /// The number of threads. If it is 0, there is one for each of the cores.
     pub(crate) threads: usize,
     pub(crate) connections: usize,
     pub(crate) depth: usize,
@@ -38,6 +39,13 @@ pub(crate) struct End<'e> {
     pub(crate) time: Duration,
     /// A tool that runs the process, for example valgrind, and the options of this tool.
     pub(crate) tool: &'e [String],
+}
+
+impl<'e> End<'e> {
+    /// Returns the settings of an end that is pinned to these cores.
+    pub(crate) fn on(cores: &'e [usize]) -> Self {
+        Self { cores, ..Self::default() }
+    }
 }
 
 /// The longest time that the process may take in addition to its measurement. It takes long under valgrind, and with
@@ -69,29 +77,26 @@ impl<'o> Stage<'o> {
         }
     }
 
-    /// Returns the arguments of `taskset`: the cores, and the command line of the process. `words` are the role and its
-    /// arguments.
+    /// Returns the arguments of `taskset`: the cores, and the command line of the process. `words` are the role, the
+    /// address and the contestant.
     fn arguments(&self, words: &[&str], end: End<'_>) -> Result<Vec<String>> {
+        let program = match words.get(2) {
+            Some(&DEGU_018) => [program(DEGU_018).display().to_string(), DEGU_018_ENDS.into()],
+            Some(contestant) if PEERS.contains(contestant) => [self.peers()?.into(), "end".into()],
+            _ => [env::current_exe()?.display().to_string(), "end".into()],
+        };
         let mut arguments = vec!["-c".to_owned(), pinned(end.cores)?];
-        arguments.extend_from_slice(end.tool);
-        let contestant = words.get(1).unwrap_or(&"");
-        if *contestant == DEGU_018 {
-            arguments.push(python()?.display().to_string());
-            arguments.push(concat!(env!("CARGO_MANIFEST_DIR"), "/degu018.py").to_owned());
-        } else {
-            let here = env::current_exe()?.display().to_string();
-            let program = if PEERS.contains(contestant) { self.peers()?.to_owned() } else { here };
-            arguments.extend([program, "end".into()]);
-        }
+        arguments.extend(end.tool.iter().cloned().chain(program));
         arguments.extend(words.iter().map(|&word| word.to_owned()));
-        if end.tls {
-            arguments.push(format!("--pki={}", self.pki.get_or_init(TempPki::new).folder().display()));
-        }
+        arguments.extend([
+            format!("--threads={}", if end.threads > 0 { end.threads } else { end.cores.len().max(1) }),
+            format!("--connections={}", end.connections.max(1)),
+            format!("--depth={}", end.depth.max(1)),
+            format!("--millis={}", end.time.as_millis()),
+        ]);
         arguments.extend(end.trips.map(|trips| format!("--trips={trips}")));
-        arguments.push(format!("--threads={}", end.threads.max(1)));
-        arguments.push(format!("--connections={}", end.connections.max(1)));
-        arguments.push(format!("--depth={}", end.depth.max(1)));
-        arguments.push(format!("--millis={}", end.time.as_millis()));
+        let pki = end.tls.then(|| self.pki.get_or_init(TempPki::new).folder());
+        arguments.extend(pki.map(|folder| format!("--pki={}", folder.display())));
         Ok(arguments)
     }
 
@@ -99,7 +104,7 @@ impl<'o> Stage<'o> {
     /// yet.
     fn peers(&self) -> Result<&str> {
         if self.peers.get().is_none() {
-            let folder = target()?.join("peers").display().to_string();
+            let folder = target().join("peers").display().to_string();
             let build =
                 ["build", "--quiet", "--release", "--features=peers", "--manifest-path", MANIFEST, "--target-dir"];
             let build: Vec<String> = build.into_iter().chain([folder.as_str()]).map(str::to_owned).collect();
@@ -119,14 +124,13 @@ impl<'o> Stage<'o> {
     pub(crate) fn serve(&self, contestant: &str, kind: &str, end: End<'_>) -> Result<Server> {
         match contestant {
             NGINX => self.nginx(end.cores),
-            _ => self.start(&["serve", contestant, &self.address(kind)], end),
+            _ => self.start(&["serve", &self.address(kind), contestant], end),
         }
     }
 
     /// Keeps these cores busy until the returned processes are dropped.
     pub(crate) fn busy(&self, cores: &[usize]) -> Result<Vec<Server>> {
-        let start = |core: &usize| self.start(&["busy"], End { cores: &[*core], ..End::default() });
-        cores.iter().map(start).collect()
+        cores.chunks(1).map(|core| self.start(&["busy"], End::on(core))).collect()
     }
 
     /// Runs a client to its end. Returns the number of round trips or runs, and the time that they took.
@@ -150,7 +154,8 @@ impl<'o> Stage<'o> {
         // The workers of nginx outlive a killed master process. So a shell waits for EOF on stdin, and then stops
         // nginx.
         let script = format!(
-            "/usr/sbin/nginx -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x"
+            "{} -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x",
+            program(NGINX).display()
         );
         let arguments = ["-c", &pinned(cores)?, "/bin/sh", "-c", &script].map(str::to_owned);
         Server::start_within(Path::new("taskset"), &arguments, START, move |line| {
@@ -167,30 +172,27 @@ const CONFIG: &str = include_str!("../nginx.conf");
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-/// Returns whether a program is installed.
-pub(crate) fn is_there(program: &str) -> bool {
-    let option = if program.ends_with(NGINX) { "-v" } else { "--version" };
-    Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
+const DEGU_018_ENDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/degu018.py");
+
+/// Returns whether a tool or a contestant is installed.
+pub(crate) fn is_there(name: &str) -> bool {
+    Command::new(program(name)).arg("-h").output().is_ok_and(|output| output.status.success())
 }
 
-/// Returns whether nginx is installed. Debian installs nginx in /usr/sbin, which is not in every PATH.
-pub(crate) fn is_nginx_there() -> bool {
-    is_there("/usr/sbin/nginx")
-}
-
-/// Returns the Python with which `cargo xtask interop --install` installs Degu 0.18.
-fn python() -> Result<PathBuf> {
-    Ok(target()?.join("interop").join(DEGU_018).join("bin/python3"))
+/// Returns the program of a tool or of a contestant that is not part of this program.
+fn program(name: &str) -> PathBuf {
+    match name {
+        // Debian installs nginx in this folder, which is not in every PATH.
+        NGINX => "/usr/sbin/nginx".into(),
+        // `cargo xtask interop --install` installs Degu 0.18 with this Python.
+        DEGU_018 => target().join("interop").join(DEGU_018).join("bin/python3"),
+        _ => name.into(),
+    }
 }
 
 /// Returns the folder of build results. This program is in its folder `release`.
-fn target() -> Result<PathBuf> {
-    Ok(env::current_exe()?.ancestors().nth(2).map(Path::to_owned).unwrap_or_default())
-}
-
-/// Returns whether Degu 0.18 is installed.
-pub(crate) fn is_degu_018_there() -> bool {
-    python().is_ok_and(|python| python.exists())
+fn target() -> PathBuf {
+    env::current_exe().unwrap_or_default().ancestors().nth(2).unwrap_or(Path::new("")).to_owned()
 }
 
 /// Returns a list of cores for `taskset`. If `cores` is empty, these are all cores.

@@ -9,9 +9,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::Result;
-use crate::contestants::Setup;
+use crate::ends::End;
 
-impl Setup {
+impl End {
     /// Returns Degu's policy for a server, or `None` without TLS.
     pub(crate) fn server_policy(&self) -> Result<Option<ServerTls>> {
         let Some(folder) = self.pki.as_deref() else { return Ok(None) };

@@ -1,16 +1,18 @@
 //! A check before every run. All contestants must send the same bytes, because a contestant with fewer fields would
 //! have an advantage. The fields may have any order and case.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use degu_server::Spin;
+use clap::Parser;
 use socket2::Socket;
 
 use crate::Result;
-use crate::contestants::{ALL, Contestant, Setup};
+use crate::contestants::{ALL, Contestant};
+use crate::ends::End;
 use crate::message::{get, post, response};
 use crate::socket::{connect, listen};
 
@@ -29,27 +31,28 @@ pub(crate) fn verify() -> Result {
     Ok(())
 }
 
-fn setup(address: &str) -> Setup {
-    Setup { address: address.to_owned(), pki: None, threads: 1, spin: Spin::Adaptive }
+fn end(address: &str, contestant: &Contestant) -> End {
+    End::parse_from(["", "", address, contestant.name])
 }
 
 fn verify_client(contestant: &'static Contestant) -> Result {
     let Some(prepare) = contestant.client else { return Ok(()) };
     let (listener, address) = listen("[::1]:0")?;
-    let (outcome, done) = mpsc::channel();
-    thread::spawn(move || outcome.send((|| prepare(&setup(&address))?(TRIPS as u64))()));
+    let client = thread::spawn(move || prepare(&end(&address, contestant))?(TRIPS as u64));
     let (mut stream, _) = listener.accept()?;
     for post in (0..TRIPS).map(post) {
         expect(&mut stream, &post.request)?;
         stream.write_all(&post.response)?;
     }
-    done.recv_timeout(LIMIT).map_err(|_| "did not accept the response in time")?
+    // A client that waits for more reads EOF now.
+    drop(stream);
+    client.join().map_err(|_| "a thread panicked")?
 }
 
 fn verify_server(contestant: &'static Contestant) -> Result {
     let Some(server) = contestant.server else { return Ok(()) };
     let (ready, bound) = mpsc::channel();
-    thread::spawn(move || server(&setup("[::1]:0"), &mut |address| Ok(ready.send(address)?)));
+    thread::spawn(move || server(&end("[::1]:0", contestant), &mut |address| Ok(ready.send(address)?)));
     let address = bound.recv_timeout(LIMIT).map_err(|_| "did not report its address in time")?;
     let mut stream = connect(&address)?;
     for post in (0..TRIPS).map(post) {
@@ -71,14 +74,14 @@ fn expect(stream: &mut Socket, expected: &[u8]) -> Result {
     stream.set_read_timeout(Some(LIMIT))?;
     let mut message = vec![0; expected.len()];
     stream.read_exact(&mut message)?;
-    let lines = |message: &[u8]| {
+    // The start line, the fields in alphabetical order, and the body.
+    let parts = |message: &[u8]| {
         let text = String::from_utf8_lossy(message);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let (start, fields) = head.split_once("\r\n").unwrap_or((head, ""));
-        let mut fields: Vec<String> = fields.split("\r\n").map(str::to_ascii_lowercase).collect();
-        fields.sort();
-        (start.to_owned(), fields, body.to_owned())
+        let mut lines = head.split("\r\n");
+        let start = lines.next().map(str::to_owned);
+        (start, lines.map(str::to_ascii_lowercase).collect::<BTreeSet<_>>(), body.to_owned())
     };
-    let (sent, wanted) = (lines(&message), lines(expected));
+    let (sent, wanted) = (parts(&message), parts(expected));
     if sent == wanted { Ok(()) } else { Err(format!("sends {sent:?} instead of {wanted:?}").into()) }
 }

@@ -88,13 +88,7 @@ fn show(body: &[u8]) -> Result {
 }
 
 /// Runs a future on tokio's current-thread runtime.
-#[cfg(any(
-    feature = "server-axum",
-    feature = "client-degu",
-    feature = "client-hyper",
-    feature = "server-hyper",
-    feature = "client-reqwest"
-))]
+#[cfg(feature = "tokio")]
 fn block_on<F: Future<Output = Result>>(main: F) -> Result {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(main)
 }

@@ -1,15 +1,14 @@
 //! Degu: the server with the given number of workers, the client on tokio's current-thread runtime, and the blocking
 //! client. All have their default deadlines.
 
-use std::sync::LazyLock;
 use std::thread;
 
-use degu_client::{Headers, Method, blocking};
+use degu_client::{Method, blocking};
 use degu_server::{Error, Request, Response, Server, Session};
 
-use super::{Ready, Setup, Trips, calls, check};
+use super::{Ready, Trips, blocking_calls, calls, split};
 use crate::Result;
-use crate::message::{POSTS, Post, TRACE};
+use crate::ends::End;
 
 /// The largest number of connections. No suite opens more.
 const CONNECTIONS: usize = 100_000;
@@ -17,12 +16,13 @@ const CONNECTIONS: usize = 100_000;
 /// The longest body of a response, in bytes. No response has more.
 const LIMIT: usize = 4096;
 
-pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    let mut options = Server::options().workers(setup.threads).spin(setup.spin).max_connections(CONNECTIONS);
-    if let Some(policy) = setup.server_policy()? {
+pub(super) fn serve(end: &End, ready: &mut Ready<'_>) -> Result {
+    let spin = split(&end.contestant).1;
+    let mut options = Server::options().workers(end.threads).spin(spin).max_connections(CONNECTIONS);
+    if let Some(policy) = end.server_policy()? {
         options = options.tls(policy);
     }
-    let server = options.bind(setup.address.parse::<degu_server::Address>()?, answer)?;
+    let server = options.bind(end.address.parse::<degu_server::Address>()?, answer)?;
     ready(server.address().to_string())?;
     server.serve_forever()?;
     Err("the server ended".into())
@@ -35,65 +35,52 @@ async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Resul
     Ok((200, request.body.read_all(LIMIT).await?).into())
 }
 
-/// The fields of each message. They are made before the first message is sent.
-static FIELDS: LazyLock<Vec<Headers>> = LazyLock::new(|| {
-    let fields = POSTS.iter().map(|post| Headers::try_from([(TRACE, &post.trace)]));
-    fields.collect::<std::result::Result<_, _>>().unwrap_or_else(|error| panic!("{error}"))
-});
-
-fn client_of(setup: &Setup) -> Result<degu_client::Client> {
-    let options = degu_client::Client::options().host("localhost").spin(setup.spin);
-    Ok(options.client(setup.address.parse::<degu_client::Address>()?))
+fn client_of(end: &End) -> Result<degu_client::Client> {
+    let options = degu_client::Client::options().host("localhost").spin(split(&end.contestant).1);
+    Ok(options.client(end.address.parse::<degu_client::Address>()?))
 }
 
-pub(super) fn client(setup: &Setup) -> Result<Trips> {
-    let (runtime, fields) = (setup.runtime(true)?, &*FIELDS);
-    let mut connection = runtime.block_on(client_of(setup)?.connect())?;
+pub(super) fn client(end: &End) -> Result<Trips> {
+    let runtime = end.runtime(true)?;
+    let mut connection = runtime.block_on(client_of(end)?.connect())?;
     Ok(calls(runtime, async move |post| {
-        let headers = &fields[post.number];
-        let mut response = connection.request(Method::Post, &post.path, headers, post.body.as_slice()).await?;
+        let mut response = connection.request(Method::Post, &post.path, &post.headers, post.body.as_slice()).await?;
         Ok((response.status, response.body.read_all(LIMIT).await?.len()))
     }))
 }
 
-pub(super) fn pool(setup: &Setup) -> Result<Trips> {
-    let (pool, fields) = (client_of(setup)?.pool(), &*FIELDS);
-    Ok(calls(setup.runtime(true)?, async move |post| {
-        let headers = &fields[post.number];
-        let mut response = pool.request(Method::Post, &post.path, headers, post.body.as_slice()).await?;
+pub(super) fn pool(end: &End) -> Result<Trips> {
+    let pool = client_of(end)?.pool();
+    Ok(calls(end.runtime(true)?, async move |post| {
+        let mut response = pool.request(Method::Post, &post.path, &post.headers, post.body.as_slice()).await?;
         Ok((response.status, response.body.read_all(LIMIT).await?.len()))
     }))
 }
 
-pub(super) fn blocking_client(setup: &Setup) -> Result<Trips> {
-    let mut connection = blocking::Client::from(client_of(setup)?).connect()?;
-    let (mut posts, fields) = (POSTS.iter().cycle(), &*FIELDS);
-    Ok(Box::new(move |count| {
-        posts.by_ref().take(count as usize).try_for_each(|post| {
-            let headers = &fields[post.number];
-            let mut response = connection.request(Method::Post, &post.path, headers, post.body.as_slice())?;
-            check(response.status, response.body.read_all(LIMIT)?.len(), post)
-        })
-    }))
+pub(super) fn blocking_client(end: &End) -> Result<Trips> {
+    let mut connection = blocking::Client::from(client_of(end)?).connect()?;
+    Ok(Box::new(blocking_calls(move |post| {
+        let mut response = connection.request(Method::Post, &post.path, &post.headers, post.body.as_slice())?;
+        Ok((response.status, response.body.read_all(LIMIT)?.len()))
+    })))
 }
 
 /// Makes a client whose threads share a pool.
-pub(super) fn blocking_pool(setup: &Setup) -> Result<Trips> {
-    let (pool, fields) = (blocking::Client::from(client_of(setup)?).pool(), &*FIELDS);
-    let mut posts = vec![POSTS.iter().cycle(); setup.threads];
+pub(super) fn blocking_pool(end: &End) -> Result<Trips> {
+    let pool = blocking::Client::from(client_of(end)?).pool();
+    let client = |pool: blocking::Pool| {
+        blocking_calls(move |post| {
+            let mut response = pool.request(Method::Post, &post.path, &post.headers, post.body.as_slice())?;
+            Ok((response.status, response.body.read_all(LIMIT)?.len()))
+        })
+    };
+    let mut clients: Vec<_> = vec![pool; end.threads].into_iter().map(client).collect();
     Ok(Box::new(move |count| {
-        let share = count.div_ceil(posts.len() as u64) as usize;
-        let run = |posts: &mut dyn Iterator<Item = _>| {
-            posts.take(share).try_for_each(|post: &Post| {
-                let headers = &fields[post.number];
-                let mut response = pool.request(Method::Post, &post.path, headers, post.body.as_slice())?;
-                check(response.status, response.body.read_all(LIMIT)?.len(), post)
-            })
-        };
+        let share = count.div_ceil(clients.len() as u64);
         thread::scope(|scope| {
-            let [own, others @ ..] = &mut posts[..] else { return Ok(()) };
-            let others: Vec<_> = others.iter_mut().map(|posts| scope.spawn(move || run(posts))).collect();
-            run(own)?;
+            let [own, others @ ..] = &mut clients[..] else { return Ok(()) };
+            let others: Vec<_> = others.iter_mut().map(|trips| scope.spawn(move || trips(share))).collect();
+            own(share)?;
             others.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
         })
     }))

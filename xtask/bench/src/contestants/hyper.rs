@@ -10,14 +10,18 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 
-use super::{Ready, Setup, Trips, calls};
+use super::{Ready, Trips, calls};
 use crate::Result;
+use crate::ends::End;
 use crate::message::TRACE;
 use crate::socket::{Stream, connect, into_tokio, serve_each};
 
-/// Serves connections. With `flush`, the responses to pipelined requests are sent together when the last one is ready.
-pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>, flush: bool) -> Result {
-    serve_each(setup, ready, move |stream| answer(stream, flush))
+/// The name of the contestant that sends the responses to pipelined requests together, when the last one is ready.
+pub(super) const FLUSHING: &str = "hyper-flush";
+
+pub(super) fn serve(end: &End, ready: &mut Ready<'_>) -> Result {
+    let flush = end.contestant == FLUSHING;
+    serve_each(end, ready, move |stream| answer(stream, flush))
 }
 
 async fn answer(stream: Stream, flush: bool) -> Result {
@@ -33,10 +37,10 @@ async fn answer(stream: Stream, flush: bool) -> Result {
     Ok(builder.serve_connection(TokioIo::new(stream), answer).await?)
 }
 
-pub(super) fn client(setup: &Setup) -> Result<Trips> {
-    let runtime = setup.runtime(false)?;
+pub(super) fn client(end: &End) -> Result<Trips> {
+    let runtime = end.runtime(false)?;
     let mut sender = runtime.block_on(async {
-        let stream = into_tokio(connect(&setup.address)?)?;
+        let stream = into_tokio(connect(&end.address)?)?;
         let (sender, connection) = client::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Result::Ok(sender)

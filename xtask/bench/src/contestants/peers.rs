@@ -4,7 +4,8 @@
 mod rpc;
 mod web;
 
-use super::{Contestant, Setup};
+use super::Contestant;
+use crate::ends::End;
 
 pub(super) static ALL: &[Contestant] = &[
     Contestant { name: "axum", client: None, server: Some(web::serve_axum) },
@@ -16,6 +17,6 @@ pub(super) static ALL: &[Contestant] = &[
 ];
 
 /// Returns the path of a Unix socket, or `None` if the address is not such a path.
-fn socket_path(setup: &Setup) -> Option<&str> {
-    setup.address.strip_prefix("unix:")
+fn socket_path(end: &End) -> Option<&str> {
+    end.address.strip_prefix("unix:")
 }

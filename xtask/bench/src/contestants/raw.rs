@@ -6,18 +6,22 @@ use std::thread;
 
 use socket2::Socket;
 
-use super::{Ready, Setup, Trips};
+use super::{Ready, Trips, blocking_calls};
 use crate::Result;
+use crate::ends::End;
 use crate::message::POSTS;
 use crate::socket::{connect, listen};
 
-/// Serves one connection after another. With `polling`, the socket is polled without sleeping.
-pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
-    let (listener, bound) = listen(&setup.address)?;
+/// The name of the contestant that polls its socket without sleeping.
+pub(super) const POLLING: &str = "raw-poll";
+
+/// Serves one connection after another.
+pub(super) fn serve(end: &End, ready: &mut Ready<'_>) -> Result {
+    let (listener, bound) = listen(&end.address)?;
     ready(bound)?;
     loop {
         let (mut socket, _) = listener.accept()?;
-        socket.set_nonblocking(polling)?;
+        socket.set_nonblocking(end.contestant == POLLING)?;
         for post in POSTS.iter().cycle() {
             if !fill(&mut socket, post.request.len())? {
                 break;
@@ -27,19 +31,17 @@ pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Resu
     }
 }
 
-pub(super) fn client(setup: &Setup, polling: bool) -> Result<Trips> {
-    let (mut socket, mut posts) = (connect(&setup.address)?, POSTS.iter().cycle());
-    socket.set_nonblocking(polling)?;
-    Ok(Box::new(move |count| {
-        for post in posts.by_ref().take(count as usize) {
-            // Only one small message is in flight, so the socket's buffer always has room for it.
-            socket.write_all(&post.request)?;
-            if !fill(&mut socket, post.response.len())? {
-                return Err("the server closed the connection".into());
-            }
+pub(super) fn client(end: &End) -> Result<Trips> {
+    let mut socket = connect(&end.address)?;
+    socket.set_nonblocking(end.contestant == POLLING)?;
+    Ok(Box::new(blocking_calls(move |post| {
+        // Only one small message is in flight, so the socket's buffer always has room for it.
+        socket.write_all(&post.request)?;
+        if !fill(&mut socket, post.response.len())? {
+            return Err("the server closed the connection".into());
         }
-        Ok(())
-    }))
+        Ok((200, post.body.len()))
+    })))
 }
 
 /// Reads this number of bytes. Returns false if the connection ends before the first byte.

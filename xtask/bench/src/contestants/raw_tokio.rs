@@ -2,13 +2,14 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Ready, Setup, Trips, calls};
+use super::{Ready, Trips, calls};
 use crate::Result;
+use crate::ends::End;
 use crate::message::{POSTS, response};
 use crate::socket::{Stream, connect, into_tokio, serve_each};
 
-pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    serve_each(setup, ready, answer)
+pub(super) fn serve(end: &End, ready: &mut Ready<'_>) -> Result {
+    serve_each(end, ready, answer)
 }
 
 /// Distinguishes GET and POST, and finds the end of each request. Answers all requests that have arrived in one write.
@@ -29,10 +30,10 @@ async fn answer(mut stream: Stream) -> Result {
                 taken += post.request.len();
                 output.extend_from_slice(&post.response);
             } else {
-                let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else { break };
+                let Some(at) = rest.windows(4).position(|four| four == b"\r\n\r\n") else { break };
                 let target = rest[4..].split(|byte| *byte == b' ').next().unwrap_or_default();
                 output.extend_from_slice(&response(target));
-                taken += end + 4;
+                taken += at + 4;
             }
         }
         input.copy_within(taken..filled, 0);
@@ -43,9 +44,9 @@ async fn answer(mut stream: Stream) -> Result {
     }
 }
 
-pub(super) fn client(setup: &Setup) -> Result<Trips> {
-    let runtime = setup.runtime(false)?;
-    let mut stream = runtime.block_on(async { into_tokio(connect(&setup.address)?) })?;
+pub(super) fn client(end: &End) -> Result<Trips> {
+    let runtime = end.runtime(false)?;
+    let mut stream = runtime.block_on(async { into_tokio(connect(&end.address)?) })?;
     Ok(calls(runtime, async move |post| {
         stream.write_all(&post.request).await?;
         let mut message = [0; 1024];

@@ -5,7 +5,6 @@
 use std::fs;
 use std::time::Duration;
 
-use super::Pair;
 use crate::Result;
 use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
@@ -18,44 +17,44 @@ const MANY: u64 = 600;
 /// The time in which a server has to end under a tool.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The clients and servers that are counted, each with the process at the other side. A quick run counts only the first
-/// three. Degu does not spin here, because the number of calls of a spinning process depends on the time.
-const CLIENTS: &[Pair] = &[
-    ("hyper", "raw"),
-    ("degu-off", "raw"),
-    ("degu-blocking-off", "raw"),
-    ("raw", "raw"),
-    ("raw-tokio", "raw"),
-    ("degu-pool-off", "raw"),
-    ("degu-blocking-pool-off", "raw"),
-    ("hyper-util", "axum"),
-    ("reqwest", "axum"),
-    ("ureq", "axum"),
-    ("tonic", "tonic"),
-    ("tarpc", "tarpc"),
+/// The clients and servers that are counted. A quick run counts only the first three. Degu does not spin here, because
+/// the number of calls of a spinning process depends on the time.
+const CLIENTS: &[&str] = &[
+    "hyper",
+    "degu-off",
+    "degu-blocking-off",
+    "raw",
+    "raw-tokio",
+    "degu-pool-off",
+    "degu-blocking-pool-off",
+    "hyper-util",
+    "reqwest",
+    "ureq",
+    "tonic",
+    "tarpc",
 ];
-const SERVERS: &[Pair] = &[
-    ("hyper", "raw"),
-    ("degu-off", "raw"),
-    ("raw", "raw"),
-    ("raw-tokio", "raw"),
-    ("axum", "hyper-util"),
-    ("tonic", "tonic"),
-    ("tarpc", "tarpc"),
-];
+const SERVERS: &[&str] = &["hyper", "degu-off", "raw", "raw-tokio", "axum", "tonic", "tarpc"];
 const QUICK: usize = 3;
 
+/// Returns the contestant at the other side of a counted client or server.
+fn other_side(name: &'static str) -> &'static str {
+    match name {
+        "hyper-util" | "reqwest" | "ureq" => "axum",
+        "axum" => "hyper-util",
+        "tonic" | "tarpc" => name,
+        _ => "raw",
+    }
+}
+
 /// A count, the tool that determines it, the options of the tool, and a function that finds the count in its output.
-struct Counter {
+pub(super) struct Counter {
     name: &'static str,
-    tool: &'static str,
+    pub(super) tool: &'static str,
     options: &'static [&'static str],
     count: fn(&str) -> Option<u64>,
 }
 
-pub(super) const INSTRUCTIONS: usize = 0;
-
-const COUNTERS: [Counter; 3] = [
+pub(super) static COUNTERS: [Counter; 3] = [
     Counter {
         name: "instructions",
         tool: "valgrind",
@@ -79,40 +78,38 @@ const COUNTERS: [Counter; 3] = [
     },
 ];
 
-/// Runs a process under a tool, and returns the number that the tool has counted. `run` gets the program and the options
-/// of the tool, puts them in front of the command line of the process, and waits until the process has ended.
-pub(super) fn count(stage: &Stage<'_>, counter: usize, run: impl FnOnce(&[String]) -> Result) -> Result<u64> {
-    let (counter, file) = (&COUNTERS[counter], stage.folder.path().join("count").display().to_string());
-    let options = counter.options.iter().map(|option| option.replace("FILE", &file));
-    run(&[counter.tool.to_owned()].into_iter().chain(options).collect::<Vec<_>>())?;
-    let said = fs::read_to_string(&file)?;
-    (counter.count)(&said).ok_or_else(|| format!("{} printed no count, but {said:?}", counter.tool).into())
-}
-
 /// Returns the count for one round trip: the difference between a long and a short run, divided by the number of
-/// additional round trips.
-pub(super) fn difference(count: impl Fn(u64) -> Result<u64>) -> Result<f64> {
+/// additional round trips. `run` starts the counted process with the given tool and number of round trips, and waits until
+/// the process has ended.
+pub(super) fn count_per_trip(stage: &Stage<'_>, counter: &Counter, run: impl Fn(End<'_>) -> Result) -> Result<f64> {
+    let file = stage.folder.path().join("count").display().to_string();
+    let tool: Vec<_> =
+        [&counter.tool].into_iter().chain(counter.options).map(|word| word.replace("FILE", &file)).collect();
+    let count = |trips| {
+        run(End { trips: Some(trips), tool: &tool, ..End::default() })?;
+        let said = fs::read_to_string(&file)?;
+        let count = (counter.count)(&said);
+        Result::Ok(count.ok_or_else(|| format!("{} printed no count, but {said:?}", counter.tool))?)
+    };
     let few = count(FEW)?;
     Ok(count(MANY)?.saturating_sub(few) as f64 / (MANY - FEW) as f64)
 }
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let (mut what, mut conditions, mut notes) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, counter) in COUNTERS.iter().enumerate() {
+    let (mut conditions, mut notes) = (Vec::new(), Vec::new());
+    for counter in &COUNTERS {
         if !is_there(counter.tool) {
             notes.push(format!("{} not counted, because {} is not installed", counter.name, counter.tool));
             continue;
         }
-        for (side, all) in [("client", CLIENTS), ("server", SERVERS)] {
-            let all = if stage.options.quick { &all[..QUICK] } else { all };
-            let names = all.iter().map(|pair| pair.0);
-            conditions.push(Condition::new(format!("{}, {side}", counter.name), names, &["hyper"]));
-            what.push((number, side == "server", all));
+        for (side, names) in [("client", CLIENTS), ("server", SERVERS)] {
+            let names = names.iter().copied().take(if stage.options.quick { QUICK } else { names.len() });
+            let name = format!("{}, {side}", counter.name);
+            conditions.push(Condition::new(name, names, &["hyper"], (counter, side == "server")));
         }
     }
-    let mut report = plan::run("counts", 1, &conditions, &[("", Unit::Count)], |condition, contestant| {
-        let (counter, server, all) = what[condition];
-        Ok(vec![difference(|trips| trips_of(stage, counter, server, all[contestant], trips))?])
+    let mut report = plan::run("counts", 1, &conditions, &[("", Unit::Count)], |&(counter, is_server), name| {
+        Ok(vec![count_per_trip(stage, counter, |counted| trips(stage, name, is_server, counted))?])
     });
     report.notes.extend(notes);
     report.about = format!(
@@ -123,19 +120,15 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Runs a client and a server, one of them under the tool. Returns the number that the tool has counted.
-fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, (name, peer): Pair, trips: u64) -> Result<u64> {
+/// Runs the counted client or server, with the contestant at the other side.
+fn trips(stage: &Stage<'_>, name: &'static str, is_server: bool, counted: End<'_>) -> Result {
     let kind = if name == "ureq" { "ipv4" } else { "unix" };
-    let plain = End { trips: Some(trips), ..End::default() };
-    count(stage, counter, |tool| {
-        let counted = End { tool, ..plain };
-        let (client, client_end, server, server_end) =
-            if server { (peer, plain, name, counted) } else { (name, counted, peer, plain) };
-        let server = stage.serve(server, kind, server_end)?;
-        stage.measure(&["client", client, server.address()], client_end)?;
-        // The tool prints the count when its program ends.
-        server.end(LIMIT)
-    })
+    let (counted, other) = ((name, counted), (other_side(name), End { trips: counted.trips, ..End::default() }));
+    let (client, server) = if is_server { (other, counted) } else { (counted, other) };
+    let server = stage.serve(server.0, kind, server.1)?;
+    stage.measure(&["client", server.address(), client.0], client.1)?;
+    // The tool prints the count when its program ends.
+    server.end(LIMIT)
 }
 
 #[cfg(test)]

@@ -7,33 +7,32 @@ use crate::Result;
 use crate::machine;
 use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
-use crate::stage::{End, NGINX, Stage, is_nginx_there};
+use crate::stage::{End, NGINX, Stage, is_there};
 
 /// The number of connections that are opened before the counted connections. After them, the server has the memory that
 /// it allocates only once.
 const FIRST: usize = 50;
 
-/// The number of idle connections, without TLS and with TLS. Handshakes take time, so there are fewer connections with
+/// The number of idle connections, and whether they use TLS. Handshakes take time, so there are fewer connections with
 /// TLS. A quick run has a tenth of these numbers.
-const CONNECTIONS: [usize; 2] = [10_000, 2000];
+const CONNECTIONS: [(usize, bool); 2] = [(10_000, false), (2000, true)];
 
 /// The time in which a server may free memory that it no longer needs. Degu's server frees it when a connection has
 /// been idle for a second, and checks this once a second.
 const SETTLE: Duration = Duration::from_millis(2400);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let counts = CONNECTIONS.map(|count| if stage.options.quick { count / 10 } else { count });
     // More rounds would hardly change the figures.
     let rounds = if stage.options.quick { 1 } else { stage.options.rounds().min(3) };
-    let condition = |tls: bool| {
-        let there = |name: &&str| *name != NGINX || !tls && is_nginx_there();
+    let conditions = CONNECTIONS.map(|(count, tls)| {
+        let there = |name: &&'static str| *name != NGINX || !tls && is_there(NGINX);
         let contestants = ["raw-tokio", "hyper", "degu", NGINX].into_iter().filter(there);
-        let name = format!("{} connections{}", counts[usize::from(tls)], if tls { ", TLS" } else { "" });
-        Condition::new(name, contestants, &["raw-tokio", "hyper"])
-    };
-    let conditions = [false, true].map(condition);
-    let report = plan::run("idle", rounds, &conditions, &[("", Unit::Kibibytes)], |number, contestant| {
-        measure(stage, &conditions[number].contestants[contestant], counts[number], number == 1)
+        let count = if stage.options.quick { count / 10 } else { count };
+        let name = format!("{count} connections{}", if tls { ", TLS" } else { "" });
+        Condition::new(name, contestants, &["raw-tokio", "hyper"], (count, tls))
+    });
+    let report = plan::run("idle", rounds, &conditions, &[("", Unit::Kibibytes)], |&(count, tls), server| {
+        measure(stage, server, count, tls)
     });
     let about = "resident memory of the server for each connection over ::1 that is idle after one request; without the kernel's memory; one thread";
     Ok(Report { about: about.into(), ..report })
@@ -41,7 +40,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
 
 fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Result<Vec<f64>> {
     let cores = &machine::placements()?[0].client;
-    let server = stage.serve(server, "ipv6", End { cores, tls, ..End::default() })?;
+    let server = stage.serve(server, "ipv6", End { tls, ..End::on(cores) })?;
     let hold = |connections| stage.start(&["hold", server.address()], End { tls, connections, ..End::default() });
     let _first = hold(FIRST)?;
     let before = settled(server.id())?;

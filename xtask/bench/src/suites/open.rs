@@ -21,7 +21,7 @@ use crate::machine::{self, Placement};
 use crate::message::{GETS, TRACE};
 use crate::plan::{self, Condition, Figure};
 use crate::report::{Report, Unit};
-use crate::stage::{End, NGINX, Stage, is_nginx_there, is_there, pinned};
+use crate::stage::{End, NGINX, Stage, is_there, pinned};
 
 const CONNECTIONS: usize = 16;
 
@@ -70,44 +70,38 @@ const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let missing: Vec<_> = ["oha", "h2load"].into_iter().filter(|tool| !is_there(tool)).collect();
-    let mut loads: Vec<_> = LOADS.iter().filter(|load| !missing.contains(&load.0)).collect();
-    loads.truncate(if stage.options.quick { 1 } else { LOADS.len() });
-    let condition = |&&(tool, kind, percent, neighbour): &&(&str, &str, u32, &str)| {
-        let place = if kind == "unix" { "Unix" } else { "TCP" };
-        Condition::new(format!("{place}, {percent} % by {tool}{neighbour}"), contestants(stage, kind), &["hyper"])
-    };
-    let conditions: Vec<_> = loads.iter().map(condition).collect();
+    let loads = LOADS.iter().filter(|load| !missing.contains(&load.0));
     let (at, time) = (machine::halves()?, stage.time(Duration::from_secs(3)));
     let ask = |tool: &str, server: &Server, rate| load(stage, tool, &at.client, server.address(), rate, time);
-    let mut capacities = BTreeMap::new();
-    for (tool, kind, ..) in &loads {
-        if let Entry::Vacant(unknown) = capacities.entry((*tool, *kind)) {
-            let (requests, took, _) = ask(tool, &serve(stage, &at, "hyper", kind)?, None)?;
+    let (mut capacities, mut conditions) = (BTreeMap::new(), Vec::new());
+    for &(tool, kind, percent, neighbour) in loads.take(if stage.options.quick { 1 } else { LOADS.len() }) {
+        if let Entry::Vacant(unknown) = capacities.entry((tool, kind)) {
+            let (requests, took, _) = ask(tool, &stage.serve("hyper", kind, End::on(&at.server))?, None)?;
             unknown.insert(requests / took.as_secs_f64());
         }
+        let place = if kind == "unix" { "Unix" } else { "TCP" };
+        let name = format!("{place}, {percent} % by {tool}{neighbour}");
+        let rate = capacities[&(tool, kind)] * f64::from(percent) / 100.0;
+        conditions.push(Condition::new(name, contestants(stage, kind), &["hyper"], (tool, kind, rate, neighbour)));
     }
     // More rounds would take too long.
     let rounds = stage.options.rounds().min(3);
-    let mut report = plan::run("open", rounds, &conditions, &FIGURES, |number, contestant| {
-        let (tool, kind, percent, neighbour) = loads[number];
-        let server = serve(stage, &at, &conditions[number].contestants[contestant], kind)?;
-        let _busy = if *neighbour == CORE { stage.busy(&at.server)? } else { Vec::new() };
-        let ask = || ask(tool, &server, Some(capacities[&(*tool, *kind)] * f64::from(*percent) / 100.0));
+    let mut report = plan::run("open", rounds, &conditions, &FIGURES, |&(tool, kind, rate, neighbour), name| {
+        let server = stage.serve(name, kind, End::on(&at.server))?;
+        let client = End { threads: 1, ..End::on(&at.client) };
+        let _busy = match neighbour {
+            CORE => stage.busy(&at.server)?,
+            CONNECTION => vec![stage.start(&["busy", server.address(), "hyper"], client)?],
+            _ => Vec::new(),
+        };
         let before = machine::cpu_time(server.id())?;
-        if *neighbour == CONNECTION {
-            let end = End { cores: &at.client, time: time + Duration::from_millis(500), ..End::default() };
-            return thread::scope(|scope| {
-                // The busy client warms up for a quarter of its time, and ends after the load.
-                let busy = scope.spawn(|| stage.measure(&["client", "hyper", server.address()], end));
-                let asked = ask();
-                busy.join().map_err(|_| "a thread of the suite panicked")??;
-                // This has no figure for the CPU time, because it would include the requests of the busy client.
-                Ok(asked?.2)
-            });
+        let (requests, _, mut figures) = ask(tool, &server, Some(rate))?;
+        // Next to a busy client there is no figure for the CPU time, because it would include this client's requests.
+        if neighbour != CONNECTION {
+            let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
+            figures.push(cpu.as_nanos() as f64 / requests);
         }
-        let (requests, _, latencies) = ask()?;
-        let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
-        Ok(latencies.into_iter().chain([cpu.as_nanos() as f64 / requests]).collect())
+        Ok(figures)
     });
     report.add(idle(stage, &at, if stage.options.quick { 1 } else { rounds }));
     let capacities = capacities.iter().map(|((tool, kind), rate)| format!("{rate:.0}/s by {tool} over {kind}"));
@@ -122,24 +116,23 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     Ok(report)
 }
 
-fn contestants<'s>(stage: &'s Stage<'_>, kind: &'s str) -> impl Iterator<Item = &'static str> + 's {
-    SERVERS.into_iter().filter(move |name| match *name {
-        NGINX => kind != "unix" && is_nginx_there(),
+/// Returns the servers that are measured over this kind of address.
+fn contestants(stage: &Stage<'_>, kind: &str) -> Vec<&'static str> {
+    let takes_part = |name: &&str| match *name {
+        NGINX => kind != "unix" && is_there(NGINX),
         name => !stage.options.quick || !PEERS.contains(&name),
-    })
-}
-
-fn serve(stage: &Stage<'_>, at: &Placement, name: &str, kind: &str) -> Result<Server> {
-    stage.serve(name, kind, End { cores: &at.server, threads: at.server.len(), ..End::default() })
+    };
+    SERVERS.into_iter().filter(takes_part).collect()
 }
 
 /// Measures the CPU time and the wake-ups of a server while all of its connections are idle.
 fn idle(stage: &Stage<'_>, at: &Placement, rounds: usize) -> Report {
-    let conditions = [Condition::new(format!("{CONNECTIONS} idle connections"), contestants(stage, "ipv4"), &[])];
+    let name = format!("{CONNECTIONS} idle connections");
+    let conditions = [Condition::new(name, contestants(stage, "ipv4"), &[], ())];
     let figures = [("server's CPU time a second", Unit::Microseconds), ("wake-ups a second", Unit::Count)];
-    plan::run("open", rounds, &conditions, &figures, |_, contestant| {
-        let server = serve(stage, at, &conditions[0].contestants[contestant], "ipv4")?;
-        let end = End { cores: &at.client, connections: CONNECTIONS, ..End::default() };
+    plan::run("open", rounds, &conditions, &figures, |(), name| {
+        let server = stage.serve(name, "ipv4", End::on(&at.server))?;
+        let end = End { connections: CONNECTIONS, ..End::on(&at.client) };
         let _held = stage.start(&["hold", server.address()], end)?;
         let used = || Result::Ok((machine::cpu_time(server.id())?, machine::wake_ups(server.id())?));
         // After this pause, the server has finished its work for the requests.
@@ -161,29 +154,22 @@ fn load(
     rate: Option<f64>,
     time: Duration,
 ) -> Result<(f64, Duration, Vec<f64>)> {
-    let (urls, log) = (stage.folder.path().join("urls"), stage.folder.path().join("log"));
+    let [urls, log] = ["urls", "log"].map(|name| stage.folder.path().join(name).display().to_string());
     let path = address.strip_prefix("unix:");
     let host = path.map_or(address, |_| "localhost");
     fs::write(&urls, GETS.iter().map(|get| format!("http://{host}{}\n", get.target)).collect::<String>())?;
-    let mut line = vec!["-c".to_owned(), pinned(cores)?, tool.to_owned()];
-    let mut add = |option: &str, value: String| line.extend([option.to_owned(), value]);
-    add("-c", CONNECTIONS.to_string());
-    add("-H", format!("{TRACE}: 0123abcd"));
+    let mut line = format!("-c {} {tool} -c {CONNECTIONS} -H {TRACE}:0123abcd", pinned(cores)?);
+    let millis = time.as_millis();
     if tool == "oha" {
-        add("-z", format!("{}ms", time.as_millis()));
-        path.into_iter().for_each(|path| add("--unix-socket", path.to_owned()));
-        rate.into_iter().for_each(|rate| add("-q", format!("{rate:.0}")));
-        add("--output-format", "json".into());
-        line.extend(rate.map(|_| "--latency-correction".into()));
-        line.extend(["--no-tui".into(), "--urls-from-file".into(), urls.display().to_string()]);
+        line += &format!(" -z {millis}ms --output-format json --no-tui --urls-from-file {urls}");
+        line.extend(path.map(|path| format!(" --unix-socket {path}")));
+        line.extend(rate.map(|rate| format!(" -q {rate:.0} --latency-correction")));
     } else {
-        add("-D", format!("{}ms", time.as_millis()));
-        path.into_iter().for_each(|path| add("-B", format!("unix:{path}")));
-        rate.into_iter().for_each(|rate| add("--rps", format!("{:.2}", rate / CONNECTIONS as f64)));
-        add("-i", urls.display().to_string());
-        add("--log-file", log.display().to_string());
-        line.push("--h1".into());
+        line += &format!(" -D {millis}ms --h1 --log-file {log} -i {urls}");
+        line.extend(path.map(|path| format!(" -B unix:{path}")));
+        line.extend(rate.map(|rate| format!(" --rps {:.2}", rate / CONNECTIONS as f64)));
     }
+    let line: Vec<String> = line.split(' ').map(str::to_owned).collect();
     let said = child::run(Path::new("taskset"), &line, time * 2 + Duration::from_secs(10))?;
     if tool == "oha" { by_oha(&said) } else { by_h2load(&fs::read_to_string(&log)?, time) }
 }

@@ -21,14 +21,14 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/minimal/Cargo.toml"
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let conditions = [
-        Condition::new("server", ["hyper", "axum", "tiny_http", "degu"], &["hyper"]),
-        Condition::new("client", ["hyper", "reqwest", "ureq", "degu", "degu-blocking"], &["hyper"]),
+        Condition::new("server", ["hyper", "axum", "tiny_http", "degu"], &["hyper"], "server"),
+        Condition::new("client", ["hyper", "reqwest", "ureq", "degu", "degu-blocking"], &["hyper"], "client"),
     ];
     // The downloads are made first, so that no build includes them.
     cargo("fetch", &[])?;
     let folder = stage.folder.path().join("size");
-    let mut report = plan::run("size", 1, &conditions, &FIGURES, |side, number| {
-        let feature = format!("--features={}-{}", conditions[side].name, conditions[side].contestants[number]);
+    let mut report = plan::run("size", 1, &conditions, &FIGURES, |side, name| {
+        let feature = format!("--features={side}-{name}");
         let tree = cargo("tree", &[&feature, "--prefix=none", "--edges=normal,build", "--no-dedupe", "--format={p}"])?;
         let mut crates: Vec<&str> = tree.lines().collect();
         crates.sort_unstable();

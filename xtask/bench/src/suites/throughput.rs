@@ -8,7 +8,7 @@ use crate::Result;
 use crate::machine;
 use crate::plan::{self, Condition, Figure};
 use crate::report::{Report, Unit};
-use crate::stage::{End, NGINX, Stage, is_nginx_there};
+use crate::stage::{End, NGINX, Stage, is_there};
 
 /// The time for which a server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -24,9 +24,9 @@ const FIGURES: [Figure; 2] =
     [("requests a second", Unit::PerSecond), ("server's CPU time a request", Unit::Microseconds)];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let (at, nginx, quick) = (machine::halves()?, is_nginx_there(), stage.options.quick);
-    let loads: Vec<_> = LOADS.into_iter().filter(|load| load.2 || !quick).collect();
-    let condition = |&(connections, depth, _): &(usize, usize, bool)| {
+    let (at, nginx, quick) = (machine::halves()?, is_there(NGINX), stage.options.quick);
+    let loads = LOADS.into_iter().filter(|load| load.2 || !quick);
+    let condition = |(connections, depth, _)| {
         let takes_part = |name: &&str| match *name {
             // This option has an effect only on pipelined requests.
             "hyper-flush" => depth > 1,
@@ -34,28 +34,42 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             _ => true,
         };
         let deep = if depth > 1 { format!(", {depth} deep") } else { String::new() };
-        let references: &[&str] = if depth > 1 { &["hyper-flush", "hyper"] } else { &["hyper"] };
+        let references: &'static [&'static str] = if depth > 1 { &["hyper-flush", "hyper"] } else { &["hyper"] };
         let contestants = CONTESTANTS.into_iter().filter(takes_part);
-        Condition::new(format!("{connections} connections{deep}"), contestants, references)
+        Condition::new(format!("{connections} connections{deep}"), contestants, references, (connections, depth))
     };
-    let conditions: Vec<Condition> = loads.iter().map(condition).collect();
+    let conditions: Vec<_> = loads.map(condition).collect();
     let measured = stage.time(Duration::from_secs(1));
-    let mut report = plan::run("throughput", stage.options.rounds(), &conditions, &FIGURES, |number, contestant| {
-        let end = End { cores: &at.server, threads: at.server.len(), ..End::default() };
-        let server = stage.serve(&conditions[number].contestants[contestant], "ipv6", end)?;
-        let (connections, depth, _) = loads[number];
-        let load = |time| {
-            let threads = at.client.len();
-            let end = End { cores: &at.client, threads, connections, depth, time, ..End::default() };
-            stage.measure(&["load", server.address()], end)
-        };
-        load(WARM_UP)?;
-        let before = machine::cpu_time(server.id())?;
-        let (requests, took) = load(measured)?;
-        let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
-        Ok(vec![requests / took.as_secs_f64(), cpu.as_nanos() as f64 / requests])
-    });
+    let mut report =
+        plan::run("throughput", stage.options.rounds(), &conditions, &FIGURES, |&(connections, depth), name| {
+            let server = stage.serve(name, "ipv6", End::on(&at.server))?;
+            let load = |time| {
+                stage.measure(&["load", server.address()], End { connections, depth, time, ..End::on(&at.client) })
+            };
+            load(WARM_UP)?;
+            let before = machine::cpu_time(server.id())?;
+            let (requests, took) = load(measured)?;
+            let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
+            Ok(vec![requests / took.as_secs_f64(), cpu.as_nanos() as f64 / requests])
+        });
     report.notes.extend((!nginx).then(|| "nginx not measured, because it is not installed".into()));
     report.about = "GET requests over ::1, answered with their target; the benchmark itself generates the load".into();
     Ok(report)
+}
+
+/// Measures one pool of the blocking client, used by one thread or by eight threads. If eight threads are not slower than
+/// one thread, the pool is not a bottleneck.
+pub(super) fn run_pool(stage: &Stage<'_>) -> Result<Report> {
+    let at = machine::halves()?;
+    let conditions = [Condition::new("degu-blocking-pool", ["one thread", "eight threads"], &["one thread"], ())];
+    let time = stage.time(Duration::from_secs(1));
+    let report = plan::run("pool", stage.options.rounds(), &conditions, &[("", Unit::PerSecond)], |(), name| {
+        let server = stage.serve("degu", "unix", End::on(&at.server))?;
+        let threads = if name == "one thread" { 1 } else { 8 };
+        let end = End { threads, time, ..End::on(&at.client) };
+        let (trips, took) = stage.measure(&["client", server.address(), "degu-blocking-pool"], end)?;
+        Ok(vec![trips / took.as_secs_f64()])
+    });
+    let about = "requests a second over a Unix socket; all threads share one pool".into();
+    Ok(Report { about, ..report })
 }

@@ -17,7 +17,8 @@ use tonic::{Request, Response, Status};
 
 use super::socket_path;
 use crate::Result;
-use crate::contestants::{Ready, Setup, Trips, calls};
+use crate::contestants::{Ready, Trips, calls};
+use crate::ends::End;
 use crate::socket::listen;
 
 mod generated {
@@ -27,7 +28,7 @@ mod generated {
 use generated::echo_client::EchoClient;
 use generated::echo_server::{Echo, EchoServer};
 
-/// The content of a POST request.
+/// The content of a POST request, or of its response, which has only a body.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Reading {
     #[prost(string, tag = "1")]
@@ -38,20 +39,13 @@ pub(crate) struct Reading {
     body: Bytes,
 }
 
-/// The content of a response.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Answer {
-    #[prost(bytes = "bytes", tag = "1")]
-    body: Bytes,
-}
-
 #[derive(Clone)]
 struct Service;
 
 #[tonic::async_trait]
 impl Echo for Service {
-    async fn echo(&self, request: Request<Reading>) -> std::result::Result<Response<Answer>, Status> {
-        Ok(Response::new(Answer { body: request.into_inner().body }))
+    async fn echo(&self, request: Request<Reading>) -> std::result::Result<Response<Reading>, Status> {
+        Ok(Response::new(Reading { body: request.into_inner().body, ..Reading::default() }))
     }
 }
 
@@ -66,14 +60,14 @@ impl Call for Service {
     }
 }
 
-fn path(setup: &Setup) -> Result<&Path> {
-    Ok(Path::new(socket_path(setup).ok_or("tonic and tarpc are measured only over Unix sockets with a path")?))
+fn path(end: &End) -> Result<&Path> {
+    Ok(Path::new(socket_path(end).ok_or("tonic and tarpc are measured only over Unix sockets with a path")?))
 }
 
-pub(super) fn serve_tonic(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    let (listener, bound) = listen(&setup.address)?;
+pub(super) fn serve_tonic(end: &End, ready: &mut Ready<'_>) -> Result {
+    let (listener, bound) = listen(&end.address)?;
     listener.set_nonblocking(true)?;
-    setup.runtime(true)?.block_on(async {
+    end.runtime(true)?.block_on(async {
         let incoming = UnixListenerStream::new(UnixListener::from_std(listener.into())?);
         ready(bound)?;
         Server::builder().add_service(EchoServer::new(Service)).serve_with_incoming(incoming).await?;
@@ -81,9 +75,8 @@ pub(super) fn serve_tonic(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     })
 }
 
-pub(super) fn tonic(setup: &Setup) -> Result<Trips> {
-    let (endpoint, runtime) =
-        (Endpoint::from_shared(format!("unix://{}", path(setup)?.display()))?, setup.runtime(true)?);
+pub(super) fn tonic(end: &End) -> Result<Trips> {
+    let (endpoint, runtime) = (Endpoint::from_shared(format!("unix://{}", path(end)?.display()))?, end.runtime(true)?);
     let mut client = EchoClient::new(runtime.block_on(endpoint.connect())?);
     Ok(calls(runtime, async move |post| {
         let (path, trace) = (post.path.clone(), post.trace.clone());
@@ -92,10 +85,10 @@ pub(super) fn tonic(setup: &Setup) -> Result<Trips> {
     }))
 }
 
-pub(super) fn serve_tarpc(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    setup.runtime(true)?.block_on(async {
-        let mut incoming = unix::listen(path(setup)?, Bincode::default).await?;
-        ready(setup.address.clone())?;
+pub(super) fn serve_tarpc(end: &End, ready: &mut Ready<'_>) -> Result {
+    end.runtime(true)?.block_on(async {
+        let mut incoming = unix::listen(path(end)?, Bincode::default).await?;
+        ready(end.address.clone())?;
         while let Some(transport) = incoming.next().await {
             let answers = BaseChannel::with_defaults(transport?).execute(Service.serve());
             tokio::spawn(answers.for_each(async |answer| drop(tokio::spawn(answer))));
@@ -104,10 +97,10 @@ pub(super) fn serve_tarpc(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     })
 }
 
-pub(super) fn tarpc(setup: &Setup) -> Result<Trips> {
-    let runtime = setup.runtime(true)?;
+pub(super) fn tarpc(end: &End) -> Result<Trips> {
+    let runtime = end.runtime(true)?;
     let client = runtime.block_on(async {
-        let transport = unix::connect(path(setup)?, Bincode::default).await?;
+        let transport = unix::connect(path(end)?, Bincode::default).await?;
         Result::Ok(CallClient::new(Config::default(), transport).spawn())
     })?;
     Ok(calls(runtime, async move |post| {
