@@ -45,7 +45,7 @@ pub use temp_server::TempServer;
 pub use temp_ssl_server::TempSSLServer;
 pub use text::{format_headers, mkreq, mkuri, parse_headers};
 
-/// Each block of code in `docs` and on the front pages is a program, and a test.
+/// The pages of `docs` and the README files. The doctests compile and run the blocks of Rust code in them.
 #[cfg(doctest)]
 mod documentation {
     #[doc = include_str!("../../README.md")]

@@ -166,12 +166,14 @@ impl TempPki {
         self.file("client-ca", "crl")
     }
 
-    /// Returns the CA that issues the certificates of servers, with its revocation list. A client trusts it.
+    /// Returns the CA that issues the certificates of servers, with its revocation list. The policies of clients trust
+    /// this CA.
     pub fn servers(&self) -> CaSet {
         self.ca_set("server-ca")
     }
 
-    /// Returns the CA that issues the certificates of clients, with its revocation list. A server trusts it.
+    /// Returns the CA that issues the certificates of clients, with its revocation list. The policies of servers trust
+    /// this CA.
     pub fn clients(&self) -> CaSet {
         self.ca_set("client-ca")
     }
@@ -192,7 +194,7 @@ impl TempPki {
         self.client_tls_as(Leaf::Client)
     }
 
-    /// Returns the policy of [`client_tls`](Self::client_tls), with this certificate.
+    /// Returns a policy as [`client_tls`](Self::client_tls) does, but with this certificate.
     pub fn client_tls_as(&self, leaf: Leaf) -> ClientTls {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
@@ -312,8 +314,8 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
     params
 }
 
-/// Returns the value, or panics with the error, because the test cannot go on. `what` is the name of the value in the
-/// text.
+/// Returns the value in `made`. If `made` is an error, panics with its text, because the test cannot go on. `what`
+/// names the value in that text.
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
     made.unwrap_or_else(|error| panic!("cannot create the {what} of a temporary PKI: {error}"))
 }

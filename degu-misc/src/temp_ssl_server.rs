@@ -72,7 +72,7 @@ impl TempSSLServer {
         self.client_with(self.client.clone())
     }
 
-    /// Returns an async client with another policy. `into()` makes a blocking client of it.
+    /// Returns an async client with another policy. `into()` converts it into a blocking client.
     pub fn client_with(&self, tls: ClientTls) -> Client {
         // The name is set, because the address of a Unix socket has no name that could be checked.
         Client::options().tls(tls).server_name("localhost").client(self.address())

@@ -35,7 +35,8 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 ///
 /// # Errors
 ///
-/// The rule that the request breaks. A test that needs such a request has to write its bytes itself.
+/// If the request breaks a rule of HTTP, the error names the rule. A test that needs such a request has to write the
+/// bytes itself.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
     H: TryInto<Headers, Error: Into<FieldError>>,
@@ -47,7 +48,7 @@ where
     Ok(connection.pending().concat())
 }
 
-/// Parses fields: lines that each end with CRLF, without an empty line.
+/// Parses header fields: lines that each end with CRLF, without the empty line that ends a head.
 ///
 /// ```
 /// let headers = degu_misc::parse_headers(b"Accept: */*\r\nx-n: 1\r\n")?;
@@ -80,7 +81,8 @@ pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
     Ok(headers)
 }
 
-/// Returns the bytes of header fields as they are sent: lines that each end with CRLF, without an empty line.
+/// Returns the bytes of header fields as they are sent: lines that each end with CRLF, without the empty line that ends
+/// a head.
 ///
 /// ```
 /// use degu_server::Headers;

@@ -1,5 +1,5 @@
-//! The set of CAs (certificate authorities) that vouch for peers, and their revocation lists. This module only reads them.
-//! `Store::new` checks them when a policy is built.
+//! The set of CAs (certificate authorities) that vouch for peers, and their revocation lists. This module only reads
+//! the CAs and the lists. `Store::new` checks both when a policy is built.
 
 use std::fmt;
 use std::fs;
@@ -60,7 +60,7 @@ enum Step {
     Read(fn(CaSet, &Path) -> Result<CaSet, Error>, PathBuf),
     /// A call that was given a value in memory. A reload cannot repeat it.
     Memory,
-    /// A call of `labelled`, or of `labelled_by_file` if there is no label.
+    /// A call of `labelled` with this label. `None` stands for a call of `labelled_by_file`.
     Label(Option<String>),
 }
 
@@ -192,7 +192,7 @@ impl CaSet {
         self.label_last(None)
     }
 
-    /// Labels the CAs that the last call added: with the label, or with the names of their files if there is no label.
+    /// Labels the CAs that the last call added: with `label`, or with the names of their files if `label` is `None`.
     fn label_last(mut self, label: Option<&str>) -> Self {
         for ca in &mut self.members[self.before_last..] {
             ca.label = match (label, &ca.source) {
@@ -287,7 +287,8 @@ impl CaSet {
 }
 
 impl fmt::Debug for CaSet {
-    /// Writes the labels and the number of revocation lists. The certificates would be pages of numbers.
+    /// Writes the labels and the number of revocation lists. The certificates are left out, because they would fill
+    /// pages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let labels: Vec<_> = self.labels().collect();
         f.debug_struct("CaSet").field("labels", &labels).field("crls", &self.crls.len()).finish_non_exhaustive()

@@ -120,8 +120,8 @@ impl ClientTls {
     }
 
     /// Returns a builder for a client that trusts only servers with one of these keys. The issuer, the names and the
-    /// dates of the certificate are not checked. The certificate must be X.509 version 3, and the server must prove that
-    /// it holds the key. If the pin of the server's next key is given too, the server can change its key.
+    /// dates of the certificate are not checked. The certificate must be X.509 version 3, and the server must prove
+    /// that it holds the key. Give the pin of the server's next key, too: the server can then change its key.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
@@ -177,9 +177,9 @@ impl ClientTls {
     /// - `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
     ///   caller set instead. It is `None` for a Unix socket or an address with a zone. The client sends the name to the
     ///   server (SNI) if it is a DNS name, and if the policy checks names or has pins.
-    /// - `peer` is the whole address as text, for errors. If `name` is not used, `peer` also keeps the TLS sessions of
-    ///   different servers apart. `name` is not used by a policy `without_name_check`, and not by a policy with pins if
-    ///   `name` is not a DNS name.
+    /// - `peer` is the whole address as text, for errors. Two kinds of policy do not use `name`: a policy
+    ///   `without_name_check`, and, if `name` is not a DNS name, a policy with pins. With such a policy, `peer` also
+    ///   keeps the TLS sessions of different servers apart.
     ///
     /// # Errors
     ///
@@ -234,8 +234,9 @@ impl<T> ClientTlsBuilder<T> {
     }
 
     option_methods! {
-        /// Sets for how many servers the policy keeps sessions in memory. A later connection to such a server can resume
-        /// a session, which is faster. The certificate is then verified again. 0 switches resumption off.
+        /// Sets the number of servers for which the policy keeps sessions in memory. A later connection to such a
+        /// server can resume a session, which is faster. The certificate is then verified again. 0 switches resumption
+        /// off.
         ///
         /// Default 256 (rustls: 256, curl: 25, Go: off).
         sessions,

@@ -103,7 +103,8 @@ impl Error {
 }
 
 impl fmt::Debug for Error {
-    /// Writes the text of [`explain`](Error::explain), because Rust prints an error that `main` returns in this form.
+    /// Writes the text of [`explain`](Error::explain), because Rust prints the `Debug` form of an error that `main`
+    /// returns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explain())
     }
@@ -172,8 +173,9 @@ kinds! {
     Label "give each CA a label, with `CaSet::labelled` or `CaSet::labelled_by_file`",
     /// A CA has no revocation list, although the caller gave revocation lists.
     CrlMissing "give a revocation list of every CA, or of no CA",
-    /// A revocation list cannot be used. It is malformed, it is a delta list or an indirect list, or its signature is wrong.
-    /// This is also the kind if two CAs have the same name, because it is then unknown which CA issued the list.
+    /// A revocation list cannot be used. It is malformed, it is a delta list or an indirect list, or its signature is
+    /// wrong. The kind is also `Crl` if two CAs have the same name, because it is then unknown which of them issued the
+    /// list.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
     /// A revocation list has expired: the time of its next update has passed.
     CrlExpired "fetch the current list and reload",
@@ -197,7 +199,7 @@ kinds! {
     NameMissing "set `server_name`, or build the policy with `ClientTls::private(ca_set).without_name_check()`",
     /// The server's key is not pinned.
     Pin "if the server's key was changed on purpose, add its pin",
-    /// The peer sent no certificate, or an identity was given no certificate.
+    /// The peer sent no certificate, or an identity was made without a certificate.
     NoCertificate "give the client an identity, with `ClientTlsBuilder::identity`",
     /// The cryptography provider lacks a cipher suite or a function that the policy needs.
     Provider "use a provider that has ECDHE with AES-GCM or ChaCha20-Poly1305",

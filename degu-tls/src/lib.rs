@@ -31,8 +31,8 @@
 //!
 //! - [`rfc5280`] compares this crate and webpki with RFC 5280, section by section. It also lists certificates that are
 //!   accepted although a reader may not expect it.
-//! - [`handshakes`] is a table of more than a hundred handshakes. For each it has the result, our error, and the alert
-//!   that the peer gets.
+//! - [`handshakes`] is a table of more than a hundred handshakes. For each handshake the table has the result, the
+//!   error of this crate, and the alert that the peer gets.
 //!
 //! # Cryptography
 //!

@@ -1,10 +1,10 @@
 //! A slot in which the verifier leaves its result for the driver, because rustls does not keep the verified chain.
 //!
 //! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. The verifier
-//! therefore leaves its result in a slot of that thread. [`noted`] clears the slot before the call and takes the result
-//! after it. If a result is lost, [`Judge::finish`](crate::drive::Judge::finish) verifies the peer a second time.
-//! `finish` also recognises and ignores a result of another connection. Therefore no peer can get the identity of
-//! another peer.
+//! therefore leaves its result in a slot of that thread. [`noted`] clears the slot before that call, and takes the
+//! result after the call. If a result is lost, [`Judge::finish`](crate::drive::Judge::finish) verifies the peer a
+//! second time. `finish` also recognises and ignores a result of another connection. Therefore no peer can get the
+//! identity of another peer.
 
 use std::cell::Cell;
 use std::sync::Arc;

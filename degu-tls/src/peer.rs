@@ -53,9 +53,9 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer. The label is the one that was
-    /// [set](crate::CaSet::labelled). If none was set, it is the CA's common name, or its whole name if it has no common
-    /// name. Returns `None` if the peer was verified by its pinned key or by the system.
+    /// Returns the label of the CA that vouched for the peer. If the program has not [set](crate::CaSet::labelled) a
+    /// label, the label is the CA's common name, or its whole name if it has no common name. Returns `None` if the peer
+    /// was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }

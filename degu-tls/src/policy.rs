@@ -16,7 +16,7 @@ use crate::verify::Verifier;
 /// The name of HTTP/1.1 as an application protocol (RFC 7301 §6).
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// The options that both builders have.
+/// The options that the builders of both policies have: the server's and the client's.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) tls13_only: bool,
@@ -38,8 +38,8 @@ pub(crate) fn now(clock: &dyn TimeProvider) -> Result<UnixTime, Error> {
         .ok_or_else(|| Error::new(Kind::System, Blame::System, "the clock cannot tell the current time"))
 }
 
-/// Defines the methods of both builders that set [`Options`]. The meaning of `sessions` and `require_alpn` depends on the
-/// side, so the caller of the macro documents these two.
+/// Defines the methods that set [`Options`], for the builders of both policies. The meaning of `sessions` and
+/// `require_alpn` depends on the side, so the caller of the macro documents these two.
 macro_rules! option_methods {
     ($(#[$sessions:meta])* sessions, $(#[$require_alpn:meta])* require_alpn) => {
         /// Switches TLS 1.2 off. Default: TLS 1.2 is on, with cipher suites that are as strong as those of TLS 1.3.

@@ -14,7 +14,7 @@ use crate::error::{Blame, Error, Kind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
-    /// A value that the program gave. Errors call the value by this text.
+    /// A value that the program gave. The text names the value in errors.
     Memory(&'static str),
 }
 
@@ -77,8 +77,8 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
     Err(error)
 }
 
-/// Byte strings that identify formats of other tools, and the text for the error. The parser skips sections that it does not
-/// know. Without this check, a policy would be built although a certificate is missing.
+/// Byte strings that identify formats of other tools, each with the text for the error. The parser of PEM skips
+/// sections that it does not know. Without this check, a policy would be built although a certificate is missing.
 const FOREIGN: [(&[u8], &str); 6] = [
     (
         b"\xef\xbb\xbf-----BEGIN ",
@@ -127,9 +127,9 @@ const INTEGER: u8 = 0x02;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// Returns the content of the outer SEQUENCE if the bytes begin like DER. The length of the SEQUENCE has the long form or is
-/// indefinite (Java and Windows write such a PKCS #12), or the content begins with an INTEGER of one byte. A text may begin
-/// with `0`, which is the tag of a SEQUENCE, but the next bytes of a text differ.
+/// Returns the content of the outer SEQUENCE if the bytes look like a file in DER: the length of the SEQUENCE has the
+/// long form or is indefinite (Java and Windows write such a PKCS #12), or the content begins with an INTEGER of one
+/// byte. The tag alone proves nothing, because it is `0` in ASCII, and a text may begin with `0`.
 fn der_content(bytes: &[u8]) -> Option<&[u8]> {
     let [SEQUENCE, length, rest @ ..] = bytes else { return None };
     match length {

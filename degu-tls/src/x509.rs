@@ -1,7 +1,7 @@
 //! Reads the fields of certificates and revocation lists that webpki does not return, and writes names and dates as text.
 //!
-//! webpki is strict, and parses each certificate and list too. It builds and verifies chains without this module. This module
-//! is therefore simple. For input that it does not understand it returns `None`.
+//! webpki parses each certificate and list too, strictly, and verifies chains without this module. So this module can
+//! be simple: it returns `None` for input that it does not understand.
 
 use std::fmt::Write;
 use std::iter;
@@ -168,7 +168,8 @@ pub(crate) fn label(subject: &[u8]) -> String {
     common.map_or_else(|| name(subject), |(_, value)| value.chars().take(LONGEST).map(printable).collect())
 }
 
-/// Returns the type and the value, as text, of each attribute of a RelativeDistinguishedName.
+/// Returns the attributes of a RelativeDistinguishedName. Each has its type, an OBJECT IDENTIFIER in DER, and its value
+/// as text.
 fn attributes(mut set: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
     iter::from_fn(move || take(&mut set, Tag::Sequence)).filter_map(|mut pair| {
         let oid = take(&mut pair, Tag::ObjectIdentifier)?;
@@ -201,7 +202,8 @@ fn is_printable(character: char) -> bool {
     !is_invisible && !character.is_control()
 }
 
-/// Appends at most 161 characters of a value, escaped (RFC 4514 §2.4).
+/// Appends at most 161 characters of a value, escaped (RFC 4514 §2.4). A 161st character shows that the value is too
+/// long.
 fn push_escaped(text: &mut String, value: &str) {
     let mut characters = value.chars().take(LONGEST + 1).enumerate().peekable();
     while let Some((index, character)) = characters.next() {

@@ -10,17 +10,17 @@ use super::{Handshake, Judge};
 use crate::error::{Error, Kind};
 use crate::peer::PeerIdentity;
 
-/// The most bytes that are encrypted and written together: four TLS records.
+/// The maximum number of bytes that are encrypted and written together: four TLS records.
 const ROOM: usize = 64 * 1024;
-/// The lowest value of the limit [`ROOM`]. It applies after the socket could not take all bytes of a write. With a
-/// smaller limit, the caller learns sooner that the socket has taken bytes.
+/// The lowest value of the limit that is [`ROOM`] at first. It applies after the socket could not take all bytes of a
+/// write. With a smaller limit, the caller learns sooner that the socket has taken bytes.
 const LITTLE: usize = 4 * 1024;
-/// The most pieces that are encrypted together. A connection of degu-wire returns at most this number of pieces at
-/// once.
+/// The maximum number of pieces that are encrypted together. A connection of degu-wire returns at most this number of
+/// pieces at once.
 const PIECES: usize = 17;
-/// The most bytes of TLS records without data that a peer may send before it sends data again. The longest record has
-/// 16 KiB. A driver that reads until data arrives would otherwise read for as long as the peer sends such records. Go
-/// accepts 16 records.
+/// The maximum number of bytes of TLS records without data that a peer may send before it sends data again. The longest
+/// record has 16 KiB. A driver that reads until data arrives would otherwise read for as long as the peer sends such
+/// records. Go accepts 16 records.
 const WITHOUT_DATA: usize = 64 * 1024;
 
 /// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
@@ -93,11 +93,11 @@ pub struct Secured {
     peer: Option<Arc<PeerIdentity>>,
     /// A fault in the input. The caller first gets the bytes before the fault.
     fault: Option<Error>,
-    /// The number of bytes that were read since the last data.
+    /// The number of encrypted bytes that were read from the socket since the last record with data.
     without_data: usize,
     /// The number of bytes that [`write`](Self::write) has encrypted, but not yet reported to the caller.
     accepted: usize,
-    /// The most bytes to encrypt together, between [`LITTLE`] and [`ROOM`].
+    /// The current maximum number of bytes that are encrypted together, between [`LITTLE`] and [`ROOM`].
     room: usize,
 }
 

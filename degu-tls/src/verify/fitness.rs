@@ -63,8 +63,8 @@ pub(crate) fn own_fitness(
     }
 }
 
-/// Returns the text for an error about the dates of a certificate. The text follows the name of the certificate. Returns
-/// `None` for other errors.
+/// Returns the text for an error about the dates of a certificate, such as `expired on …`. The caller writes the name
+/// of the certificate before this text. Returns `None` for other errors.
 pub(super) fn out_of_date(error: &webpki::Error) -> Option<String> {
     match error {
         webpki::Error::CertExpired { not_after, .. } => Some(format!("expired on {}", x509::date(*not_after))),
@@ -75,8 +75,8 @@ pub(super) fn out_of_date(error: &webpki::Error) -> Option<String> {
     }
 }
 
-/// Returns the number of bits of an RSA key that is too short: under 2048 bits. webpki does not refuse such a key in a peer's own
-/// certificate.
+/// Returns the length of the certificate's RSA key in bits, if it is under 2048 bits. webpki does not refuse such a key
+/// in a peer's own certificate.
 pub(super) fn weak_rsa(certificate: &EndEntityCert<'_>) -> Option<usize> {
     x509::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
 }

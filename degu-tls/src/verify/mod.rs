@@ -79,7 +79,7 @@ pub(crate) enum Trust {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     trust: Trust,
-    /// The side of the peer, which is verified.
+    /// The side that is verified: the side of the peer.
     pub(crate) peer: Side,
     crypto: Crypto,
     /// The token of this verifier. No other verifier has the same pointer while a clone of the token exists.
@@ -91,8 +91,8 @@ impl Verifier {
         Self { trust, peer, crypto, token: Arc::new(()) }
     }
 
-    /// Verifies the chain that a peer sent, and returns the peer's identity. It does not check the proof that the peer holds the
-    /// key. For that, rustls calls `verify_tls12_signature` or `verify_tls13_signature`.
+    /// Verifies the chain that a peer sent, and returns the peer's identity. This function does not check the proof
+    /// that the peer holds the key. For this check, rustls calls `verify_tls12_signature` or `verify_tls13_signature`.
     ///
     /// `name` is the expected name of a server. For a client it is `None`.
     pub(crate) fn judge(
@@ -139,8 +139,8 @@ impl Verifier {
         })
     }
 
-    /// Returns whether a revocation list contains a certificate that a peer sent. The dates and signatures of the lists are not
-    /// checked, because a revoked peer must not stay connected only because a list has expired.
+    /// Returns whether a revocation list contains a certificate that a peer sent. The dates and signatures of the lists
+    /// are not checked: a revoked peer must not stay connected when a list has expired.
     pub(crate) fn revokes(&self, peer: &PeerIdentity) -> bool {
         let revokes = |der| {
             EndEntityCert::try_from(der).is_ok_and(|parsed| self.store().is_some_and(|store| store.revokes(&parsed)))
@@ -176,7 +176,8 @@ impl Verifier {
     }
 }
 
-/// Defines the methods that check whether the peer holds the key of its certificate. Both traits of rustls have these methods.
+/// Defines the methods that check whether the peer holds the key of its certificate. The traits of rustls for verifiers
+/// of servers and of clients both have these methods.
 macro_rules! handshake_signatures {
     () => {
         fn verify_tls12_signature(

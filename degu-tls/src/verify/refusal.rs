@@ -216,7 +216,7 @@ impl Chain<'_> {
         (kind, text)
     }
 
-    /// Returns those intermediate certificates that can be parsed.
+    /// Returns the intermediate certificates that the peer sent and that can be parsed.
     fn sent(&self) -> impl Iterator<Item = EndEntityCert<'_>> {
         self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok())
     }
@@ -255,8 +255,8 @@ impl Chain<'_> {
         (Kind::UnknownIssuer, text)
     }
 
-    /// Returns the kind and the text for a wrong signature. webpki has one error for several causes. The text tells a weak key
-    /// and another CA with the same name from other causes.
+    /// Returns the kind and the text for a wrong signature. webpki has one error for several causes. The text
+    /// distinguishes two causes from the others: a weak key, and another CA with the same name.
     fn bad_signature(&self, subject: &str) -> (Kind, String) {
         if let Some((bits, ca)) =
             self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, x509::name(parsed.subject()))))
