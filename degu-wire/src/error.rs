@@ -93,7 +93,7 @@ macro_rules! explained {
             /// All variants, for example to make one counter of each.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Returns the text: what is wrong, and what to do about it.
+            /// Returns the text of the error. It names the fault and, for some faults, the remedy.
             pub const fn explain(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -116,8 +116,9 @@ explained! {
     pub enum Fault {
         /// The method has a byte that is not allowed in a token (RFC 9110 §9.1).
         Method "a method that is not a token",
-        /// The method is not implemented (RFC 9110 §9.1): CONNECT, or a method so long that it fills
-        /// `Limits::max_head`. Degu's servers also refuse TRACE with this fault.
+        /// The method is not implemented (RFC 9110 §9.1): CONNECT whose target is neither a path nor `*`, or a method
+        /// so long that it fills `Limits::max_head`. Degu's servers also refuse TRACE, and CONNECT with a path, with
+        /// this fault.
         MethodNotImplemented "a method that is not implemented",
         /// The request target is empty, relative, in authority-form, or has a byte that is not visible ASCII (RFC 9112
         /// §3.2).
@@ -253,7 +254,7 @@ explained! {
         /// A message has a field more than once, although it must be unique (RFC 9110 §5.3).
         FieldRepeated "the message has a field more than once, although it must be unique",
         /// The caller set a field that the library itself writes, and the value differs. Such a field determines the
-        /// end of the body or the use of the connection.
+        /// end of the body or the use of the connection. In Connection, only `close` and `keep-alive` are allowed.
         FieldNotAllowed "the library itself sets this field: remove it (in `connection` only `close` and `keep-alive` are allowed)",
         /// Content-Length was set to a value other than the length of the body.
         ContentLength "content-length differs from the length of the body",

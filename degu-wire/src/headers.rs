@@ -36,8 +36,8 @@ pub struct Headers(Option<Arc<FieldText>>);
 #[derive(Debug, Default)]
 pub(crate) struct FieldText {
     text: Vec<u8>,
-    /// The positions of the fields. After the first `fields` elements follow unused elements, which the next head can
-    /// use.
+    /// The positions of the fields, in the first `fields` elements. The other elements are unused, and the next head
+    /// can use them.
     spans: Vec<FieldSpan>,
     fields: usize,
 }

@@ -7,7 +7,8 @@
 /// the limit. Nothing is truncated. The struct is plain data: take the default, and change single fields. Later
 /// versions may have more fields, so write `..` even if you set all fields.
 ///
-/// The defaults are next to those of other servers. Degu 0.18 is the Python library whose ideas this library takes up.
+/// After each default, the documentation gives the values of other implementations. One of them, Degu 0.18, is the
+/// Python library from which this library takes its ideas.
 ///
 /// ```
 /// let limits = degu_wire::Limits { max_head: 8 * 1024, ..Default::default() };

@@ -87,6 +87,7 @@ mod unix {
     ///
     /// [`AddressFault::NotUnix`] for the other kinds of address. An error of [`Address::check`] for a path that no
     /// socket can have. [`AddressFault::NotBound`] for [`Address::ABSTRACT`], which std cannot express.
+    /// [`AddressFault::AbstractUnsupported`] for an abstract name on a system other than Linux and Android.
     impl TryFrom<&Address> for SocketAddr {
         type Error = AddressError;
 

@@ -58,7 +58,8 @@ explained! {
         PathNul "the path of the Unix socket has a NUL",
         /// The path of a Unix socket is longer than the system allows: 107 bytes on Linux.
         PathTooLong "the path of the Unix socket is longer than the system allows (107 bytes on Linux)",
-        /// An abstract name is empty.
+        /// An abstract name is empty. A name that the kernel chooses is
+        /// [`Address::ABSTRACT`](super::Address::ABSTRACT).
         AbstractEmpty "the abstract name is empty: use `Address::ABSTRACT` to let the kernel choose a name",
         /// An abstract name is over 107 bytes.
         AbstractTooLong "the abstract name is over 107 bytes",
@@ -70,21 +71,22 @@ explained! {
         NotIp "the address is not an IP address",
         /// The index of the zone is needed, but the zone is the name of an interface.
         ZoneUnresolved "the zone is the name of an interface: look up its index first",
-        /// A link-local address has no zone. Only the zone tells which link is meant (RFC 4007 §6).
+        /// A link-local IPv6 address has no zone, so its network link is not known (RFC 4007 §6).
         ZoneMissing "a link-local address needs its zone, as in `[fe80::1%eth0]:80`",
         /// A Unix socket is needed, but the address is of another kind.
         NotUnix "the address is not a Unix socket",
-        /// The kernel chooses the name when the socket is bound. Before that, there is no name.
+        /// The address is [`Address::ABSTRACT`](super::Address::ABSTRACT). It has no name until the kernel chooses a
+        /// name, when the socket is bound.
         NotBound "the address has no name yet: the kernel chooses it when the socket is bound",
-        /// The socket has no name, so no client can connect to it.
+        /// The Unix socket was never bound. It has no name, so no client can connect to it.
         Unnamed "the Unix socket has no name, so no client can connect to it",
-        /// This system has no abstract namespace.
+        /// This system has no abstract namespace for Unix sockets. Only Linux and Android have such a namespace.
         AbstractUnsupported "this system has no abstract namespace",
     }
 }
 
 impl AddressError {
-    /// Returns a fault at a byte. An offset over 32 bits becomes the largest offset.
+    /// Returns the error for a fault at this offset. An offset over 32 bits becomes `u32::MAX`.
     pub(super) fn at(fault: AddressFault, offset: usize) -> Self {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }

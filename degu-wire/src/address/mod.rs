@@ -36,9 +36,9 @@ pub use socket::SocketName;
 /// | `unix:@` | a name in the abstract namespace, which the kernel chooses when the socket is bound |
 /// | `example.org:80` | a DNS name, in lower case, and a port |
 ///
-/// In paths, abstract names and zones, `%`, brackets, and all bytes that are not visible ASCII are written as `%` and
-/// two hexadecimal digits. So an address is always one word of ASCII. The parser also accepts spaces and characters
-/// beyond ASCII without this encoding, but no control characters.
+/// Paths, abstract names and zones are percent-encoded: brackets, `%` itself, and all bytes that are not visible ASCII
+/// are written as `%` and two hexadecimal digits. So an address is always one word of ASCII. The parser also accepts
+/// spaces and characters beyond ASCII without this encoding, but no control characters.
 ///
 /// A path that does not begin with `/` is kept as it is. For system calls it is relative to the working directory of
 /// the process. An absolute path means the same to every process. A path that begins with `@` is written `unix:%40…`.
@@ -112,7 +112,7 @@ pub enum Zone<'a> {
     /// The address has no zone.
     #[default]
     None,
-    /// The index of an interface. For [`Address::ipv6`] the index 0 means no zone, as for the system.
+    /// The index of an interface. For [`Address::ipv6`] the index 0 means no zone, as in system calls.
     Index(u32),
     /// The name of an interface: 1 to 15 bytes, without `/`, `:`, whitespace and control characters. Digits alone are
     /// an index, not a name.
@@ -149,7 +149,7 @@ impl Address {
     /// Returns the address of a Unix socket in the file system.
     ///
     /// The path is not checked here, so the call needs no `?`. A path that no socket can have is an error when the
-    /// address is used; [`check`](Self::check) finds it at once.
+    /// address is used; [`check`](Self::check) finds this error before that.
     ///
     /// ```
     /// use degu_wire::Address;
@@ -223,8 +223,8 @@ impl Address {
         }
     }
 
-    /// Checks that a socket can have this address. Only an address made by `Address::unix` can fail this check. An
-    /// address that passes can be written as text and parsed again without a change.
+    /// Checks the path of a Unix socket. Only an address made by `Address::unix` can fail this check, because all other
+    /// constructors check the path. An address that passes can be written as text and parsed again without a change.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ pub enum SocketName<'a> {
 }
 
 impl Address {
-    /// Returns the name that a socket takes for this address. `interface_index` returns the index of the interface with
-    /// a name, like `if_nametoindex(3)`. This function is called only if the zone is a name.
+    /// Returns the name that a socket takes for this address. If the zone of the address is a name, this method calls
+    /// `interface_index`, which converts the name of an interface to its index, like `if_nametoindex(3)`.
     ///
     /// ```
     /// use degu_wire::{Address, AddressError, SocketName};

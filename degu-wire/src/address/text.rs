@@ -57,7 +57,8 @@ impl Address {
         self.host_with_default(80)
     }
 
-    /// Returns the value of the Host field for a scheme with another default port: 443 over TLS (RFC 9110 §4.2.2).
+    /// Returns the value of the Host field as [`host`](Self::host) does, but leaves out the port if it is `default`.
+    /// For HTTP over TLS the default port is 443 (RFC 9110 §4.2.2).
     ///
     /// ```
     /// use degu_wire::Address;

@@ -29,8 +29,9 @@ const HELD: usize = 2;
 macro_rules! constructors {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
-            /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader ends
-            /// too early, the message is cut short, and the peer notices it. Bytes beyond the length are not read.
+            /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader fails
+            /// or ends too early, the message is cut short, and the peer notices that it is incomplete. Bytes beyond
+            /// the length are not read.
             ///
             /// ```
             /// let zeros = degu_wire::Body::from_reader(1 << 30, tokio::io::repeat(0));
@@ -42,7 +43,7 @@ macro_rules! constructors {
             }
 
             /// Returns a chunked body of all bytes of a reader whose length is not known. Each read becomes one chunk,
-            /// of at most 64 KiB.
+            /// of at most 64 KiB. If the reader fails, the message is cut short.
             ///
             /// ```
             /// let (_near, far) = tokio::io::duplex(64);
@@ -72,8 +73,8 @@ macro_rules! constructors {
             }
 
             /// Returns a body of `length` bytes from a stream of pieces; the message has this content-length. If the
-            /// stream ends too early, or a piece goes beyond the length, the message is cut short. When the length is
-            /// reached, the stream is not polled again.
+            /// stream fails or ends too early, or a piece goes beyond the length, the message is cut short. When the
+            /// length is reached, the stream is not polled again.
             pub fn from_stream<E: Into<BoxError> + 'static>(
                 length: u64,
                 pieces: impl Stream<Item = Result<Bytes, E>> $(+ $send)? + 'static,
@@ -83,7 +84,7 @@ macro_rules! constructors {
 
             /// Returns a body of chunks from a stream, with optional [trailers](Trailers) at the end. The items of the
             /// stream convert into [`Part`], or are results of such values. An error cuts the message short, and the
-            /// peer notices it.
+            /// peer notices that it is incomplete.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk, Part, Trailers};
@@ -152,10 +153,10 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
     }
 }
 
-/// The sender of a body that was made by `channel`.
+/// The sender of the parts of a body, returned by `Body::channel` and `LocalBody::channel`.
 ///
 /// If the sender is dropped before [`finish`](Self::finish), for example because its task fails or panics, the message
-/// is cut short, and the peer notices it.
+/// is cut short, and the peer notices that it is incomplete.
 pub struct BodySender {
     /// The channel. `None` ends the body.
     parts: mpsc::Sender<Option<Part>>,

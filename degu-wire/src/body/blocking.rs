@@ -15,8 +15,9 @@ use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
 pub type BlockingBody = BodyOf<dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
 
 impl BlockingBody {
-    /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader ends too
-    /// early, the message is cut short, and the peer notices it. Bytes beyond the length are not read.
+    /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader fails or ends
+    /// too early, the message is cut short, and the peer notices that it is incomplete. Bytes beyond the length are not
+    /// read.
     ///
     /// ```
     /// let zeros = degu_wire::BlockingBody::from_reader(1 << 30, std::io::repeat(0));
@@ -27,7 +28,7 @@ impl BlockingBody {
     }
 
     /// Returns a chunked body of all bytes of a reader whose length is not known. Each read becomes one chunk, of at
-    /// most 64 KiB.
+    /// most 64 KiB. If the reader fails, the message is cut short.
     ///
     /// ```no_run
     /// use std::process::{Command, Stdio};
@@ -51,7 +52,8 @@ impl BlockingBody {
     }
 
     /// Returns a body of chunks from an iterator, with optional [trailers](crate::Trailers) at the end. The items
-    /// convert into [`Part`], or are results of such values. An error cuts the message short, and the peer notices it.
+    /// convert into [`Part`], or are results of such values. An error cuts the message short, and the peer notices that
+    /// it is incomplete.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError, Chunk, Part, Trailers};

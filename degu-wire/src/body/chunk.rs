@@ -19,8 +19,8 @@ use crate::chunk::{CRLF, Extension, ExtensionValue, Extensions, MAX_CHUNK_LINE, 
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// The data. A chunk without data is never sent, because a size of zero ends the body. It is left out if it has no
-    /// extensions, and sending it is an error otherwise.
+    /// The data. A chunk without data cannot be sent, because a size of zero ends the body. Without extensions, such a
+    /// chunk is left out. With extensions, sending such a chunk fails with [`LocalError::ChunkLength`].
     pub data: Bytes,
     /// The extensions, in their order.
     pub extensions: ChunkExtensions,
@@ -34,9 +34,9 @@ impl Chunk {
 
     /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
-    /// This method does not fail if the name is not a token, if the value has a control character other than HTAB, or if
-    /// its `Display` fails. But then sending the chunk fails with [`LocalError::ChunkExtension`], and nothing of the
-    /// chunk is sent.
+    /// The name must be a token, the value must have no control characters except HTAB, and the chunk line must not be
+    /// over 4 KiB. This method reports no error. If a rule is broken, or the value's `Display` fails, sending the chunk
+    /// fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
     #[must_use]
     pub fn with_extension(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.extensions.push(name, Some(&value));
@@ -67,10 +67,10 @@ impl fmt::Debug for Chunk {
 
 /// The extensions of one chunk, in the form in which they are sent: `;seq=7;note="a b"`.
 ///
-/// The form is normalized. It has no whitespace around `;` and `=`, because a sender must not generate it (RFC 9110
-/// §5.6.3). It has quotation marks and backslashes only where they are needed. Received extensions are converted to
-/// this form, so two values are equal if they mean the same. Each read of an extension parses this text, and allocates
-/// only for a value with escapes.
+/// The form is normalized. There is no whitespace around `;` and `=`, because a sender must not generate such
+/// whitespace (RFC 9110 §5.6.3). Quotation marks and backslashes are used only if they are needed. Received extensions
+/// are converted to this form, so two values are equal if they mean the same. Each read of an extension parses this
+/// text, and allocates only for a value with escapes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
     raw: Bytes,
@@ -101,7 +101,7 @@ impl ChunkExtensions {
         self.raw.is_empty() && !self.poisoned
     }
 
-    /// Returns a view of the extensions: see [`Extensions::iter`].
+    /// Returns a view of the extensions, for example to iterate over them.
     pub fn as_extensions(&self) -> Extensions<'_> {
         // Every text in `raw` was checked before.
         Extensions::from_scanned(&self.raw)

@@ -39,7 +39,7 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 /// chunk that is in memory as a whole is one part. A larger chunk begins with a `Chunk` and continues as `Data`, so a
 /// large chunk need never be in memory as a whole.
 pub enum Part {
-    /// A chunk begins.
+    /// A whole chunk, or the beginning of a chunk.
     Chunk {
         /// The number of bytes of data in the whole chunk, at least 1.
         size: u64,
@@ -82,7 +82,7 @@ impl From<Chunk> for Part {
     }
 }
 
-/// Lets a source return a `Result` in place of a part. An error cuts the message short.
+/// Lets the items of `from_chunks` be results of parts. An error cuts the message short.
 impl<P: Into<Part>, E> TryFrom<Result<P, E>> for Part {
     type Error = E;
 
@@ -107,8 +107,8 @@ impl From<Trailers> for Part {
 ///
 /// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so a slow
 /// peer slows down the source. Parts that the source returns without waiting are collected and written together, up to
-/// 448 KiB, or up to eight parts of more than 4 KiB. When the source returns [`Poll::Pending`], the collected parts are
-/// written. The connection drops the source when the source ends or fails, and when the connection itself ends.
+/// the bounds of `has_room`. When the source returns [`Poll::Pending`], the collected parts are written. The connection
+/// drops the source when the source ends or fails, and when the connection itself ends.
 pub trait Source {
     /// Returns the next part, or `None` at the end of the body.
     ///
@@ -146,8 +146,8 @@ where
 /// empty body are different things: a request without a body has no `content-length`.
 ///
 /// A [`Body`] can be sent to another thread. The asynchronous client needs such bodies. A [`LocalBody`] may hold values
-/// that cannot be sent to another thread. Every body converts into a [`LocalBody`] at no cost. A `BlockingBody`, with
-/// the feature `std`, is made from readers and iterators that block.
+/// that cannot be sent to another thread. Every [`Body`] converts into a [`LocalBody`]. A `BlockingBody`, with the
+/// feature `std`, is made from readers and iterators that block.
 ///
 /// ```
 /// use degu_wire::{Body, Chunk};
@@ -234,8 +234,9 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(Content::None, None)
     }
 
-    /// Returns a body of `length` bytes from a source; the message has this content-length. If the source has more or
-    /// fewer bytes, the message is cut short.
+    /// Returns a body of `length` bytes from a source; the message has this content-length. If the source fails or ends
+    /// too early, or a part goes beyond the length, the message is cut short. When the length is reached, the source is
+    /// not polled again.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
         Self::of(Content::Length(length), Some(source))
     }
@@ -261,8 +262,8 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(Content::Chunked, Some(source))
     }
 
-    /// Returns a body that a function makes. The client's pool can then send the request again, with a new body. The
-    /// function is called now, and once more if the request is sent again.
+    /// Returns a body that a function makes. The function is called now, and again if the client's pool has to send the
+    /// request again, which needs a new body.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError};
@@ -286,8 +287,8 @@ impl<S: ?Sized> BodyOf<S> {
         (self.content, self.source)
     }
 
-    /// Returns the kind of the body, and the source of its parts if it has one. After the source was taken,
-    /// `self` can be [renewed](Self::renew).
+    /// Returns the kind of the body, and the source of its parts if it has a source. The caller may take the source out
+    /// of the `Option`. Afterwards, `self` can be [renewed](Self::renew).
     pub const fn parts(&mut self) -> (&Content, &mut Option<Pin<Box<S>>>) {
         (&self.content, &mut self.source)
     }
@@ -335,7 +336,7 @@ macro_rules! try_unfold {
         impl BodyOf<$source> {
             /// Returns a chunked body whose parts an async function makes. The function is called with a state, at
             /// first with `seed`. The function returns the next part and the next state, or `None` at the end. An error
-            /// cuts the message short, and the peer notices it.
+            /// cuts the message short, and the peer notices that it is incomplete.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk};

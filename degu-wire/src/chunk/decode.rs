@@ -56,7 +56,7 @@ pub struct Decoder {
 /// The element that comes next in the input.
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// A chunk line. Only digits of the line may have arrived, and they are read again.
+    /// A chunk line. If the previous input ended within the digits of the size, the digits are read again.
     Size,
     /// The rest of a chunk line whose digits have been read.
     LineEnd(Place),
@@ -238,7 +238,8 @@ impl Decoder {
         if let State::Data(remaining) = self.state { remaining } else { 0 }
     }
 
-    /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
+    /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`. `before` is the number of bytes of the
+    /// input before the line.
     fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
         // If the input ends within the digits, the next call reads the digits again: they are at most sixteen bytes.
         let front = &line[..line.len().min(MAX_DIGITS + 1)];

@@ -23,8 +23,8 @@ pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 /// `out`.
 ///
 /// The caller then writes the chunk's data, and [`CRLF`]. A value is written as a token if it is a token, and as a
-/// quoted-string otherwise. Extensions are values that convert into [`Extension`]: decoded
-/// [`Extensions`](super::Extensions), an array of tuples, an iterator.
+/// quoted-string otherwise. `extensions` can be decoded [`Extensions`](super::Extensions), an array of names or of
+/// tuples, or an iterator over other values that convert into [`Extension`].
 ///
 /// ```
 /// use degu_wire::chunk::{self, Extensions};

@@ -5,7 +5,7 @@ use crate::{Fault, RemoteError};
 
 /// The well-formed extensions of one chunk, in the order in which they were sent (RFC 9112 §7.1.1).
 ///
-/// This type is a slice of the input. The iterator parses the slice.
+/// This type is a slice of the input. [`iter`](Self::iter) parses the slice.
 ///
 /// ```
 /// use degu_wire::chunk::Extensions;
@@ -34,8 +34,8 @@ impl<'i> Extensions<'i> {
     ///
     /// # Errors
     ///
-    /// [`Fault::ChunkExtension`] with the offset of the byte that is not allowed, or [`Fault::LineEnd`] if this byte is
-    /// LF.
+    /// [`Fault::ChunkExtension`] with the offset of the byte that is not allowed, or with the length of `raw` if `raw`
+    /// is incomplete. [`Fault::LineEnd`] if the byte that is not allowed is LF.
     pub fn parse(raw: &'i [u8]) -> Result<Self, RemoteError> {
         let mut scanner = Scanner::START;
         let at = scanner.run(raw, 0);
@@ -177,7 +177,7 @@ impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
     }
 }
 
-/// The value of a chunk extension: a token or a quoted-string, which mean the same (RFC 9110 §5.6.4).
+/// The value of a chunk extension: a token or a quoted-string (RFC 9110 §5.6.4).
 ///
 /// Two values are equal if their bytes are equal; quoting makes no difference. A value can be compared with bytes and
 /// text.

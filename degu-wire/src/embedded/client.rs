@@ -96,7 +96,7 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
     }
 }
 
-/// A request that is being sent.
+/// A request whose head has been sent. The caller writes the request's body, and then reads the response.
 pub struct Call<'r, S, C> {
     window: Window<'r>,
     fields: &'r mut [FieldSpan],
@@ -175,7 +175,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     }
 }
 
-/// A response. Its body is read from this value.
+/// A received response: its head, and the reader of its body.
 pub struct Response<'r, S, C> {
     head: ResponseHead<'r>,
     incoming: Incoming<'r>,

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::Limits;
 
-/// The clock of the caller.
+/// A clock that the caller provides. The driver uses the clock to limit each wait for the peer.
 ///
 /// With embassy-time:
 ///
@@ -23,8 +23,8 @@ use crate::Limits;
 /// }
 /// ```
 pub trait Clock {
-    /// Runs `future` for at most `left`, and subtracts the time that passed from `left`. If `future` has not completed
-    /// when this time is over, it is dropped, and the result is `None`.
+    /// Runs `future` for at most `left`, and reduces `left` by the time that has passed. If `future` has not completed
+    /// in this time, `future` is dropped, and the result is `None`.
     fn limit<F: Future>(&self, left: &mut Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }
 
@@ -55,8 +55,9 @@ pub struct Options {
     /// than 125 bytes a second runs out of time. In a client, this time also bounds the wait for the head of the
     /// response. Default 10 s.
     pub progress: Duration,
-    /// The time for which a server reads and drops the bytes that a refused peer still sends. Closing a TCP socket with
-    /// unread input would reset the connection, and the peer could lose the response. Default 1 s.
+    /// The time for which a server, after its last response, reads and drops the bytes that the client still sends.
+    /// Closing a TCP socket with unread input would reset the connection, and the client could lose the response.
+    /// Default 1 s.
     pub linger: Duration,
 }
 

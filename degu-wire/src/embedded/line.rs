@@ -42,7 +42,7 @@ impl<'l, S, C> Line<'l, S, C> {
 
 impl<S: Read, C: Clock> Line<'_, S, C> {
     /// Reads and drops all bytes until there is a pause. Returns at once if no byte has arrived since the last pause.
-    /// The caller calls this method where it would close a socket.
+    /// The caller calls this method after a connection, in place of closing a socket.
     ///
     /// # Errors
     ///

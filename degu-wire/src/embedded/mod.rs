@@ -35,8 +35,8 @@
 //!
 //! [`Server::serve`] returns when the connection is over. If it returns [`End`], the caller closes the connection. If
 //! it returns an [`Error`], the caller aborts the connection. The traits [`Read`](embedded_io_async::Read) and
-//! [`Write`](embedded_io_async::Write) have no half-close. After a refusal, the server therefore waits for a short time
-//! until the peer has stopped sending: see [`Options::linger`].
+//! [`Write`](embedded_io_async::Write) have no half-close. If a client may still be sending after the last response,
+//! the server therefore reads and drops input for a short time: see [`Options::linger`].
 //!
 //! A serial line has no EOF. [`Line`] treats a pause as EOF.
 //!

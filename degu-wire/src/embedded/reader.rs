@@ -103,9 +103,9 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
             link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let found = loop {
-            // A copy of the decoder finds the event, and the decoder itself decodes the same bytes again after the loop.
-            // An event borrows the window. If the event of the loop was returned, the loop could not fill the window.
-            // After a fault the decoder and the window are unchanged, so each later call returns the fault again.
+            // A copy of the decoder finds the event, and the decoder itself decodes the same bytes again after the
+            // loop. An event borrows the window, so a loop that returns its event cannot also fill the window. After a
+            // fault the decoder and the window are unchanged, so each later call returns the fault again.
             let mut body = incoming.body;
             let step = body.decode(incoming.window.bytes(), link.state.eof)?;
             match step.event {

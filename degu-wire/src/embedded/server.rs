@@ -103,8 +103,8 @@ impl<'b> Server<'b> {
 /// The reason for closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
-    /// The last response was sent. Or the client closed the connection between two requests, or sent no byte of a
-    /// request in time.
+    /// The connection ended without a fault: the last response was sent, the client closed the connection between two
+    /// requests, or no byte of the next request arrived in time.
     Done,
     /// The server answered a request with the status of this error.
     Refused(Error<E>),
@@ -183,8 +183,9 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         self.link.state.terms.persistent = false;
     }
 
-    /// Sends a response with a body in memory. The rest of the request's body is dropped. If the rest is longer than 16
-    /// KiB, the connection ends after the response.
+    /// Sends a response with a body in memory. The rest of the request's body is dropped. The connection ends after the
+    /// response if the rest is longer than 16 KiB, if nothing of a rest of unknown length has arrived, or if the client
+    /// waits for `100 Continue`.
     ///
     /// # Errors
     ///

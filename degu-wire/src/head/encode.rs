@@ -23,8 +23,8 @@ use crate::{Framing, Limits, LocalError, Method};
 ///
 /// # Errors
 ///
-/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. After an error, `out` holds an incomplete head,
-/// which must not be sent.
+/// The error names the rule that the head breaks. It is [`LocalError::BufferTooSmall`] if `out` is too short. After an
+/// error, `out` holds an incomplete head, which must not be sent.
 pub fn encode_request<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     method: Method<'_>,
@@ -45,8 +45,8 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. After an error, `out` holds an incomplete head,
-/// which must not be sent.
+/// The error names the rule that the head breaks. It is [`LocalError::BufferTooSmall`] if `out` is too short. After an
+/// error, `out` holds an incomplete head, which must not be sent.
 pub fn encode_response<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     status: u16,
@@ -68,8 +68,8 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// The rule that a trailer breaks, or [`LocalError::BufferTooSmall`]. After an error, `out` holds an incomplete
-/// section, which must not be sent.
+/// The error names the rule that a trailer breaks. It is [`LocalError::BufferTooSmall`] if `out` is too short. After an
+/// error, `out` holds an incomplete section, which must not be sent.
 pub fn encode_trailers<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     fields: impl IntoIterator<Item = (&'f str, V)>,
@@ -94,7 +94,8 @@ pub(crate) fn put_trailers<'f, V: AsRef<[u8]>>(
     sink.put(b"\r\n")
 }
 
-/// Writes a request line. A method of the standard must not be an extension method: see [`Method::known_as`].
+/// Writes a request line. The caller has converted `method` with [`Method::known_as`], so an extension method never has
+/// the name of a known method.
 pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target: &str) -> Result<(), LocalError> {
     match method {
         // CONNECT is not implemented (RFC 9112 §3.2.3).

@@ -415,7 +415,8 @@ impl<'b> Fields<'b> {
     }
 }
 
-/// The fields of a head, and the text that contains them: [`Fields`], or `Headers` with the feature `alloc`.
+/// A storage for the fields and the text of a head. [`Fields`] and, with the feature `alloc`, `Headers` implement this
+/// trait.
 pub trait Text {
     /// Returns the text that contains the fields.
     #[doc(hidden)]

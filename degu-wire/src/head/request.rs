@@ -269,8 +269,8 @@ impl<F> RequestHeadOf<F> {
         self.meta.framing
     }
 
-    /// Returns the number of bytes of the head, with the empty lines before it. The body or the next request begins
-    /// after them.
+    /// Returns the number of bytes of the head, including the empty lines before the request line. The body or the next
+    /// request begins after these bytes.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }

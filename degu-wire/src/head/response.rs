@@ -265,7 +265,7 @@ impl<F> ResponseHeadOf<F> {
         }
     }
 
-    /// Returns the number of bytes of the head. The body begins after them.
+    /// Returns the number of bytes of the head. The body begins after these bytes.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
@@ -275,8 +275,8 @@ impl<F> ResponseHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the server will keep the connection open after this exchange, as far as the head tells. With
-    /// HTTP/1.0 it is always `false`.
+    /// Returns whether the server will keep the connection open after this exchange, as far as the head tells. For
+    /// HTTP/1.0 the result is always `false`.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }

@@ -45,8 +45,8 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// The rule that the request breaks. After an error nothing has been written. [`LocalError::State`] if the
-    /// connection is not [reusable](Self::is_reusable).
+    /// The error names the rule that the request breaks. After an error nothing has been written. [`LocalError::State`]
+    /// if the connection is not [reusable](Self::is_reusable).
     pub fn request<'c>(
         &mut self,
         method: Method<'_>,
@@ -278,8 +278,8 @@ impl Connection<Client> {
         unsent && (response.status() >= 400 || !response.keep_alive() || self.role.asked.expects_continue)
     }
 
-    /// Stops sending the request's body. The driver need not write the pending bytes. The connection cannot be used
-    /// again.
+    /// Stops sending the request, if it has not been sent completely. The driver then need not write the pending bytes,
+    /// and the connection cannot be used again. Does nothing if the whole request has been sent.
     pub fn abandon_request_body(&mut self) {
         if self.is_sending() || !self.is_flushed() {
             self.sender.body = Framing::None;
@@ -299,7 +299,8 @@ impl Connection<Client> {
             && self.buffered().is_empty()
     }
 
-    /// Returns whether no further request can be sent on the connection. A response may still be unread.
+    /// Returns whether no exchange is in progress, and no further request can be sent on the connection. The result is
+    /// false after a [switch](Self::has_switched).
     pub fn is_closed(&self) -> bool {
         match self.state {
             State::Closed => true,
@@ -309,7 +310,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Ends the connection in any state.
+    /// Ends the connection in any state. Drops all received bytes, and all bytes that wait to be written.
     pub fn close(&mut self) {
         self.state = State::Closed;
         self.sender = Sender::default();

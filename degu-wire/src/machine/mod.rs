@@ -2,7 +2,7 @@
 //!
 //! A [`Connection`] is one end of one connection, in the role of [`Server`] or [`Client`]. It owns its buffers and
 //! decides which message or part may come next. It handles heads, bodies, keep-alive, pipelining, `100 Continue` and
-//! half-closed connections. A driver owns the socket and the deadlines, and does four things:
+//! half-closed connections. A driver owns the socket and the deadlines, and makes these calls:
 //!
 //! ```text
 //!             read into receive_buffer() ───▶ ┌────────────┐ ───▶ poll_request() / poll_response(), poll_part()

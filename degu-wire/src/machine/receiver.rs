@@ -34,8 +34,8 @@ pub(super) struct Receiver {
     read_size: u32,
     /// True if the peer will send no more bytes.
     pub(super) eof: bool,
-    /// The fault that ended the reading, which the role stores. Each later call returns it again, so an incomplete body
-    /// never seems complete.
+    /// The fault that ended the reading. The role stores the fault here, and each later call returns the fault again.
+    /// So an incomplete body never seems complete.
     pub(super) fault: Option<RemoteError>,
 }
 

@@ -148,8 +148,8 @@ impl Connection<Server> {
     ///
     /// # Errors
     ///
-    /// The rule that the response breaks. After an error nothing has been written, and the caller can send another
-    /// response.
+    /// The error names the rule that the response breaks. After an error nothing has been written, and the caller can
+    /// send another response.
     pub fn respond(
         &mut self,
         status: u16,
