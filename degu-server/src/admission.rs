@@ -31,8 +31,8 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than [`PATIENCE`], so
-/// connections that find no room in that time are refused, and not reset.
+/// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than
+/// [`PATIENCE`], so connections that find no room are refused before this time ends, and not reset.
 const LAST: Duration = Duration::from_secs(4);
 
 /// The acceptor: the listening sockets of a server, and its limit on connections.
@@ -62,7 +62,7 @@ impl Admission {
         let _ = first(aborting, timeout(LAST, self.drain(&mut hand_over))).await;
     }
 
-    /// Admits the connections that wait in the backlogs. They wait for room for at most [`PATIENCE`], all together.
+    /// Admits the connections that wait in the backlogs. Together they wait for room for at most [`PATIENCE`].
     async fn drain(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         let began = Instant::now();
         loop {
@@ -124,9 +124,9 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`, refuses it
-    /// together with all connections in the backlog. Otherwise the next connection in the backlog would also wait for that
-    /// time, then the one after it, and so on.
+    /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
+    /// refuses it together with all connections in the backlog. Otherwise each connection in the backlog would wait for
+    /// the same time, one after another.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(patience, self.make_room()).await;
@@ -179,8 +179,8 @@ impl Admission {
     }
 }
 
-/// Sends a 503 without waiting, except under TLS. Reads up to 4,096 bytes of the available input first. Closing a socket with
-/// unread input would reset the connection, and the client could lose the response.
+/// Sends a 503 without waiting, except under TLS. Reads up to 4,096 bytes of the available input first, because closing
+/// a socket with unread input would reset the connection. The client could then lose the response.
 fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];

@@ -84,7 +84,9 @@ pub trait App: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the peer goes away, and when a deadline of the connection expires.
+    /// The future is dropped when the peer goes away, as for [`handle`](Self::handle), and when the grace period of a
+    /// shutdown ends. It has no deadline: [`handler_timeout`](crate::Options::handler_timeout) applies only to
+    /// requests.
     async fn on_connect(&self, session: &mut Session) -> bool {
         let _ = session;
         true

@@ -1,4 +1,4 @@
-//! An atomic counter of 64 bits: the one of std, or a substitute for processors that have none.
+//! An atomic counter of 64 bits: the type of std, or a substitute for processors without 64-bit atomics.
 
 #[cfg(not(target_has_atomic = "64"))]
 pub(crate) use portable_atomic::AtomicU64;

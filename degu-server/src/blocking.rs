@@ -52,10 +52,11 @@ use crate::{App, Credentials, Error, IntoResponse, OwnedRequest, Request, Respon
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// While all threads are busy, a request waits in a queue. If the queue is full, the client gets 503 with `retry-after: 1`. If
-/// the queue was full already when the head of the request was received, the body is not read before. If the client goes away,
-/// its request is removed from the queue. A running function cannot be stopped: it runs to its end, even if the client goes away
-/// or the server ends. If the function panics, the client gets 500, and the thread is used again.
+/// While all threads are busy, a request waits in a queue. If the queue is full, the client gets 503 with
+/// `retry-after: 1`. If the queue is already full when the head of the request arrives, the client gets the 503 before
+/// the body is read. If the client goes away, its request is removed from the queue. A running function cannot be
+/// stopped: it runs to its end, even if the client goes away or the server ends. If the function panics, the client
+/// gets 500, and the thread is used again.
 ///
 /// The threads belong to a tokio runtime that runs no tasks. A task that the function passes to `tokio::spawn` therefore never
 /// runs. A function that needs async code builds a runtime of its own, or calls `block_on` of a stored

@@ -51,7 +51,7 @@ pub struct Incoming {
     /// True if the content type is JSON.
     #[cfg(feature = "json")]
     is_json: bool,
-    /// The longest chunk that [`next_chunk`](Self::next_chunk) returns.
+    /// The most bytes of a chunk that [`next_chunk`](Self::next_chunk) returns.
     max_chunk: usize,
     /// The number of bytes that have not been received: of the body if its length is known, otherwise of the current chunk.
     left: u64,
@@ -70,9 +70,10 @@ enum Rest {
 /// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often and should be small.
 #[derive(Default)]
 struct Stored {
-    /// Data, or a chunk or its beginning, that was received and not returned.
+    /// The received part that is returned next: data, a chunk, or the beginning of a chunk.
     held: Option<Part>,
-    /// The parts after `held` that were [read ahead](Incoming::read_ahead). Their bytes do not count as received.
+    /// The parts after `held` that were [read ahead](Incoming::read_ahead). The field `left` of [`Incoming`] still
+    /// includes their bytes.
     ahead: VecDeque<Part>,
     /// The extensions and trailers at the end of the body, if the body had any.
     last: Option<(ChunkExtensions, Trailers)>,
@@ -153,7 +154,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Fault::BodyTooLarge`] (413) if there are more bytes, and any other fault of the client.
+    /// [`Fault::BodyTooLarge`] (413) if there are more than `limit` bytes, and any other fault of the client.
     ///
     /// # Cancel safety
     ///
@@ -428,7 +429,7 @@ impl Incoming {
         }
     }
 
-    /// Polls for the part that follows `held`. Updates the bytes that are left, the end of the body, and its trailers.
+    /// Polls for the part that follows `held`. Updates `left`, `ended` and the stored trailers.
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));

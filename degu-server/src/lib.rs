@@ -48,7 +48,7 @@
 //! - [`applib`] has a router, filters for methods and [hosts](applib::Hosts), a validator of responses, and a proxy.
 //! - [`blocking()`] makes an app from an ordinary function that may block.
 //! - [`sse::response`] makes a response of server-sent events.
-//! - [`Request::upgrade`] begins the switch to another protocol.
+//! - [`Request::upgrade`] returns the client's offer to switch to another protocol, if there is one.
 //! - [`Options`] has every limit, deadline and switch of a server. [`Server::options`] returns the default options.
 //! - [`Server::spawn`] starts the server on threads of its own. It returns a [`Handle`], which shuts the server down.
 //! - [`BackgroundServer`] is a server inside an application that has no runtime.

@@ -24,8 +24,8 @@ const MAX_ERROR_BODY: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// The status of the fault, and a line of text for the client's developer. The text names the broken rule, and contains
-    /// nothing of the request. A response to HEAD has no text.
+    /// A response with the status of the fault, and with a line of text for the client's developer. The text names the
+    /// broken rule, and contains nothing of the request. A response to HEAD has no text.
     #[default]
     Minimal,
     /// No response: the connection is closed. Degu 0.18 does this.
@@ -186,12 +186,12 @@ impl Options {
         self
     }
 
-    /// Sets the minimum rate at which a client must send a request's body and receive a response: `bytes` in every `window`.
-    /// Time counts only while the server waits for the client. If the body of a request is slower, the client gets 408. If the
-    /// client receives a response more slowly, the response is cut.
+    /// Sets the minimum rate at which a client must send a request's body and receive a response: `bytes` in every
+    /// `window`. Time counts only while the server waits for the client. If the client sends a body more slowly, it
+    /// gets 408. If the client receives a response more slowly, the response is cut.
     ///
-    /// Windows follow each other without overlap. A client that stops just after it has moved enough bytes is detected at the
-    /// end of the next window. This can take almost two windows, and up to a second more for each.
+    /// Windows follow each other without overlap. A client that stops just after it has moved enough bytes is detected
+    /// at the end of the next window. This can take almost two windows, and up to a second more for each window.
     ///
     /// Default: 20 KiB in 20 s. Any working link is faster. A stalled client loses its connection within about 40 s.
     ///
@@ -214,15 +214,16 @@ impl Options {
     /// or under TLS by close_notify. Each byte in either direction restarts the time. When the time expires, the handler and
     /// the body of the response are dropped, and the connection is closed without a response.
     ///
-    /// The server cannot tell whether the client has closed its socket, or has half-closed it and still reads, as `nc -N` does.
-    /// Both send only a FIN. Without this limit, an endless response would continue after the client has closed its socket.
-    /// While a write waits for the client, only [`progress`](Self::progress) applies.
+    /// The server cannot tell whether the client has closed its socket, or has half-closed it and still reads, as
+    /// `nc -N` does. Both send only a FIN. Without this limit, a handler that waits for an event would still wait
+    /// after the client has closed its socket. While a write waits for the client, only [`progress`](Self::progress)
+    /// applies.
     ///
     /// On a Unix socket the server detects a close at once, and a half-close has no limit. A reset ends the exchange on every
     /// kind of socket.
     ///
-    /// Default: 3 s (hyper drops the request at once). Set more for clients that half-close and then wait longer for their
-    /// response.
+    /// Default: 3 s (hyper drops the request at once). Set a longer time for clients that half-close and then wait
+    /// longer for their response.
     pub fn half_close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.half_close = seconds(timeout.into());
         self
@@ -285,8 +286,9 @@ impl Options {
     /// the socket for some microseconds before it blocks. If client and server run on different cores, spinning makes a round
     /// trip as fast as on one core.
     ///
-    /// While a connection spins, the other busy connections of its worker run at each yield. Idle connections and the acceptor
-    /// run after 32 requests or 50 µs. No connection spins if more than four connections of its worker are busy.
+    /// While a connection spins, it yields after every few polls. The other busy connections of its worker run at each
+    /// yield. Idle connections and the acceptor run after 32 requests or 50 µs. No connection spins if more than four
+    /// connections of its worker are busy.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -347,9 +349,9 @@ impl Options {
         self
     }
 
-    /// Sets the methods that reach the app in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS. A request with any
-    /// other method gets 501. CONNECT and TRACE always get 501, because they concern the connection, which belongs to the
-    /// server.
+    /// Sets the methods that reach the app in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS. A request
+    /// with any other method gets 501. CONNECT and TRACE always get 501: CONNECT is for forward proxies, and the
+    /// response to TRACE could contain secrets of the request (RFC 9110 §9.3.8).
     ///
     /// Default: none, so an app need not handle unknown methods.
     pub fn methods<M: Into<Box<str>>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
@@ -364,10 +366,10 @@ impl Options {
         self
     }
 
-    /// Sets the owner of a Unix socket's file, before any client can connect. The syntax is the one of chown(1): `user`,
-    /// `user:group` or `:group`, each by name or by number. For example, `":www-data"` with the [mode](Self::socket_mode)
-    /// `0o660` allows a proxy of that group to connect. Only root can set another user. A process can set any group that it
-    /// is in. Default: the user and the group of the process.
+    /// Sets the owner of a Unix socket's file, before any client can connect. The syntax is as in chown(1): `user`,
+    /// `user:group` or `:group`. Users and groups have names or numbers. For example, `":www-data"` with the
+    /// [mode](Self::socket_mode) `0o660` allows a proxy of that group to connect. Only root can set another user. A
+    /// process can set any group that it is in. Default: the user and the group of the process.
     pub fn socket_owner(mut self, owner: impl Into<String>) -> Self {
         self.socket.owner = Some(owner.into());
         self
@@ -381,10 +383,10 @@ impl Options {
         self
     }
 
-    /// Sets a function that accepts or refuses each connection before its first request, by its address or credentials, for
-    /// example. If the function returns `false`, the connection is closed without a response. If the app has an
-    /// [`on_connect`](crate::App::on_connect) itself, the method of the app is called first. Default: every connection is
-    /// accepted.
+    /// Sets a function that accepts or refuses each connection before its first request, for example by the address or
+    /// the credentials of the client. If the function returns `false`, the connection is closed without a response. If
+    /// the app has an [`on_connect`](crate::App::on_connect) itself, the method of the app is called first. Default:
+    /// every connection is accepted.
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
         let wanted = std::sync::Arc::new(wanted);
         self.on_connect = Some(Box::new(move |session| {
@@ -486,9 +488,10 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. After that the connection is
-    /// closed. At [`max_connections`](Self::max_connections), a handshake that takes over 2 s is closed to make room for a new
-    /// connection. Default: 10 s (nginx: 60 s, Go: none).
+    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. After that the
+    /// connection is closed. If there are [`max_connections`](Self::max_connections) connections, the server may close
+    /// a connection whose handshake takes over 2 s, to make room for a new connection. Default: 10 s (nginx: 60 s, Go:
+    /// none).
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handshake = seconds(timeout.into());
         self

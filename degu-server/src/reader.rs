@@ -13,8 +13,9 @@ use crate::Incoming;
 /// The reader has no buffer. If it is dropped before its end, the body still has the rest of the data. After its end,
 /// [`Incoming::trailers`] returns the trailers.
 ///
-/// If the body is truncated or malformed, reading returns an [`io::Error`] that contains an [`Error`](crate::Error). An app may
-/// return it as a [`BoxError`](crate::BoxError). The client then gets the response of the error inside.
+/// If the body is truncated or malformed, reading returns an [`io::Error`] that contains an [`Error`](crate::Error). An
+/// app may return this I/O error as a [`BoxError`](crate::BoxError). The client then gets the response of the
+/// [`Error`](crate::Error) inside.
 ///
 /// ```
 /// use degu_server::{BoxError, Request, Response, Session};

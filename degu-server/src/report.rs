@@ -25,10 +25,10 @@ const SHOWN_OF_METHOD: usize = 32;
 /// - - 400 58B 0.000ms 127.0.0.1:41238
 /// ```
 ///
-/// The line has method, target, status, bytes of the response's body, duration and address. If the process or the subject of
-/// the client's certificate is known, it comes next. For a response that was cut, the line ends with the reason. `-` stands for
-/// an unknown value. Control characters are escaped. A target is cut after 512 bytes. The target includes the query, which may
-/// contain secrets. `Debug` leaves the query out.
+/// The line has method, target, status, bytes of the response's body, duration and address. The ids of the client's
+/// process and the subject of the client's certificate follow, if they are known. For a response that was cut, the line
+/// ends with the reason. `-` stands for an unknown value. Control characters are escaped. A target is cut after 512
+/// bytes. The target includes the query, which may contain secrets. `Debug` leaves the query out.
 ///
 /// Metrics are collected in the same function:
 ///

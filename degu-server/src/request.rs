@@ -161,7 +161,7 @@ impl<'r> Request<'r> {
         self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
-    /// Returns whether the client uses HTTP/1.0. The meaning of the request is the same.
+    /// Returns whether the version of the request is HTTP/1.0.
     #[cfg(feature = "proxy")]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()

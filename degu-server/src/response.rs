@@ -146,7 +146,8 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Returns the status and the text of the response to an error. `None` is any error of the app that is not an [`Error`].
+/// Returns the status and the text of the response to an error. `None` stands for any error of the app that is not an
+/// [`Error`].
 fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>) {
     let Some(error) = error else { return (500, refusal(500, "the server failed").into()) };
     let status = error.status();
@@ -188,9 +189,10 @@ pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: 
 /// | an [`Error`] | the status and the text of the error |
 /// | a [`BoxError`] | 500, or the response of an [`Error`] [inside it](Response::from_error) |
 ///
-/// A body is a value of any type that implements [`IntoBody`], such as `Json` of the feature `json`. The default of the reason
-/// phrase is the standard phrase of the status. If a header field is malformed, the client gets 500. `into()` converts any of
-/// these values except `Result` into a [`Response`], so the arms of a `match` can have different types:
+/// A body is a value of any type that implements [`IntoBody`], such as `Json` of the feature `json`. A response without
+/// a reason phrase gets the standard phrase of its status. If a header field is malformed, the client gets 500.
+/// `into()` converts any of these values except `Result` into a [`Response`], so the arms of a `match` can have
+/// different types:
 ///
 /// ```
 /// use degu_server::{Method, Request, Response, Session};

@@ -156,7 +156,7 @@ impl<A: App> Server<A> {
     ///
     /// # Errors
     ///
-    /// A socket could not be registered with the runtime.
+    /// A socket could not be registered with the runtime, or a task of the server panicked.
     ///
     /// # Panics
     ///
@@ -175,7 +175,8 @@ impl<A: App> Server<A> {
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Returns the parts of the first worker: the worker, its queue, and the function that starts the dispatcher on its thread.
+    /// Returns the first worker, its queue, and a function. The thread of the first worker calls the function, which
+    /// starts the dispatcher there.
     fn into_worker(
         self,
     ) -> (Arc<Worker<A>>, UnboundedReceiver<Accepted>, impl FnOnce() -> io::Result<Alongside> + Send) {

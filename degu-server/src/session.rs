@@ -12,7 +12,7 @@ use crate::{Credentials, Stats};
 
 /// The state of a connection: the peer, the number of requests, and values that the app stores.
 ///
-/// The session exists from before the first request until the connection ends. The stored values are dropped at the end.
+/// The session begins before the first request, and ends with the connection. The stored values are then dropped.
 pub struct Session {
     pub(crate) peer: Peer,
     pub(crate) requests: u64,
@@ -32,8 +32,8 @@ impl Session {
         &self.peer.address
     }
 
-    /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of addresses, and
-    /// if the system does not provide them. A check of the user must therefore refuse `None`.
+    /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of
+    /// addresses, and if the system provides no credentials. A check of the user must therefore refuse `None`.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }

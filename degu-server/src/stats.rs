@@ -6,8 +6,8 @@ use degu_wire::Fault;
 
 use crate::atomic::AtomicU64;
 
-/// The counters of a worker. Only the worker's thread writes them, except `open`. An addition to another counter is therefore a
-/// load and a store, without an atomic addition. Cores do not compete for a cache line.
+/// The counters of a worker. Only the worker's thread writes them, except `open`. The function [`add`] therefore needs
+/// no atomic addition. Each worker's counters have their own cache lines, so cores do not compete for a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
@@ -88,7 +88,7 @@ pub struct Stats {
     pub open: usize,
     /// Open connections that have switched to another protocol.
     pub tunnels: usize,
-    /// Connections that were accepted, including the refused ones.
+    /// Connections that were accepted, including those in `refused`.
     pub accepted: u64,
     /// Connections that were refused because the server was full and all open connections were busy.
     pub refused: u64,

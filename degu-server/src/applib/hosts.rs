@@ -4,13 +4,13 @@ use std::net::Ipv6Addr;
 
 use crate::{App, Error, Request, Response, Session};
 
-/// An app that accepts only requests for listed hosts, and no requests from web pages of other hosts. It passes the accepted
-/// requests to another app.
+/// An app that accepts only requests for listed hosts, and no requests whose field `Origin` names another host. It
+/// passes the accepted requests to another app.
 ///
-/// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding the page
-/// can also read the responses. Its name `attacker.example` then resolves to 127.0.0.1, so the browser treats the server as the
-/// origin of the page. Neither a firewall nor CORS prevents that. But the browser still sends `attacker.example` in the field
-/// Host, which this app checks.
+/// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding
+/// the page can also read the responses. The host name of the page, for example `attacker.example`, then resolves to
+/// 127.0.0.1, so the browser treats the server as the origin of the page. Neither a firewall nor CORS prevents that.
+/// But the browser still sends `attacker.example` in the field Host, which this app checks.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Hosts};
@@ -32,8 +32,9 @@ use crate::{App, Error, Request, Response, Session};
 /// | with an `Origin` of another host, or `Origin: null` | 403, because the page may not use this server |
 /// | any other | the response of the app |
 ///
-/// A browser adds `Origin` to requests that a page sends to another host. This includes requests for which the browser asks no
-/// permission: the POST of a form, and WebSocket. To refuse the pages of a listed host on other ports, list the host with its
+/// A browser adds `Origin` if a page sends a form with POST to another host, opens a WebSocket there, or tries to read
+/// a response (CORS). It adds no `Origin` to the GET of a link or an image. The app behind this check gets such a
+/// request, so a GET must not change data. To refuse the pages of a listed host on other ports, list the host with its
 /// port.
 ///
 /// Over a Unix socket the client may send any Host. Most clients send `localhost`. A web page can reach a Unix socket only

@@ -20,11 +20,12 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// **Bodies** are forwarded while they are received, with their chunks, extensions and trailers. The proxy buffers only a
 /// part of a body, so a slow reader slows the writer on the other side.
 ///
-/// **Connections**: each connection of a client has its own connection to the upstream. Between two requests the proxy keeps at
-/// most one of these connections, at the latest until the client's connection ends. A request does not use a connection that
-/// was idle for 4 s. The connections of a [pool](degu_client::PoolOf) would carry requests of different clients. If the upstream
-/// parsed one request as two, a client could then get the response to another client. Without a pool, a client that sends only
-/// one request costs a new connection to the upstream.
+/// **Connections**: connections of clients never share a connection to the upstream. Between two requests of a client's
+/// connection, the proxy keeps at most one connection to the upstream. The proxy closes the kept connection at the
+/// latest when the client's connection ends. A request does not use a connection that was idle for 4 s. The connections
+/// of a [pool](degu_client::PoolOf) would carry requests of different clients. If the upstream parsed one request as
+/// two, a client could then get a response that belongs to another client. Without a pool, a client that sends only one
+/// request costs a new connection to the upstream.
 ///
 /// **Dropped fields**:
 ///
@@ -72,11 +73,13 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// # Failures
 ///
-/// The client gets 502 if the upstream cannot be reached, and 504 if the upstream is too slow. It gets 431 if the head and the
-/// fields that the proxy adds are together over 65,535 bytes, which the default limits do not allow.
+/// The client gets 502 if the upstream cannot be reached, and 504 if the upstream is too slow. It gets 431 if the head
+/// and the fields that the proxy adds are together over 65,535 bytes. This cannot happen with the default limits.
 ///
-/// A request is sent again only if it was sent on a kept connection, the upstream cannot have acted on it, and its whole body is
-/// in memory. A request with a streamed body always uses a new connection.
+/// A request is sent again only if it was sent on a kept connection, that connection ended before any byte of the
+/// response, sending again is [safe](degu_client::Error::is_retryable), and the whole body is in memory. A GET, for
+/// example, may reach the upstream twice, but a POST cannot. A request with a streamed body always uses a new
+/// connection.
 ///
 /// ```no_run
 /// use std::time::Duration;

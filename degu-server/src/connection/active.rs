@@ -210,7 +210,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         matches!(ended, Ok(Last::Whole | Last::Cut))
     }
 
-    /// Returns the report of the exchange in progress, or of a request that is refused before its whole head was received.
+    /// Returns the report of the exchange in progress. If there is none, and a request is refused before its whole head
+    /// was received, returns a report of this request.
     fn last_report(&mut self, reason: &CloseReason) -> Option<Box<Report>> {
         let on_response = self.worker.options.on_response.as_ref();
         let is_refusal = reason.status().is_some() && !self.driver.machine.has_responded();

@@ -33,7 +33,7 @@ pub(crate) enum CloseReason {
     App(BoxError),
     /// The app panicked.
     Panic,
-    /// The body of the app's response returned an error, after the head of the response was sent.
+    /// The body of the app's response returned an error after the response had begun.
     Body(BoxError),
     /// The app's response breaks a rule of HTTP, so it cannot be sent.
     Response(LocalError),

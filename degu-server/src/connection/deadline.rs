@@ -122,8 +122,8 @@ impl Deadline {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
         }
-        // A write to a peer that has closed its socket fails at once. If a write waits, the peer has only ended its side, and
-        // the minimum rate applies instead.
+        // A peer that has closed its socket resets the connection when data arrives. If a write waits, the peer has
+        // therefore only ended its side, and the minimum rate applies instead.
         let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
         if is_still && self.wait == Wait::Handler {
             return Some(Wait::HalfClosed);

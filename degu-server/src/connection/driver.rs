@@ -70,8 +70,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Writes the pending bytes, then reads more of a request. Returns `false` if no bytes were received. The reason is that no
-    /// request arrived for a second, that too many connections hold buffers, or that the server shuts down.
+    /// Writes the pending bytes, then reads more of a request. Returns `true` if bytes were received. Returns `false`
+    /// if no request arrived for a second, if too many connections hold buffers, or if the server shuts down.
     pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         let mut is_woken = false;
@@ -121,8 +121,9 @@ impl<'c, T: Transport> Driver<'c, T> {
     }
 
     /// Returns whether further input must be read and dropped. This is the case if the connection ends with the current
-    /// response, and the body of the request has no reader. The peer may send its whole request before it reads the response.
-    /// After a switch to another protocol, further input belongs to that protocol and is not dropped.
+    /// response, and the body of the request has no reader. Without these reads, a peer that sends its whole request
+    /// before it reads the response could not continue. After a switch to another protocol, further input belongs to
+    /// that protocol and is not dropped.
     fn discards(&self, body: Option<&Supplier>) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()

@@ -22,8 +22,8 @@ pub(super) struct Endpoint<T: Transport> {
     pub(super) deadline: Deadline,
     pub(super) place: Place,
     pub(super) is_eof: bool,
-    /// True while the peer knows that it has all data only when the connection ends. This applies to a response without a
-    /// length, and to another protocol. If the connection is dropped meanwhile, it must be reset.
+    /// True while only the end of the connection shows the peer that it has all data. This applies to a response
+    /// without a length, and to another protocol. If the connection is dropped while this is true, it must be reset.
     pub(super) is_unframed: bool,
     /// The report of the exchange in progress, if the server has an `on_response`.
     pub(super) report: Option<Box<Report>>,
@@ -104,7 +104,7 @@ impl<T: Transport> Endpoint<T> {
         expired.map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
     }
 
-    /// Waits for input between two requests.
+    /// Waits for input while the connection is idle. Returns without input if the server shuts down.
     pub(super) async fn readable(&mut self) -> Moved {
         self.stream.rest()?;
         poll_fn(|cx| {
@@ -158,8 +158,8 @@ impl<T: Transport> Endpoint<T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Sends the bytes that the handler of another protocol has written, but TLS has not sent yet. The peer must receive them
-    /// at the minimum rate of a response.
+    /// Sends the bytes that the handler of another protocol has written and that TLS has not sent yet. The peer must
+    /// receive these bytes at the minimum rate of a response.
     pub(super) async fn flush_tunnel(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check_alarm()?;

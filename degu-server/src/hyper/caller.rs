@@ -39,8 +39,8 @@ impl Caller {
         &self.peer.address
     }
 
-    /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of addresses, and
-    /// if the system does not provide them. A check of the user must therefore refuse `None`.
+    /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of
+    /// addresses, and if the system provides no credentials. A check of the user must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }

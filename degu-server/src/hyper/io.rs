@@ -168,9 +168,10 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Detects that the peer is gone or too slow. hyper calls this method whenever hyper is polled, even if there is nothing to
-    /// flush. hyper does not read while the service works, so this method reads some input. If that input stays unread, the
-    /// kernel is asked once a second whether the peer is gone.
+    /// Detects that the peer is gone or too slow. hyper calls this method whenever hyper is polled, even if there is
+    /// nothing to flush. hyper does not read while the service works, so this method reads and stores some input. It
+    /// reads no more until hyper has taken the stored input. It therefore also asks the kernel once a second whether
+    /// the peer is gone.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {

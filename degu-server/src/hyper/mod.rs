@@ -30,8 +30,8 @@
 //!
 //! # Which options apply
 //!
-//! All [`Options`] apply, except those listed below. Degu itself enforces the deadlines. hyper has a deadline only for heads,
-//! which Degu does not use.
+//! All [`Options`] apply, except those that the sections below name. Degu itself enforces the deadlines. hyper has a
+//! deadline only for heads, which Degu does not use.
 //!
 //! | deadline | limits | when it expires |
 //! | --- | --- | --- |
@@ -62,10 +62,10 @@
 //! written bytes.
 //!
 //! The stream may move to another task. Until the stream is dropped, the connection counts against
-//! [`max_connections`](Options::max_connections). The stream has no deadline: `tunnel_idle_timeout` applies only to Degu's own
-//! [`Tunnel`](crate::Tunnel). A shutdown waits for the stream, up to [`shutdown_grace`](Options::shutdown_grace). After that,
-//! reads and writes of the stream return errors. hyper does not check that the client has offered the protocol, and that the
-//! 101 names the protocol. The service must check both.
+//! [`max_connections`](Options::max_connections). The stream has no deadline: `tunnel_idle_timeout` applies only to
+//! Degu's own [`Tunnel`](crate::Tunnel). A shutdown waits for the stream, up to
+//! [`shutdown_grace`](Options::shutdown_grace). After that, reads and writes of the stream return errors. hyper checks
+//! neither that the client has offered the protocol, nor that the 101 names the protocol. The service must check both.
 //!
 //! # Differences from Degu
 //!
@@ -74,8 +74,8 @@
 //!   and [`error_body`](Options::error_body) have no effect on these responses. For a request target that fills `max_head`,
 //!   hyper sends 431, and Degu 414.
 //! - **[`Limits`](crate::Limits).** Only `max_head`, `max_fields` and `allow_http10` apply.
-//! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them. To set a reason phrase, a
-//!   service adds the extension `hyper::ext::ReasonPhrase` to the response.
+//! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them.
+//! - **Reason phrases.** A service sets one with the extension `hyper::ext::ReasonPhrase` of the response.
 //! - **[`on_connect`](Options::on_connect)** is not available, because its futures are not `Send`. If it is set, [`serve`] returns
 //!   an error, so no client is accepted by mistake. Check the [`Caller`] in the service instead.
 //! - **The apps of [`applib`](crate::applib)** work only with Degu's own apps. A service on a loopback address must therefore
@@ -118,9 +118,9 @@ use crate::{Listener, Options};
 /// Each connection has a clone of the service. To serve several addresses, call this function once for each address. Each call
 /// has its own limit on connections.
 ///
-/// During a shutdown, connections that the kernel has queued are still accepted, up to `max_connections`. Received requests are answered with
-/// `connection: close`. Connections between two requests are closed. Exchanges that are not done within
-/// [`Options::shutdown_grace`] are cut.
+/// During a shutdown, the server still accepts connections that the kernel has queued, up to `max_connections`.
+/// Received requests are answered with `connection: close`. Connections between two requests are closed. Exchanges that
+/// are not done within [`Options::shutdown_grace`] are cut.
 ///
 /// # Errors
 ///

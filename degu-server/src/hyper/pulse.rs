@@ -38,7 +38,8 @@ use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The shared value of a connection: its peer, and the state that determines its deadline.
+/// The part of a connection that its task, its byte stream and its exchanges share: the peer, and the state that
+/// determines the deadline.
 pub(super) struct Pulse {
     pub(super) server: Arc<ServerState>,
     pub(super) options: Arc<Options>,
@@ -58,8 +59,8 @@ pub(super) struct State {
     pub(super) end: Option<CloseReason>,
     /// The number of exchanges that have begun.
     pub(super) exchanges: u64,
-    /// The number of parts of the last exchange that still exist. The parts are the body of the request, and the future or the
-    /// body of the response.
+    /// The number of parts of the last exchange that still exist. An exchange has two parts: the body of the request,
+    /// and the response, which is first a future and then a body.
     held: u32,
     stage: Stage,
     /// True if the service has dropped the body of the request before its end, and hyper will not read the rest.
@@ -68,7 +69,7 @@ pub(super) struct State {
     is_wanted: bool,
     /// True if bytes of the next request's head were received.
     has_begun: bool,
-    /// True if the method of the request is HEAD, or if the received bytes may become HEAD.
+    /// True if the method of the request is HEAD, or if the received bytes may be the beginning of this method.
     is_head: bool,
     /// True if the last write found no room.
     is_blocked: bool,
@@ -209,7 +210,8 @@ impl Pulse {
         state.is_blocked = bytes.is_none();
         state.moved(bytes.unwrap_or(0));
         state.note(&self.alarm);
-        // Every exchange has a report until its last byte is written. These bytes are of no exchange, so hyper refuses a request.
+        // Every exchange has a report until its last byte is written. These bytes belong to no exchange, so they are
+        // hyper's refusal of a request.
         if self.options.on_response.is_some()
             && state.held == 0
             && state.report.is_none()
@@ -245,9 +247,9 @@ impl Pulse {
         }
     }
 
-    /// Returns the response that the byte stream sends without hyper at the end of the connection, and the length of its body.
-    /// If the client sent a request too slowly, the response is a 408, because hyper cannot answer before it has read the whole
-    /// head. Otherwise the response is empty.
+    /// Returns the response that the byte stream sends without hyper at the end of the connection, and the length of
+    /// its body. If the client sent a request too slowly, the response is a 408. hyper cannot send it, because hyper
+    /// answers only after it has read the whole head. Otherwise the response is empty.
     pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
         let (is_late, is_head) = {
             let state = self.lock();
@@ -365,11 +367,13 @@ impl Pulse {
         Arc::make_mut(&mut self.peer).identity = identity;
     }
 
-    /// Counts a second. If a deadline has expired and the connection must end at once, returns the wait.
+    /// Counts a second. If a deadline has expired and the connection must end at once, returns the wait that took too
+    /// long.
     ///
-    /// Other waits are stored in `end`. If the service is late, [`Exchanges`](super::service::Exchanges) makes the response.
-    /// If a request is late and its response has not begun, [`Io`](super::io::Io) sends 408 while it flushes. If the connection
-    /// was idle for too long, [`Io`](super::io::Io) ends the connection while it reads.
+    /// If the connection need not end at once, this method stores the wait in `end`. If the service is late,
+    /// [`Exchanges`](super::service::Exchanges) makes the response. If a request is late and its response has not
+    /// begun, [`Io`](super::io::Io) sends 408 while it flushes. If the connection was idle for too long,
+    /// [`Io`](super::io::Io) ends the connection while it reads.
     fn second(&self) -> Option<Wait> {
         let mut state = self.lock();
         state.seconds += 1;
@@ -462,7 +466,7 @@ impl Hold {
         self.exchange
     }
 
-    /// Reads or changes the state of the exchange. If another exchange has begun since, does nothing and returns the default.
+    /// Reads or changes the state of the exchange. If a later exchange has begun, does nothing and returns the default.
     /// This happens if the service keeps a request after the end of its exchange.
     pub(super) fn with<T: Default>(&self, access: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.pulse.lock();

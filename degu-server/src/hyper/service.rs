@@ -1,5 +1,5 @@
-//! The layer between hyper and the service. It adds the [`Caller`](super::Caller) to every request. If the service makes no
-//! response, this layer makes one.
+//! The layer between hyper and the service. It adds the [`Caller`](super::Caller) to every request. If the service
+//! makes no response, this layer makes a response.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};

@@ -99,8 +99,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Sets the mode of a socket's file. Some file systems do not allow this change, for example a folder that a virtual machine
-/// shares with its host.
+/// Sets the mode of a socket's file. Some file systems do not allow this change, for example the file system of a
+/// folder that a virtual machine shares with its host.
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
         let text =

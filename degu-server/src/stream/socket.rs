@@ -32,8 +32,8 @@ pub(crate) struct Socket {
     is_unix: bool,
     /// True if the socket is registered for reading and writing, and not for reading only.
     writes: bool,
-    /// The task that waits for input. Another task may be the one that writes, and a write may register the socket again. The
-    /// runtime then loses the waker of this task, so the task is woken.
+    /// The task that waits for input. If another task writes, the write may register the socket again. The runtime then
+    /// loses the waker of the task that waits for input, so `register` wakes that task.
     reader: Option<Waker>,
 }
 
