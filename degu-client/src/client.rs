@@ -67,7 +67,7 @@ impl<D: Driver> ClientOf<D> {
         &self.base.address
     }
 
-    /// Returns the Host field of the requests.
+    /// Returns the Host field of each request that has no Host field of its own.
     pub fn host(&self) -> &str {
         &self.base.host
     }

@@ -48,8 +48,8 @@ impl<D: Driver> ConnectionOf<D> {
         self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets how long each later exchange may take as a whole. This replaces [`timeout`](crate::OptionsOf::timeout) of
-    /// the options.
+    /// Sets how long each later exchange of this connection may take as a whole, instead of
+    /// [`timeout`](crate::OptionsOf::timeout) of the options. `None` means no limit.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -77,8 +77,8 @@ impl<D: Driver> ConnectionOf<D> {
     }
 
     /// Returns whether the connection is closed: after an error, after a body that was dropped unread, or after
-    /// `connection: close` from either side. If the server closes an idle connection, the client notices only before it
-    /// sends the next request.
+    /// `connection: close` from either side. If the server closes an idle connection, this method still returns
+    /// `false`, because the client checks the socket only before it sends the next request.
     pub fn is_closed(&self) -> bool {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.settle();
@@ -100,9 +100,9 @@ macro_rules! requests {
             /// Sends a request, and returns the response as soon as its head has been received.
             ///
             /// `uri` is the target as it is sent: a path with an optional query, a whole URI, or `*`. `headers` are
-            /// added to the fields of the options, and replace fields with the same name. The client adds Host and the
-            /// fields for framing. `body` is any value that is [`IntoBody`](crate::IntoBody): `()`, text, bytes, or a
-            /// body.
+            /// added to the fields of the options, and replace fields with the same name. The client adds Host if
+            /// `headers` have none, and the fields for framing. `body` is any value that is
+            /// [`IntoBody`](crate::IntoBody): `()`, text, bytes, or a body.
             ///
             /// If the headers contain `expect: 100-continue`, the client sends the body when the server asks for it, or
             /// after 1 s.

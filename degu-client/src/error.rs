@@ -87,7 +87,7 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Making a connection.
+    /// Making a connection, or waiting for a connection of a [pool](crate::PoolOf).
     Connecting,
     /// Checking the request and the connection. No byte of the request has been sent.
     Requesting,
@@ -107,7 +107,8 @@ pub enum Timeout {
     Head(Duration),
     /// A body made no progress for [`OptionsOf::body_timeout`](crate::OptionsOf::body_timeout).
     Body(Duration),
-    /// The exchange did not end within [`OptionsOf::timeout`](crate::OptionsOf::timeout).
+    /// The exchange did not end, or a call of `connect` made no connection, within
+    /// [`OptionsOf::timeout`](crate::OptionsOf::timeout).
     Exchange(Duration),
     /// No connection of the [pool](crate::PoolOf) became free within [`OptionsOf::timeout`](crate::OptionsOf::timeout):
     /// all `max_connections` connections were in use.
@@ -137,8 +138,8 @@ impl Error {
         error
     }
 
-    /// Returns the error with this phase, if there is one, in place of its own. A pool passes the phase in which the
-    /// first attempt of a request failed.
+    /// Replaces the phase of the error by `phase`, if `phase` is not `None`. A pool passes the phase in which the first
+    /// attempt of a request failed.
     pub(crate) fn in_phase(mut self, phase: Option<Phase>) -> Self {
         self.0.phase = phase.unwrap_or(self.0.phase);
         self
@@ -167,12 +168,13 @@ impl Error {
         self
     }
 
-    /// Returns the name of the header field that made the client refuse the request, if it was a field.
+    /// Returns the name of the header field because of which the client refused the request; `None` if the reason was
+    /// not a field.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
 
-    /// Returns the address to which the client could not connect, if connecting failed.
+    /// Returns the address of the server, if connecting failed or if a [pool](crate::PoolOf) had no free connection.
     pub fn address(&self) -> Option<&Address> {
         self.0.address.as_ref()
     }
@@ -202,8 +204,8 @@ impl Error {
         self.0.phase
     }
 
-    /// Returns whether the client could not connect. Then no byte of a request was sent. If a timeout was the reason,
-    /// [`is_timeout`](Self::is_timeout) is true as well.
+    /// Returns whether the client could not connect, or got no connection of a [pool](crate::PoolOf) in time. Then no
+    /// byte of a request was sent. If a timeout was the reason, [`is_timeout`](Self::is_timeout) is true as well.
     pub fn is_connect(&self) -> bool {
         self.0.phase == Phase::Connecting
     }
@@ -222,15 +224,16 @@ impl Error {
     ///
     /// - **No connection was made** ([`is_connect`](Self::is_connect)), for a temporary reason, such as a restart of
     ///   the server: connections are refused, the Unix socket does not exist, there is no route, the connection ended
-    ///   during the handshake, or the timeout expired. Nothing was sent, so sending again is safe for every method.
-    ///   Pause before the next attempt, because the failed attempt may have taken no time.
-    /// - **The connection ended before a byte of a response came**, and sending again is safe. Either no byte of the
-    ///   request was sent, so the server cannot have acted on the request. Or the method is idempotent, so the server
-    ///   may act on the request twice (RFC 9110 §9.2.2).
+    ///   during the handshake, or a timeout expired. Nothing was sent, so sending again is safe for every method. Pause
+    ///   before the next attempt, because the failed attempt may have taken no time.
+    /// - **The connection ended before a byte of a response came**, and either no byte of the request was sent or the
+    ///   method is idempotent. If no byte was sent, the server cannot have acted on the request. If the method is
+    ///   idempotent, the server may act on the request twice (RFC 9110 §9.2.2).
     ///
-    /// It is `false` if another attempt would fail too, or might do harm. Examples are a denied permission, an address
-    /// that cannot be used, a name that cannot be resolved, a refusal by either side (a certificate, `on_connect`), a
-    /// process without a free descriptor, a timeout after the request was sent, and a malformed response.
+    /// The result is `false` if another attempt would fail too, or might do harm. Examples are a denied permission, an
+    /// address that cannot be used, a name that cannot be resolved, a refusal by either side (a certificate,
+    /// `on_connect`), a process without a free descriptor, a timeout after the request was sent, and a malformed
+    /// response.
     pub const fn is_retryable(&self) -> bool {
         self.0.retryable
     }

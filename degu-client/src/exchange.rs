@@ -63,7 +63,8 @@ pub(crate) struct Exchange {
     sent: bool,
     /// True if a byte of the response has been received.
     heard: bool,
-    /// True if bytes or EOF have been received since the last question that could not be answered.
+    /// True if bytes or EOF have been received since the last question without an answer. The next question may then
+    /// have an answer.
     unread: bool,
     /// True if writing failed. The response can still be read, but no other request can follow.
     broken: bool,
@@ -115,7 +116,7 @@ pub(crate) struct Stuck {
     pub(crate) read: bool,
 }
 
-/// The event that the exchange waits for. It decides which timeout applies.
+/// The event that the exchange waits for. The event decides which timeout applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// `100 Continue`.
@@ -163,8 +164,9 @@ impl Exchange {
         (self.sent, self.heard, self.unread) = (false, false, false);
     }
 
-    /// Returns the error of a request on a connection that cannot carry another request, because of this error of the
-    /// check or because the connection is closed.
+    /// Returns the error of a request that the connection cannot carry. `kind` is the error of the check before the
+    /// request, or [`ErrorKind::Closed`]. If a closed connection has unsolicited data, the error is
+    /// [`Fault::UnsolicitedBytes`].
     #[cold]
     pub(crate) fn refused(&self, kind: ErrorKind) -> Error {
         match (&kind, self.machine.buffered()) {
@@ -210,7 +212,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Returns what the driver does next.
+    /// Returns the next step of the driver.
     pub(crate) fn want(&self) -> Want {
         let is_sent = self.is_sent();
         if !is_sent && self.turn < TURN {
@@ -243,7 +245,7 @@ impl Exchange {
         }
     }
 
-    /// Sends the next part of the request's body, or ends it.
+    /// Sends the next part of the request's body; `None` ends the body.
     pub(crate) fn send_part(&mut self, part: Option<Part>) -> Result<(), Error> {
         // The source may have taken a long time, so the stored time would be too early.
         self.began = None;
@@ -298,7 +300,7 @@ impl Exchange {
     }
 
     /// Processes the error of a read. `UnexpectedEof` is the end of a TLS connection without close_notify. Inside a
-    /// body this end is an error, because the body may be incomplete. Elsewhere it counts as EOF.
+    /// body this end is an error, because the body may be incomplete. Elsewhere this end counts as EOF.
     pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(self.error(error));

@@ -14,14 +14,17 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::link::{Driver, Link, SourceOf};
 use crate::pool::Lease;
 
-/// The most bytes that are reserved because a server has announced them.
+/// The largest amount of memory, in bytes, that is reserved because a server has announced a length.
 const RESERVED: u64 = 1024 * 1024;
 
 /// A response whose body `B` is still to be read.
 ///
 /// A response borrows its connection while the response exists. A response from a pool or from `exchange` owns its
-/// connection instead. The caller may leave the body unread. If the whole body has been received when the connection is
-/// used next, the connection stays open. Otherwise the connection is closed.
+/// connection instead.
+///
+/// The caller may leave the body unread. If the client has received the whole body anyway, the connection stays open.
+/// Otherwise the client closes the connection. The client decides this when a borrowed connection is used next, or when
+/// a response from a pool is dropped. Dropping a response from `exchange` always closes the connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ResponseOf<B> {
@@ -29,7 +32,7 @@ pub struct ResponseOf<B> {
     pub status: u16,
     /// The reason phrase. It is for people to read. Programs use the status.
     pub reason: Reason,
-    /// The fields.
+    /// The header fields.
     pub headers: Headers,
     /// The body.
     pub body: B,
@@ -51,7 +54,7 @@ impl<B> ResponseOf<B> {
 /// The body of a response, as it is received.
 ///
 /// The caller can read the whole body with a limit, or read it piece by piece or chunk by chunk. These methods can be
-/// mixed: each continues where the last one stopped, and no byte is returned twice.
+/// mixed: each call continues where the previous call stopped, and no byte is returned twice.
 ///
 /// If a body ends before its framing allows, every method returns an error. A body without a length and without chunks
 /// ends with the connection. Under TLS the server has to announce this end (close_notify). Otherwise every method
@@ -60,11 +63,12 @@ impl<B> ResponseOf<B> {
 /// A method returns the end of the body only after the end of the exchange. The whole response has then been received.
 /// The whole request has been sent, or the server no longer reads the request.
 ///
+/// `D` is the driver of the connection, `H` is the connection, and `S` is the source of the request's body.
+///
 /// # Cancel safety
 ///
-/// If the future of a `next_…` method of the async client is dropped, no data is lost.
-///
-/// `D` is the driver of the connection, `H` is the connection, and `S` is the source of the request's body.
+/// If the future of a `next_…` method of the async client is dropped, no data is lost. If the future of `read_all`,
+/// `text` or `json` is dropped, the data that this call has read is lost.
 pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
     pub(crate) hold: H,
     driver: PhantomData<fn() -> D>,
@@ -123,8 +127,8 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
-    /// Returns the body of a response with this framing. If the exchange has `ended` already, because there is no body, a
-    /// connection of a pool goes back to the pool at once.
+    /// Returns the body of a response with this framing. If the exchange has `ended` already, because there is no body,
+    /// a connection of a pool goes back to the pool at once.
     #[inline(always)]
     #[cfg_attr(not(feature = "json"), allow(unused_variables, reason = "only the feature `json` uses the head"))]
     pub(crate) fn new(
@@ -168,7 +172,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         self.framing
     }
 
-    /// Returns the number of bytes that are still to be read, if the length was announced; 0 at the end of any body.
+    /// Returns the number of bytes that are still to be read. If the length was not announced, the result is `None`
+    /// before the end of the body, and 0 at the end.
     pub fn remaining(&self) -> Option<u64> {
         let is_known = self.ended || matches!(self.framing, Framing::None | Framing::Length(_));
         is_known.then(|| self.left + self.shown().len() as u64)
@@ -342,8 +347,8 @@ fn content(error: impl Into<BoxError>) -> Error {
     Error::new(ErrorKind::Content(error.into()), Phase::ReadingBody)
 }
 
-/// Appends a piece to `whole`, and reserves space for the `remaining` bytes, but for at most [`RESERVED`] bytes, because the
-/// server may announce more than it sends. A body of one piece is not copied.
+/// Appends a piece to `whole`, and reserves space for the `remaining` bytes, but for at most [`RESERVED`] bytes,
+/// because the server may announce more than it sends. A body of one piece is not copied.
 #[inline]
 fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     if whole.is_empty() {

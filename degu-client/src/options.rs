@@ -81,11 +81,11 @@ impl<D> OptionsOf<D> {
         Self { settings, driver: PhantomData }
     }
 
-    /// Sets the Host field of every request.
+    /// Sets the Host field of each request that has no Host field of its own.
     ///
-    /// Default: the host of the address without its zone, and the port if it is not 80 (443 under TLS). For a Unix
-    /// socket it is `localhost`, because some servers refuse an empty Host. If the Host is malformed, each request
-    /// returns an error.
+    /// Default: the host of the address without its zone, and the port if it is not the default port (80, or 443 under
+    /// TLS). For a Unix socket the default is `localhost`, because some servers refuse an empty Host. If the value is
+    /// malformed, each request returns an error.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.settings.host = Some(host.into().into());
         self
@@ -100,8 +100,8 @@ impl<D> OptionsOf<D> {
         self.header("authorization", credentials)
     }
 
-    /// Sets a header field of every request. It replaces an earlier field with the same name. If a request itself has a
-    /// field with this name, only the field of the request is sent.
+    /// Sets a header field of every request. The field replaces an earlier field with the same name. If a request
+    /// itself has a field with this name, only the field of the request is sent.
     ///
     /// # Errors
     ///
@@ -130,9 +130,9 @@ impl<D> OptionsOf<D> {
     /// take twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
     /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for later requests.
     ///
-    /// The timeouts for the phases of an exchange apply as well. The first timeout that expires becomes the error. A
-    /// tunnel has no such limit. A blocking client cannot interrupt the caller's source of a request's body, or a
-    /// stream that the caller brought.
+    /// The timeouts for the phases of an exchange apply as well. The error names the timeout that expired first. This
+    /// limit does not apply to a tunnel. A blocking client cannot interrupt the caller's source of a request's body, or
+    /// a stream that the caller brought.
     ///
     /// Default: none (curl, Go, reqwest: none). With a limit, a blocking client makes one more system call for each
     /// wait.
@@ -152,8 +152,8 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long the server may take to answer: from the end of the request to the end of the response's head, in
-    /// any number of reads. After this time the exchange fails with [`Timeout::Head`].
+    /// Sets how long the server may take to answer: from the end of the request to the end of the response's head. This
+    /// is the limit of the whole head, and not of each read. After this time the exchange fails with [`Timeout::Head`].
     ///
     /// Default: 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
     pub fn head_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -164,7 +164,7 @@ impl<D> OptionsOf<D> {
     /// Sets how a connection waits for the head of a response. The connection may spin: it busy-polls its socket for
     /// some microseconds before it blocks. Spinning makes a round trip between two cores as fast as a round trip on one
     /// core. While an async connection spins, other tasks of the runtime cannot use the thread of its task. They get
-    /// the thread back after 32 responses or 50 µs.
+    /// the thread after 32 responses or 50 µs, whichever comes first.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -173,9 +173,9 @@ impl<D> OptionsOf<D> {
     }
 
     /// Sets how long a body may make no progress. A response's body makes no progress while the client waits for its
-    /// next bytes. A request's body makes no progress while the server takes no bytes. Bytes of framing are not
-    /// progress. Time in which the client waits for the caller's source of the request's body does not count. After
-    /// this time the exchange fails with [`Timeout::Body`].
+    /// next bytes. A request's body makes no progress while the server takes no bytes. An incomplete chunk line is not
+    /// progress, and neither are incomplete trailers. Time in which the client waits for the caller's source of the
+    /// request's body does not count. After this time the exchange fails with [`Timeout::Body`].
     ///
     /// Default: 60 s (nginx's proxy: 60 s). Use `None` for a stream of events that may be silent for longer.
     /// `degu_server::sse::response` is never silent for more than 15 s.
@@ -239,9 +239,9 @@ impl<D> OptionsOf<D> {
     /// Turns on TLS, with this policy. [`Connection::identity`](crate::ConnectionOf::identity) then returns the
     /// identity of the server. Default: no TLS.
     ///
-    /// If the policy checks names, the server's certificate must contain [`server_name`](Self::server_name), or else
-    /// the name or the IP address of the client's address. The [`connect_timeout`](Self::connect_timeout) includes the
-    /// handshake.
+    /// If the policy checks names, the server's certificate must contain the name or the IP address of the client's
+    /// address. [`server_name`](Self::server_name) sets another name to check. The
+    /// [`connect_timeout`](Self::connect_timeout) includes the handshake.
     ///
     /// Under TLS 1.3 a server may refuse a client after the handshake. Then the first request returns the error
     /// ([`ErrorKind::Tls`](crate::ErrorKind::Tls)), which names the alert and is not retryable.
@@ -264,8 +264,8 @@ impl<D> OptionsOf<D> {
     }
 
     /// Sets the name or IP address that the server's certificate must contain, instead of the name of the address. This
-    /// is needed if the policy checks names, and the address is a Unix socket or has a zone, because such an address
-    /// has no name to check.
+    /// option is needed if the policy checks names, and the address is a Unix socket or has a zone, because such an
+    /// address has no name to check.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.settings.server_name = Some(name.into().into());
         self
@@ -287,8 +287,8 @@ impl Base {
 }
 
 impl Settings {
-    /// Returns the deadline that [`timeout`](OptionsOf::timeout) sets for an attempt to connect that begins now and
-    /// belongs to no exchange.
+    /// Returns the deadline of an attempt to connect that belongs to no exchange: the end of
+    /// [`timeout`](OptionsOf::timeout), which begins now.
     pub(crate) fn to_exchange(&self) -> Option<Deadline> {
         Deadline::new(Timeout::Exchange, self.timeout, Instant::now)
     }

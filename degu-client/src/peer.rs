@@ -34,7 +34,8 @@ impl<'c> Peer<'c> {
         self.address
     }
 
-    /// Returns the credentials of the process that listens on the Unix socket; `None` over TCP.
+    /// Returns the credentials of the process that called `listen` on the Unix socket; `None` over TCP, or if the
+    /// system does not report them.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }

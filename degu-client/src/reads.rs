@@ -72,10 +72,11 @@ macro_rules! reads {
             /// error of this kind does not close the connection. It has one of these reasons:
             ///
             /// - The response has no body: a 204, for example.
-            /// - The content-type is not JSON. The body has not been read, and the caller can read it in another way. If
-            ///   the caller drops the body instead, and not all of it has been received, the connection is closed.
+            /// - The content-type is not JSON. The body has not been read, and the caller can read it in another way.
+            ///   If the caller drops the body instead, and not all of it has been received, the connection is closed.
             /// - The body is not JSON or does not fit `T`. The whole body has been read. A
-            ///   [`JsonError`](crate::JsonError) has the line and the column, and the missing field or the expected type.
+            ///   [`JsonError`](crate::JsonError) has the line and the column, and the missing field or the expected
+            ///   type.
             /// - No data is left to parse: the body is empty, or an earlier call has read it.
             #[cfg(feature = "json")]
             pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
@@ -96,7 +97,7 @@ macro_rules! reads {
 
             /// Reads the next whole chunk with its extensions; `None` at the end. If an earlier call returned a part of
             /// the chunk as data, this method returns the rest of the chunk, without the extensions. If the body is not
-            /// chunked, it returns the rest of the body as one chunk.
+            /// chunked, this method returns the rest of the body as one chunk.
             ///
             /// # Errors
             ///
@@ -183,8 +184,9 @@ macro_rules! reads {
             /// first 4 KiB of the body as text.
             ///
             /// A body of less than 4 KiB is read to its end, so the connection stays open. If the body is longer, and
-            /// not all of it has been received, the connection is closed. If reading the body fails, the text ends
-            /// there, and the connection is closed. The failure is not reported, because the status matters more.
+            /// not all of it has been received, the connection is closed. If reading the body fails, the text has the
+            /// bytes before the failure, and the connection is closed. The failure is not reported, because the status
+            /// matters more.
             ///
             /// # Errors
             ///

@@ -3,8 +3,7 @@
 /// Defines the short forms of `request`, for a connection or a pool.
 macro_rules! short_forms {
     ($type:ty, [$($borrow:tt)*], $response:ty, $source:ty, [$($async:tt)?], [$($await:tt)*]) => {
-        /// The short forms of `request`, for requests without header fields of the caller. They return the errors of
-        /// `request`.
+        /// The short forms of `request`, for requests to which the caller adds no header fields.
         impl $type {
             /// Gets a resource (RFC 9110 §9.3.1).
             ///
@@ -18,8 +17,9 @@ macro_rules! short_forms {
             /// Gets a part of a resource (RFC 9110 §14.2).
             ///
             /// The server may answer with the part (206), with the whole resource (200), or with 416 if there is no
-            /// such part. `content_range` of the response says which part it is. The client checks that the body of a
-            /// 206 is as long as its Content-Range says. For the other methods, which ask for no part, a 206 is an error.
+            /// such part. `content_range` of the response says which part the server sends. The client checks that the
+            /// body of a 206 is as long as its Content-Range says. A 206 to a request that asks for no part is an
+            /// error.
             ///
             /// # Errors
             ///
@@ -37,7 +37,7 @@ macro_rules! short_forms {
                 Ok(response)
             }
 
-            /// Gets the same response as [`get`](Self::get), without the body (RFC 9110 §9.3.2).
+            /// Gets the response that [`get`](Self::get) would return, but without its body (RFC 9110 §9.3.2).
             ///
             /// # Errors
             ///
@@ -55,7 +55,7 @@ macro_rules! short_forms {
                 self.request(crate::Method::Delete, uri, (), ()) $($await)*
             }
 
-            /// Creates a resource, or replaces it, with this body (RFC 9110 §9.3.4).
+            /// Creates or replaces a resource. The body is the new content of the resource (RFC 9110 §9.3.4).
             ///
             /// # Errors
             ///
@@ -64,7 +64,7 @@ macro_rules! short_forms {
                 self.request(crate::Method::Put, uri, (), body) $($await)*
             }
 
-            /// Posts a body to a resource (RFC 9110 §9.3.3).
+            /// Sends a body to a resource, which processes the body (RFC 9110 §9.3.3).
             ///
             /// # Errors
             ///
@@ -73,7 +73,7 @@ macro_rules! short_forms {
                 self.request(crate::Method::Post, uri, (), body) $($await)*
             }
 
-            /// Patches a resource (RFC 5789).
+            /// Changes a resource as the body describes (RFC 5789).
             ///
             /// # Errors
             ///

@@ -17,8 +17,8 @@ use crate::error::ErrorKind;
 
 /// The stream under a connection of either client: a socket, TLS over a socket, or a stream that the caller brought.
 pub(crate) trait Stream: Send {
-    /// Checks an idle stream without waiting. Returns an error if the server has sent data that no request asked for, or
-    /// has closed the connection. A stream that cannot be checked counts as silent.
+    /// Checks an idle stream without waiting. Returns an error if the server has sent data that no request asked for,
+    /// or has closed the connection. A stream that cannot be checked counts as idle.
     fn check(&mut self) -> Result<(), ErrorKind> {
         Ok(())
     }
@@ -47,7 +47,7 @@ pub(crate) trait Stream: Send {
     /// Writes some of these pieces, which are not all empty. Pending if a socket has no room.
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Sends the bytes that the stream itself holds back. A socket holds back none.
+    /// Sends the bytes that the stream itself holds back. A socket holds back no bytes.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -86,8 +86,8 @@ impl Scratch {
     const LEAST: usize = 2 * 1024;
     const MOST: usize = 256 * 1024;
 
-    /// Appends the bytes of one read to `buffer`. The read may take as many bytes as `buffer` has free space for, but
-    /// at least `LEAST` and at most `MOST`. A longer read would make `buffer` move to a larger allocation.
+    /// Appends the bytes of one read to `buffer`. The limit of the read is the free space of `buffer`, but at least
+    /// `LEAST` and at most `MOST`. A longer read would make `buffer` move to a larger allocation.
     pub(crate) fn fill(
         &mut self,
         buffer: &mut BytesMut,
@@ -160,8 +160,8 @@ pub(crate) fn check(socket: impl AsFd) -> Result<(), ErrorKind> {
     }
 }
 
-/// Repeats a step that returns `Interrupted`: after a signal, or after a TLS record that is not complete or has no
-/// data.
+/// Repeats a step while it returns the error `Interrupted`: after a signal, or after a TLS record that is not complete
+/// or has no data.
 pub(crate) fn uninterrupted<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match step() {

@@ -62,7 +62,7 @@ impl<S: Stream> Tls<S> {
 }
 
 impl<S: Stream> Stream for Tls<S> {
-    /// Processes records without data, such as session tickets. A stream with only such records is silent.
+    /// Processes records without data, such as session tickets. A stream with only such records counts as idle.
     fn check(&mut self) -> Result<(), error::ErrorKind> {
         let mut found = 0;
         let mut io = Direct { socket: self.socket.socket(), blocks: false };

@@ -1,4 +1,5 @@
-//! Switching to another protocol (RFC 9110 §7.8): the server's answer to an offer, and the byte stream if it accepts.
+//! Switching to another protocol (RFC 9110 §7.8): the server's answer to an offer, and the byte stream if the server
+//! accepts.
 
 use std::{fmt, os::fd::OwnedFd};
 
@@ -7,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use crate::incoming::ResponseOf;
 use crate::link::Driver;
 
-/// The server's answer to an offer to switch to another protocol. `upgrade` of a [connection](crate::ConnectionOf)
-/// returns it.
+/// The server's answer to an offer to switch to another protocol, returned by `upgrade` of a
+/// [connection](crate::ConnectionOf).
 #[derive(Debug)]
 pub enum UpgradeOf<T, B> {
     /// The server has accepted. The connection speaks the new protocol now, and can carry no further request.
@@ -25,7 +26,7 @@ pub enum UpgradeOf<T, B> {
 /// The byte stream of a connection that has switched to another protocol. It begins with the bytes that the server sent
 /// after its 101 response.
 ///
-/// The deadlines of requests do not apply to a tunnel. An async tunnel implements `AsyncRead` and `AsyncWrite`, and a
+/// The timeouts of the options do not apply to a tunnel. An async tunnel implements `AsyncRead` and `AsyncWrite`, and a
 /// blocking tunnel `Read` and `Write`. Dropping the tunnel closes the connection.
 ///
 /// Under TLS the server has to announce the end of its data (close_notify). An end without close_notify is the error
@@ -33,10 +34,10 @@ pub enum UpgradeOf<T, B> {
 ///
 /// # Cancel safety
 ///
-/// If the future of a read or a write is dropped before it is done, the call has moved no byte. Under TLS, a write is
-/// done when the bytes are encrypted. If the socket has no room, a flush or a read that waits sends these bytes later.
-/// So a task that writes and then waits for something else has to flush first, as with any `AsyncWrite`. Otherwise the
-/// last bytes may remain unsent.
+/// If the future of a read or a write is dropped before the call is done, the call has moved no byte. Under TLS, a
+/// write is done when the bytes are encrypted. If the socket has no room, a flush or a read that waits sends these
+/// bytes later. So a task that writes and then waits for something else has to flush first, as with any `AsyncWrite`.
+/// Otherwise the last bytes may remain unsent.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
     /// Bytes that have been received and that the caller has not read.

@@ -58,8 +58,8 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Tries these addresses in order, and returns the first connection that is made. The next attempt begins
-/// [`ATTEMPT_DELAY`] after the last one, or as soon as an attempt fails.
+/// Tries these addresses in order, and returns the first connection that is made. If no attempt succeeds or fails
+/// within [`ATTEMPT_DELAY`], the next attempt begins in parallel. If an attempt fails, the next attempt begins at once.
 async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let mut addresses = addresses.into_iter();
     let mut attempts = JoinSet::new();

@@ -125,8 +125,8 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of an async connection that has switched to another protocol.
 ///
-/// Shutting down the tunnel half-closes the connection: the server reads EOF, and can still send. `tokio::io::split`
-/// splits the tunnel into two halves.
+/// Shutting down the tunnel half-closes the connection: the server reads EOF, and can still send. Under TLS,
+/// close_notify is sent first. `tokio::io::split` splits the tunnel into two halves.
 pub type Tunnel = TunnelOf<Async>;
 
 /// The source of a request's body.
@@ -135,14 +135,14 @@ type Source = dyn degu_wire::Source + Send;
 impl ClientOf<Async> {
     /// Makes a connection.
     ///
-    /// The client tries the addresses of a DNS name as RFC 8305 describes. IPv6 and IPv4 take turns. The next attempt
-    /// begins 250 ms after the last one, or as soon as an attempt fails. The client uses the first address that accepts
-    /// the connection.
+    /// The client tries the addresses of a DNS name as RFC 8305 describes. IPv6 and IPv4 take turns. If an attempt has
+    /// no result after 250 ms, the next attempt begins in parallel. If an attempt fails, the next attempt begins at
+    /// once. The client uses the first address that accepts the connection.
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout expired,
-    /// or `on_connect` refused the server.
+    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, a timeout expired, or
+    /// `on_connect` refused the server.
     ///
     /// # Cancel safety
     ///
@@ -150,7 +150,7 @@ impl ClientOf<Async> {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with I/O and time enabled.
+    /// Panics outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(&self) -> Result<Connection, Error> {
         let (stream, address) = dial(&self.base, self.base.settings.to_exchange()).await?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))

@@ -24,7 +24,8 @@ pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
 
 /// The [body](IncomingOf) of a response, with the connection that it comes from. It is read like any other body.
 ///
-/// Dropping the body before its end closes the connection.
+/// Dropping the body closes the connection. [`into_connection`](OwnedIncoming::into_connection) returns the connection
+/// instead.
 pub type OwnedIncoming<S = dyn Source + Send> = IncomingOf<Async, Connection, S>;
 
 impl Hold<Async> for Connection {
@@ -52,7 +53,7 @@ impl ConnectionOf<Async> {
     ///     None => client.connect().await?,
     /// };
     /// let response = connection.exchange(Method::Get, "/feed", Headers::new(), Body::none()).await?;
-    /// // The same chunks, extensions and trailers, and afterwards the connection for the next request.
+    /// // Forwards the same chunks, extensions and trailers. Then keeps the connection for the next request.
     /// Ok(response.body.into_body(move |connection| *kept.lock().unwrap() = Some(connection)))
     /// # }
     /// ```
@@ -67,7 +68,7 @@ impl ConnectionOf<Async> {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with I/O and time enabled.
+    /// Panics outside of a tokio runtime with I/O and time enabled.
     pub async fn exchange<'m, S: Source + ?Sized>(
         self,
         method: impl Into<Method<'m>>,
@@ -89,6 +90,10 @@ impl ConnectionOf<Async> {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime with I/O and time enabled.
     pub async fn exchange_upgrade<'m, S: Source + ?Sized>(
         self,
         method: impl Into<Method<'m>>,
@@ -125,7 +130,7 @@ impl ConnectionOf<Async> {
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    /// Sets how long the rest of the body may make no progress, instead of
+    /// Sets how long the rest of this body may make no progress, instead of
     /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a body that may pause for long, such as a
     /// stream of events.
     pub fn set_body_timeout(&mut self, limit: impl Into<Option<Duration>>) {

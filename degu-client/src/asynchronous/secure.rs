@@ -27,8 +27,8 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
 
 impl AsyncStream for Tls<Socket> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        // TLS may have to send records of its own, such as an alert. These records are sent as far as the socket has room,
-        // but this read does not wait for room.
+        // TLS may have to send records of its own, such as an alert. These records are sent as far as the socket has
+        // room, but this read does not wait for room.
         let io = &mut Polled { socket: &mut self.socket, cx, waits: false };
         let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
         if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {

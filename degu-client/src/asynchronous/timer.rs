@@ -1,4 +1,5 @@
-//! The timer of an async connection. It is rarely set again, because setting a timer costs more than checking it.
+//! The timer of an async connection. The connection rarely sets its timer again, because setting a timer costs more
+//! than checking it.
 
 use std::{
     pin::Pin,

@@ -1,5 +1,5 @@
 //! Connecting in the blocking client: it tries the addresses of a DNS name one after the other, and an interrupter can
-//! end it.
+//! end the attempts.
 
 use std::{
     ffi::OsStr,
@@ -26,7 +26,7 @@ use crate::resolve::{admit, interleave, target, unix_socket};
 /// because shutting down the socket does not end a wait for the backlog.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Connects for a pool. The caller of a pool cannot interrupt this.
+/// Connects for a pool, whose caller cannot interrupt the attempt.
 pub(super) fn dial_pooled(base: &Base, until: Option<Deadline>) -> Result<Connected<Blocking>, Error> {
     dial(base, until, &Interrupter::new())
 }

@@ -68,7 +68,7 @@ impl Line<'_, Blocking> {
     }
 
     /// Spins for the head of a response. The spin ends with the result of a read. If no bytes come, the spinner or the
-    /// deadline ends it with `WouldBlock`.
+    /// deadline ends the spin with `WouldBlock`.
     fn spin_until_deadline(&mut self) -> io::Result<usize> {
         let deadline = self.exchange.deadline();
         loop {

@@ -23,7 +23,7 @@ use socket2::SockRef;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("socket");
-/// // A server that takes connections and says nothing.
+/// // A server that accepts connections, but never answers.
 /// let listener = std::os::unix::net::UnixListener::bind(&path)?;
 /// let mut connection = Client::new(Address::unix(&path)).connect()?;
 /// let interrupter = connection.interrupter().unwrap();

@@ -13,8 +13,8 @@
 //! # Ok::<(), degu_client::Error>(())
 //! ```
 //!
-//! An exchange is full duplex here, too. If a request's body cannot be sent at once, the connection waits until the
-//! socket can be read or written (`poll(2)`). If the reader or the iterator of a [`Body`] blocks, the exchange blocks.
+//! An exchange is full duplex here, too. If a request's body cannot be sent at once, the thread waits until the socket
+//! can be read or written (`poll(2)`). If the reader or the iterator of a [`Body`] blocks, the exchange blocks.
 //!
 //! A program with two exchanges at once on a connection does not compile:
 //!
@@ -140,6 +140,9 @@ pub type Incoming<'c> = IncomingOf<Blocking, Lent<'c, Blocking>, Source>;
 pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of a blocking connection that has switched to another protocol.
+///
+/// [`shutdown_write`](TunnelOf::shutdown_write) half-closes the connection: the server reads EOF, and can still send.
+/// [`split`](TunnelOf::split) splits the tunnel into two halves.
 pub type Tunnel = TunnelOf<Blocking>;
 
 /// The source of a request's body.
@@ -149,13 +152,14 @@ impl ClientOf<Blocking> {
     /// Makes a connection.
     ///
     /// The client tries the addresses of a DNS name one after the other. IPv6 and IPv4 take turns. Each attempt has an
-    /// equal share of the remaining time. The client cannot interrupt the system while the system resolves the name. So
-    /// connecting may take longer than [`connect_timeout`](OptionsOf::connect_timeout).
+    /// equal share of the remaining time. The client uses the first address that accepts the connection. The client
+    /// cannot interrupt the system while the system resolves the name. So connecting may take longer than
+    /// [`connect_timeout`](OptionsOf::connect_timeout).
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, the timeout expired,
-    /// or `on_connect` refused the server.
+    /// The address cannot be used, the system cannot connect to it, the handshake of TLS failed, a timeout expired, or
+    /// `on_connect` refused the server.
     pub fn connect(&self) -> Result<Connection, Error> {
         self.connect_interruptible(&Interrupter::new())
     }
@@ -176,9 +180,10 @@ impl ConnectionOf<Blocking> {
     /// of `base`. The options for connecting have no effect.
     ///
     /// The client can only read and write such a stream; it cannot wait for both. So it sends the whole request before
-    /// it reads the response. A wait ends only at the stream's own timeout. If a server answers before it has read a
-    /// large request, client and server may wait for each other forever. Use a socket for such an exchange. The client
-    /// cannot check such a stream before a request, so it notices unsolicited data only when it reads a response.
+    /// it reads the response, and does not wait for `100 Continue`. A wait ends only at the stream's own timeout. If a
+    /// server answers before it has read a large request, client and server may wait for each other forever. Use a
+    /// socket for such an exchange. The client cannot check such a stream before a request, so it notices unsolicited
+    /// data only when it reads a response.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
         Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())

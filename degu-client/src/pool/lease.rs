@@ -84,8 +84,8 @@ impl<D: Driver> Shared<D> {
     }
 }
 
-/// A place in a pool: a connection that is in use, or the right to make one. When the place is dropped, the connection goes
-/// back to the pool if it can carry another request, and is closed otherwise.
+/// A place in a pool: a connection that is in use, or the right to make a connection. When the place is dropped, the
+/// connection goes back to the pool if it can carry another request, and is closed otherwise.
 pub(crate) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
     connection: Place<D>,
@@ -126,7 +126,7 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Checks the connection. If the server has closed the connection or has sent unsolicited data, replaces it by the
-    /// next idle connection. If there is no other, replaces it by the right to make a connection.
+    /// next idle connection. If there is no other idle connection, replaces it by the right to make a connection.
     #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection
@@ -212,9 +212,9 @@ impl<D: Driver> Drop for Turn<'_, D> {
 }
 
 /// Returns the idle timeout for a server's `Keep-Alive` field; `None` if the field has no valid timeout. If the field
-/// says N seconds, the idle timeout is N - 1 seconds, or N / 2 seconds if that is longer. It is shorter than N, so the
-/// client closes the connection before the server does. A request that is on its way when the server closes the
-/// connection would fail.
+/// says N seconds, the idle timeout is N - 1 seconds, or N / 2 seconds if that is longer. The idle timeout is shorter
+/// than N, so the pool stops using the connection before the server closes it. A request that is on its way when the
+/// server closes the connection would fail.
 fn keep_alive_timeout(field: &[u8]) -> Option<Duration> {
     let field = std::str::from_utf8(field).ok()?;
     let mut parameters = field.split(',').filter_map(|parameter| parameter.split_once('='));

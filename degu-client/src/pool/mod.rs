@@ -9,10 +9,10 @@
 //!                  └──────────────────────── given back, or closed ◀──────────────────────────────────────────┘
 //! ```
 //!
-//! [`state`] keeps the idle connections, the queue and the counters. A [`Lease`](lease::Lease) is a place in the pool.
-//! A request holds the lease, and passes it to its response. When the lease is dropped, the place goes to the request
-//! that has waited longest. A waker wakes the waiting request: the waker of its task, or in the blocking client a waker
-//! of its thread.
+//! [`state`] keeps the idle connections, the queue and the counters. A [`Lease`] is a place in the pool. A request
+//! holds the lease, and passes it to its response. When the lease is dropped, the place goes to the request that has
+//! waited longest. A waker wakes the waiting request: the waker of its task, or in the blocking client a waker of its
+//! thread.
 
 mod lease;
 mod state;
@@ -57,19 +57,22 @@ use crate::options::Base;
 /// 2. The connection that was returned last is used first. A connection that has been idle for
 ///    [`idle_timeout`](crate::OptionsOf::idle_timeout), 4 s by default, is closed by the next request or response. A
 ///    server's `Keep-Alive: timeout=N` makes this time shorter, never longer. The pool has no task, thread or timer.
-/// 3. The pool checks a kept connection before it sends a request. If the check finds EOF, an error or unsolicited
-///    data, the pool closes the connection and tries the next one.
-/// 4. A request is sent at most twice. The second attempt is over a new connection. It is made only if three things are
-///    true. The first connection was a kept connection, and ended before a byte of a response came. No byte of the
-///    request was sent, or the method is idempotent ([`Error::is_retryable`]). The body can be sent again (no body,
-///    bytes in memory, or [`Body::from_fn`](degu_wire::BodyOf::from_fn)). The pool then also closes the idle
-///    connections that were made before the connection that ended, because a server that was restarted has closed all
-///    of them.
+/// 3. A kept connection is a connection that was used before. The pool checks a kept connection before it sends a
+///    request. If the check finds EOF, an error or unsolicited data, the pool closes the connection and tries the next
+///    one.
+/// 4. A request is sent at most twice. The second attempt is over a new connection, and is made only if all of these
+///    are true:
+///    - The first connection was a kept connection, and ended before a byte of a response came.
+///    - No byte of the request was sent, or the method is idempotent ([`Error::is_retryable`]).
+///    - The body can be sent again: no body, bytes in memory, or [`Body::from_fn`](degu_wire::BodyOf::from_fn).
+///
+///    Before the second attempt, the pool also closes the idle connections that were made before the connection that
+///    ended, because a server that was restarted has closed all of them.
 /// 5. A request that is not idempotent, such as a POST, is never sent again after a byte of it was sent. The error is
 ///    then not [retryable](crate::Error::is_retryable).
 /// 6. A connection goes back to the pool when the body of the response has been read to its end, or when the response
-///    is dropped after its whole body has been received. Otherwise the connection is closed: after an unread body, an
-///    error, a timeout, or `connection: close`.
+///    is dropped after its whole body has been received. Otherwise the connection is closed: after an unread body,
+///    after most errors, or after `connection: close`. A request that the client refuses to send closes no connection.
 /// 7. [`timeout`](crate::OptionsOf::timeout) bounds the sum of waiting, connecting, both attempts, and reading the
 ///    body.
 /// 8. [`stats`](Self::stats) counts connections and requests.
@@ -83,6 +86,8 @@ use crate::options::Base;
 /// caller can know whether the POST may be sent again. A response whose body has not been read keeps its connection, so
 /// other requests may have to wait. There is no retry after a status (503, 429), and no pause after a failed attempt to
 /// connect. The pool writes no log: errors say what happened, and `stats` how often connections were stale.
+///
+/// A pool has no method `upgrade`. Use a separate connection to switch to another protocol.
 ///
 /// A blocking pool has no [`Interrupter`](crate::blocking::Interrupter), because requests share its connections. Only
 /// `timeout` ends a request. If another thread has to be able to end a request, send the request over a separate
@@ -106,8 +111,8 @@ pub struct PoolOf<D: Driver> {
 
 /// The counters of a pool: its current state, and totals since it was made.
 ///
-/// A request uses a new or a kept connection. A request that is sent twice uses both. So `dialled + reused - retried`
-/// is the number of requests that got a connection.
+/// A request uses a new connection, or a kept connection, which was used before. A request that is sent twice uses
+/// both. So `dialled + reused - retried` is the number of requests that got a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -133,8 +138,8 @@ impl<D: Driver> PoolOf<D> {
         Self { shared: Arc::new(Shared::new(Arc::clone(base))), timeout: base.settings.timeout }
     }
 
-    /// Returns a handle to the same pool. Requests of the handle have this timeout, instead of
-    /// [`timeout`](crate::OptionsOf::timeout) of the options.
+    /// Returns a handle to the same pool. Each request of the handle may take this long as a whole, instead of
+    /// [`timeout`](crate::OptionsOf::timeout) of the options. `None` means no limit.
     ///
     /// ```no_run
     /// # fn example(pool: &degu_client::blocking::Pool) -> Result<(), degu_client::Error> {
@@ -190,13 +195,15 @@ macro_rules! pooled_requests {
     ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, $answer:ty, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::pool::PoolOf<$driver> {
             /// Sends a request over a connection of the pool, and returns the response as soon as its head has been
-            /// received. The response keeps the connection until its body has been read to its end.
+            /// received. The response keeps the connection until its body has been read to its end, or until the
+            /// response is dropped.
             ///
             /// Everything else is as for [`request`](crate::ConnectionOf::request) of a connection.
             ///
             /// # Errors
             ///
-            /// Any error of the exchange; after two attempts, the error of the second attempt.
+            /// Any error of the exchange, or of making a connection. After two attempts, this is the error of the
+            /// second attempt. If the second attempt made no connection, the error has the phase of the first attempt.
             /// [`Timeout::Pool`](crate::Timeout::Pool) if the timeout expired before the request got its turn.
             pub fn request<'m>(
                 &self,

@@ -5,7 +5,7 @@
 //! place returns the waker of the request whose turn has come.
 //!
 //! The state performs no I/O and reads no clock. The caller passes the time. After it has released the pool's lock, the
-//! caller wakes that request, and drops the connections in [`State::closed`].
+//! caller wakes the request whose turn has come, and drops the connections in [`State::closed`].
 
 use std::{
     collections::BTreeMap,
@@ -39,8 +39,8 @@ pub(super) struct State<D: Driver> {
     idle: Vec<Box<Pooled<D>>>,
     /// The shortest idle timeout that a connection has had.
     shortest: Option<Duration>,
-    /// The earliest time at which an idle connection may have to be closed. If this time is too early, no connection is
-    /// closed.
+    /// The time of the next search for idle connections that have to be closed. The time may be too early. The search
+    /// then finds no such connection.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
     pub(super) closed: Vec<Box<Pooled<D>>>,
@@ -48,7 +48,7 @@ pub(super) struct State<D: Driver> {
     /// longest.
     waiting: BTreeMap<u64, Waker>,
     tickets: u64,
-    /// The last ticket whose request failed together with all requests before it, and the error.
+    /// The error with which all waiting requests failed last, and the last ticket among these requests.
     failure: Option<(u64, Error)>,
     /// The number of connections, idle or in use.
     made: usize,
@@ -95,8 +95,8 @@ impl<D: Driver> State<D> {
         (self.waiting.len() < self.free()).then(|| self.take_free(home))
     }
 
-    /// Takes a place for a request that waits, if the request has its turn. Otherwise stores the waker. The request gets
-    /// a ticket at its first call.
+    /// Takes a place for a request that waits, if the request has its turn. Otherwise stores the waker. The request
+    /// gets a ticket at its first call.
     pub(super) fn poll_turn(
         &mut self,
         ticket: &mut Option<u64>,
@@ -123,13 +123,14 @@ impl<D: Driver> State<D> {
         Poll::Pending
     }
 
-    /// Returns the number of places that are free, including those of requests that have their turn and have not taken
-    /// their place.
+    /// Returns the number of places that are free, including the places of requests that have their turn and have not
+    /// taken their place.
     fn free(&self) -> usize {
         self.max + self.idle.len() - self.made - self.making
     }
 
-    /// Takes a free place: the idle connection of this runtime that was returned last, or the right to make a connection.
+    /// Takes a free place: the idle connection of this runtime that was returned last, or the right to make a
+    /// connection.
     fn take_free(&mut self, home: D::Home) -> Place<D> {
         if let Some(at) = self.idle.iter().rposition(|idle| idle.home == home) {
             self.totals.reused += 1;

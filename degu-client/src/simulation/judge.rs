@@ -21,8 +21,8 @@ pub(super) enum Outcome {
     GivenUp,
 }
 
-/// Returns whether the plan allows an error in this exchange, because of a fault in it or earlier on the same
-/// connection. `fine` has the earlier exchanges of the connection, and is true for those that succeeded.
+/// Returns whether the plan allows an error in this exchange, because of a fault in this exchange or in an earlier
+/// exchange of the same connection. `fine` is true for each earlier exchange of the connection that succeeded.
 fn excuse(plan: &Plan, number: usize, fine: &[bool]) -> bool {
     let exchange = &plan.exchanges[number];
     let earlier = &plan.exchanges[number - fine.len()..number];

@@ -3,7 +3,8 @@
 //! The clients are the real clients. Only the streams are [simulated](degu_simulation). The [plan](plan) of a run has
 //! the requests, the responses and the faults. The [server](peer) is a machine of degu-wire that follows the plan. A
 //! future of the async client is polled when its waker has been called, and may be dropped after any poll. After that
-//! the connection either works, or says that it is closed. It [never](judge) returns the response to another request.
+//! the connection either works, or says that it is closed. A client [never](judge) returns the response to another
+//! request.
 //!
 //! The run of the blocking client is the same code, because a blocking driver is an async driver that is never pending.
 //! While its stream blocks, the rest of the simulation runs.

@@ -57,11 +57,11 @@ pub(super) struct Exchange {
 /// The time at which the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
-    /// After it has read the request.
+    /// After the server has read the request.
     After,
-    /// At once. It then reads the rest of the request.
+    /// At once. The server then reads the rest of the request.
     Early,
-    /// At once. It does not read the rest of the request.
+    /// At once. The server does not read the rest of the request.
     Instead,
 }
 

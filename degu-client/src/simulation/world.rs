@@ -85,7 +85,7 @@ impl World {
         Err("the future did not end within the largest number of steps".into())
     }
 
-    /// No step is possible. Advances the clock, if the plan allows this.
+    /// Advances the clock, because no step is possible. Returns an error if the plan does not allow this.
     async fn wait(&self, began: tokio::time::Instant) -> Result<(), String> {
         if !self.moving().plan.waits {
             return Err(format!("no step is possible, and the client has not been woken: {}", self.moving().state()));
@@ -133,8 +133,8 @@ impl Moving {
     }
 }
 
-/// The client's end of a connection. It behaves like a socket. While a blocking client waits for it, it takes steps of
-/// the servers.
+/// The client's end of a connection. It behaves like a socket. While a blocking client waits for this end, the servers
+/// take their steps.
 pub(super) struct Line {
     pub(super) pipe: Pipe,
     world: World,

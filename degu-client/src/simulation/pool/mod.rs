@@ -241,7 +241,7 @@ fn simulate<D: Pooled>(test: &str) {
 }
 
 /// Makes `most` requests at the same time. A third of them may be dropped at a random moment. The blocking client makes
-/// one after the other, and drops none.
+/// the requests one after the other, and drops none of them.
 async fn at_once<D: Pooled>(dice: &mut Dice, most: usize) -> Result<(), String> {
     let (max, dials) = (1 + dice.below(4), dials(dice));
     tell(|| format!("{max}: {dials:?}"));

@@ -19,9 +19,9 @@ use crate::stream::Stream;
 /// The way in which a connection fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trouble {
-    /// The number of the exchange on this connection, and the bytes of it that move in either direction before the
-    /// fault.
+    /// The number of the exchange with the fault. The first exchange of the connection has the number 0.
     pub(super) exchange: usize,
+    /// The number of bytes of this exchange that move in either direction before the fault.
     pub(super) after: usize,
     /// Garbage is unsolicited data between two exchanges.
     pub(super) fault: Fault,
@@ -82,7 +82,7 @@ impl Server {
     }
 }
 
-/// A connection to the server, which acts within the calls of its client.
+/// A connection to the server. The server acts within the calls of the client.
 pub(super) struct Wire {
     server: Server,
     trouble: Option<Trouble>,
