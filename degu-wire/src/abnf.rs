@@ -18,7 +18,7 @@ pub(crate) const HEX: [u8; 256] = {
     table
 };
 
-/// True for each byte that may be in a token (`tchar`).
+/// The bytes that may be in a token (`tchar`): true for each of them.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -88,7 +88,7 @@ impl BodyDecoder {
         Ok(step)
     }
 
-    /// Reads the data that has arrived of a chunk that begins. Returns its length.
+    /// Reads the part of a chunk's data that has arrived together with the chunk line. Returns its length.
     #[inline]
     pub(crate) fn decode_data(&mut self, input: &[u8]) -> Result<usize, RemoteError> {
         let length = self.chunks.decode(input)?.consumed;

@@ -141,8 +141,8 @@ impl Asked {
     }
 
     /// Notes the final response. Returns the framing of its body, and the length that the body must have according to
-    /// Content-Range. The length is `None` if it need not be checked while the body is read, because the message is not
-    /// a 206, or its framing gives the length. `field` returns the value of a field of the head.
+    /// Content-Range. The length is `None` if it need not be checked while the body is read, for example because the
+    /// status is not 206, or the framing gives the length. `field` returns the value of a field of the head.
     pub(crate) fn note_response<'h, F>(
         &mut self,
         head: &ResponseHeadOf<F>,

@@ -17,8 +17,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest head: start line, field lines and the empty line. A value above [`Limits::MAX_HEAD`] counts as
-    /// [`Limits::MAX_HEAD`]. A request with a longer head gets 431, or 414 if its target alone fills the limit (RFC
-    /// 9112 §3).
+    /// [`Limits::MAX_HEAD`]. A request with a longer head gets 431, 414 if the request line fills the limit, or 501 if
+    /// the method fills the limit (RFC 9112 §3).
     ///
     /// Default 32 KiB (Degu 0.18: 32 KiB, nginx: 4 × 8 KiB, Node: 16 KiB, hyper: about 400 KiB).
     pub max_head: usize,

@@ -26,7 +26,7 @@ pub struct Extensions<'i> {
 }
 
 impl<'i> Extensions<'i> {
-    /// No extensions.
+    /// An empty list of extensions.
     pub const EMPTY: Self = Self { raw: &[] };
 
     /// Checks `raw`: the text of a chunk line after the size and before the CRLF. The text begins with the first `;`,

@@ -226,7 +226,8 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         Ok(self.response_body())
     }
 
-    /// Returns the writer of the response's body. Writing fails before [`respond`](Self::respond).
+    /// Returns the writer of the response's body. Until the head has been sent with [`respond`](Self::respond), writing
+    /// fails.
     pub const fn response_body(&mut self) -> BodyWriter<'_, 'x, S, C> {
         BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }

@@ -73,7 +73,7 @@ impl<R> Connection<R> {
         core::mem::take(&mut self.receiver.buffer).freeze()
     }
 
-    /// Notes that the peer will send no more bytes.
+    /// Notes that the peer will send no more bytes: the driver has read EOF.
     pub fn receive_eof(&mut self) {
         self.receiver.eof = true;
     }

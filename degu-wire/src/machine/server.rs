@@ -28,7 +28,7 @@ pub struct Server {
 pub enum Awaits {
     /// The first byte of a request. Empty lines before the request do not count.
     Request,
-    /// The rest of a head.
+    /// The rest of a request's head. At least one byte of the head has arrived.
     Head,
     /// The rest of a request's body.
     Body,
