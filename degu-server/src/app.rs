@@ -8,8 +8,8 @@ use crate::{IntoResponse, Request, Response, Session};
 
 /// An application that answers requests.
 ///
-/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R` is an `App` if `R` implements [`IntoResponse`].
-/// So is an async closure with these arguments:
+/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R` is an `App` if `R` implements
+/// [`IntoResponse`]. An async closure with these arguments is an `App` too:
 ///
 /// ```
 /// use degu_server::{App, Error, Method, Request, Response, Session};

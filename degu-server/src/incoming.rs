@@ -299,8 +299,8 @@ impl Incoming {
         }
     }
 
-    /// Returns the error for a fault of the client that the reader has found. If the body comes through a channel, no more of
-    /// the body is received after that.
+    /// Returns the error for a fault of the client that the reader has found. After this call, no more of a body that
+    /// comes through a channel is received.
     fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
             Rest::Memory(_) => RemoteError::from(fault).into(),

@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     left: u32,
-    /// The time at which `left` was last updated.
+    /// The time at which `left` last grew. While `left` has its maximum, the time of the last call.
     since: Instant,
     held_back: u64,
 }

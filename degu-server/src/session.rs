@@ -1,4 +1,4 @@
-//! The session: the state of a connection that its app can read.
+//! The session: the state of a connection that the app can read.
 
 use std::any::{Any, TypeId};
 use std::fmt;

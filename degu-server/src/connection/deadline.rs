@@ -48,7 +48,8 @@ const LINGER_BYTES: u32 = 5 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
-    /// The second in which the current wait began.
+    /// The second in which the current wait began. If a later window of the minimum rate has begun, the second in which
+    /// that window began.
     since: u32,
     /// The kind of the last wait for the peer. Waits of the same kind share a deadline, which continues from one wait to the
     /// next. `Idle` is of the kind `Request`. `Body` is of the kind `Write`, unless the reader of the body has set a rate. A

@@ -1,9 +1,9 @@
 //! A simulation of the driver. A whole worker serves connections in memory, and a seed determines the run.
 //!
-//! The worker and its connections are the real ones. Only the sockets are [simulated](degu_simulation). The
-//! [plan](plan) of a run has the requests of each peer, the answers of the app, and the faults. The [app](app) and the
-//! [peers](peer) follow the plan, and [check](judge) everything that they receive. One thing happens in each step. Then
-//! the tasks that were woken run until all of them wait.
+//! The worker and its connections are real. Only the sockets are [simulated](degu_simulation). The [plan](plan) of a
+//! run has the requests of each peer, the answers of the app, and the faults. The [app](app) and the [peers](peer)
+//! follow the plan, and [check](judge) everything that they receive. One thing happens in each step. Then the tasks
+//! that were woken run until all of them wait.
 
 mod app;
 mod judge;
