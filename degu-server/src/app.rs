@@ -74,7 +74,7 @@ use crate::{IntoResponse, Request, Response, Session};
 /// ```
 ///
 /// All threads of a server share the app, so it is `Send` and `Sync`. Its futures need not be `Send`, because a connection stays
-/// on its thread. A handler that blocks stops all connections of its thread. Use [`blocking`](crate::blocking) or
+/// on its thread. A handler that blocks stops all connections of its thread. Use [`blocking`](crate::blocking()) or
 /// `tokio::task::spawn_blocking` for code that blocks. Use `tokio::task::spawn_local` for work that continues after the request.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`, so no bound is missing")]
 pub trait App: Send + Sync + 'static {

@@ -1,4 +1,4 @@
-//! The layer between hyper and the service. It adds the [`Caller`](super::Caller) to every request. If the service
+//! The layer between hyper and the service. It adds the [`Caller`] to every request. If the service
 //! makes no response, this layer makes a response.
 
 use std::convert::Infallible;
