@@ -126,7 +126,7 @@ impl<D: Driver> State<D> {
     /// Returns the number of places that are free, including the places of requests that have their turn and have not
     /// taken their place.
     fn free(&self) -> usize {
-        self.max + self.idle.len() - self.made - self.making
+        self.max - (self.made - self.idle.len()) - self.making
     }
 
     /// Takes a free place: the idle connection of this runtime that was returned last, or the right to make a

@@ -122,6 +122,20 @@ both!(
 );
 
 both!(
+    a_pool_without_a_limit_on_connections_counts_them,
+    |accept, _tell| {
+        answer(&mut accept.next(), 2);
+    },
+    |options| options.max_connections(usize::MAX),
+    |pool, _told| {
+        assert_eq!(wait!(pool.get("/1")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 0, 0, 0]);
+        assert_eq!(wait!(pool.get("/2")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+    }
+);
+
+both!(
     /// The check before the request finds the connection closed. No byte was sent, so even a POST goes over a new
     /// connection.
     a_stale_connection_is_replaced_before_anything_is_sent,
