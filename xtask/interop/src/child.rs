@@ -1,4 +1,4 @@
-//! Child processes with time limits. A process is killed when its owner is dropped.
+//! Child processes with time limits. A process ends when its owner is dropped.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -18,30 +18,20 @@ const STEP: Duration = Duration::from_millis(5);
 /// The longest time that a server may take to exit after its stdin has ended.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A process that is killed when this value is dropped.
-#[derive(Debug)]
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // An error means that the process has already exited.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A server in a process of its own. Its stdin is open until this value is dropped. The server ends at EOF on its stdin,
-/// so it also ends if this process is killed.
+/// A server in a process of its own, or another program. Its stdin is open until this value is dropped. A server ends at
+/// EOF on its stdin, so it also ends if this process is killed.
 #[derive(Debug)]
 pub(crate) struct Server {
-    process: Killed,
+    process: Child,
     address: String,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A process that does not end in time is killed when its field is dropped.
-        let _ = self.await_end(PATIENCE);
+        if self.await_end(PATIENCE).is_err() {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
     }
 }
 
@@ -67,8 +57,8 @@ impl Server {
         limit: Duration,
         found: impl Fn(&str) -> Option<String> + Send + 'static,
     ) -> Result<Self> {
-        let mut process = spawn(program, arguments)?;
-        let stdout = process.0.stdout.take();
+        let mut server = spawn(program, arguments)?;
+        let stdout = server.process.stdout.take();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let Some(mut stdout) = stdout.map(BufReader::new) else { return };
@@ -79,13 +69,10 @@ impl Server {
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
-        let mut server = Self { process, address: String::new() };
-        match receiver.recv_timeout(limit) {
-            Ok(address) => server.address = address,
-            Err(_) => {
-                return Err(format!("{}: does not listen: {}", arguments.join(" "), server.last_words()).into());
-            }
-        }
+        let Ok(address) = receiver.recv_timeout(limit) else {
+            return Err(format!("{}: does not listen: {}", arguments.join(" "), server.last_words()).into());
+        };
+        server.address = address;
         Ok(server)
     }
 
@@ -97,7 +84,7 @@ impl Server {
 
     /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
-        self.process.0.id()
+        self.process.id()
     }
 
     /// Closes the server's stdin, and waits until the server ends.
@@ -110,9 +97,9 @@ impl Server {
     }
 
     fn await_end(&mut self, limit: Duration) -> Result {
-        drop(self.process.0.stdin.take());
+        drop(self.process.stdin.take());
         let mut left = limit;
-        while self.process.0.try_wait()?.is_none() {
+        while self.process.try_wait()?.is_none() {
             left = left.checked_sub(STEP).ok_or("a server does not end when its stdin does")?;
             thread::sleep(STEP);
         }
@@ -121,14 +108,11 @@ impl Server {
 
     /// Ends the server. Returns its output on stderr, and its exit status if it had ended before.
     fn last_words(mut self) -> String {
-        let ended = self.process.0.try_wait().ok().flatten();
-        let stderr = self.process.0.stderr.take();
+        let ended = self.process.try_wait().ok().flatten();
+        let stderr = self.process.stderr.take();
         drop(self);
-        let said = read(stderr);
-        match ended {
-            Some(status) => format!("it ended with {status} {said}").trim_end().to_owned(),
-            None => said,
-        }
+        let ended = ended.map_or_else(String::new, |status| format!("it ended with {status} "));
+        format!("{ended}{}", read(stderr)).trim_end().to_owned()
     }
 }
 
@@ -138,22 +122,23 @@ impl Server {
 ///
 /// The program fails or takes longer than `limit`. The error contains the output on stderr.
 pub(crate) fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
-    let mut process = spawn(program, arguments)?;
-    let (stdout, stderr) = (process.0.stdout.take(), process.0.stderr.take());
+    let Server { process, .. } = &mut spawn(program, arguments)?;
+    let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
     let (found, output) = mpsc::channel();
     thread::spawn(move || found.send((read(stdout), read(stderr))));
     let what = arguments.join(" ");
     let Ok((stdout, stderr)) = output.recv_timeout(limit) else {
         return Err(format!("{what}: took longer than {} s", limit.as_secs()).into());
     };
-    let status = process.0.wait()?;
+    let status = process.wait()?;
     if status.success() { Ok(stdout) } else { Err(format!("{what}: {status}, {stderr}").into()) }
 }
 
-fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
+fn spawn(program: &Path, arguments: &[String]) -> Result<Server> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Ok(Killed(command.spawn().map_err(|error| format!("{}: {error}", program.display()))?))
+    let process = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+    Ok(Server { process, address: String::new() })
 }
 
 /// Reads a pipe to its end. Returns the text without leading and trailing white space.
