@@ -1,7 +1,5 @@
 //! Checks whether the plan allows a response, or the end of a connection.
 
-use std::task::Poll;
-
 use degu_simulation::{End, Fault};
 
 use super::peer::{Conditions, Peer};
@@ -58,15 +56,10 @@ impl Peer<'_> {
         if let Some(open) = self.open.front_mut().filter(|open| open.head.is_some()) {
             let breaks = matches!(self.caller.exchanges[number].answer, Answer::Breaks(..) | Answer::Echo(_));
             open.machine.receive_eof();
-            loop {
-                match open.machine.poll_part() {
-                    Ok(Poll::Ready(Some(part))) => open.seen.part(&part),
-                    Ok(Poll::Ready(None)) => {
-                        return Err(format!("response {number} is incomplete, but parses as complete"));
-                    }
-                    Ok(Poll::Pending) => return Err(format!("response {number} waits for more bytes after EOF")),
-                    Err(_) => break,
-                }
+            match open.understand_body() {
+                Ok(true) => return Err(format!("response {number} is incomplete, but parses as complete")),
+                Ok(false) => return Err(format!("response {number} waits for more bytes after EOF")),
+                Err(_) => {}
             }
             let excused = conditions.late || self.caller.has_trouble(number, |_| true);
             if let Answer::Breaks(message, _) | Answer::Message(_, message) | Answer::Waits(message) =

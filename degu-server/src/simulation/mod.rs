@@ -173,7 +173,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
 
     let (peers, began, steps) = (Vec::new(), Instant::now(), 0);
     let handle = Some(Handle::new(vec![Address::IPV6_LOOPBACK], state.clone(), std::thread::spawn(|| Ok(()))));
-    let (registered, stopped) = (Arc::default(), Vec::new());
+    let (registered, stopped) = (Arc::default(), None);
     let mut world =
         World { shared: &shared, state: &state, jobs, peers, dice, began, steps, registered, handle, stopped };
     world.run_until(World::is_done).await?;
@@ -201,8 +201,8 @@ struct World<'w> {
     registered: Arc<AtomicUsize>,
     /// The handle that stops the server. `None` after the stop.
     handle: Option<Handle>,
-    /// The tasks that wait for the server's end.
-    stopped: Vec<tokio::task::JoinHandle<()>>,
+    /// The task that waits for the server's end.
+    stopped: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl World<'_> {
@@ -243,21 +243,17 @@ impl World<'_> {
     /// Stops the server, if it has not been stopped. Drops the sender of connections before that, because the order in
     /// which a phase wakes the tasks is not defined.
     fn stop(&mut self, stop: Stop) {
-        if self.handle.is_some() {
-            drop(self.jobs.take());
+        let Some(handle) = self.handle.take() else { return };
+        drop(self.jobs.take());
+        if stop == Stop::Abort {
+            return handle.abort();
         }
-        match (self.handle.take(), stop) {
-            (None, _) => {}
-            (Some(handle), Stop::Abort) => handle.abort(),
-            // The shutdown continues after its future is dropped, even if the future was never polled.
-            (Some(handle), Stop::Drain) if self.dice.one_in(2) => {
-                let (polls, late) = (self.dice.below(3), self.dice.one_in(2));
-                self.stopped.push(tokio::task::spawn_local(async move {
-                    let _ = patiently(polls, late, handle.shutdown()).await;
-                }));
-            }
-            (Some(handle), Stop::Drain) => self.stopped.push(tokio::task::spawn_local(handle.shutdown())),
-        }
+        // The shutdown continues after its future is dropped, even if the future was never polled.
+        let polls = if self.dice.one_in(2) { self.dice.below(3) } else { usize::MAX };
+        let late = self.dice.one_in(2);
+        self.stopped = Some(tokio::task::spawn_local(async move {
+            let _ = patiently(polls, late, handle.shutdown()).await;
+        }));
     }
 
     /// Advances the clock. It is called when no step is possible.

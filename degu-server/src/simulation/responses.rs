@@ -3,10 +3,23 @@
 use std::task::Poll;
 
 use degu_simulation::{Dice, Fault, Message, send_part, tell};
-use degu_wire::Method;
+use degu_wire::{Method, RemoteError};
 
-use super::peer::{Conditions, Head, Peer};
+use super::peer::{Conditions, Head, Open, Peer};
 use super::plan::Answer;
+
+impl Open {
+    /// Parses the body of the response. Returns whether the whole body has arrived.
+    pub(super) fn understand_body(&mut self) -> Result<bool, RemoteError> {
+        loop {
+            match self.machine.poll_part()? {
+                Poll::Ready(Some(part)) => self.seen.part(&part),
+                Poll::Ready(None) => return Ok(true),
+                Poll::Pending => return Ok(false),
+            }
+        }
+    }
+}
 
 impl Peer<'_> {
     pub(super) fn read(&mut self, dice: &mut Dice, conditions: Conditions) -> Result<bool, String> {
@@ -49,7 +62,11 @@ impl Peer<'_> {
             return Err(format!("{} unsolicited bytes: {:?}", bytes.len(), String::from_utf8_lossy(&bytes)));
         };
         open.machine.receive_buffer().extend_from_slice(&bytes);
-        while !self.open.is_empty() && self.understand_head(conditions, dice)? && self.understand_body()? {
+        while !self.open.is_empty() && self.understand_head(conditions, dice)? {
+            let body = self.open[0].understand_body();
+            if !body.map_err(|error| format!("the body of response {}: {error}", self.answered))? {
+                break;
+            }
             self.finish_response()?;
         }
         Ok(true)
@@ -88,19 +105,6 @@ impl Peer<'_> {
             self.judge_refusal(number, head.status(), conditions)?;
         }
         Ok(true)
-    }
-
-    /// Parses the body of the response. Returns whether the whole body has arrived.
-    fn understand_body(&mut self) -> Result<bool, String> {
-        let open = &mut self.open[0];
-        loop {
-            match open.machine.poll_part() {
-                Ok(Poll::Ready(Some(part))) => open.seen.part(&part),
-                Ok(Poll::Ready(None)) => return Ok(true),
-                Ok(Poll::Pending) => return Ok(false),
-                Err(error) => return Err(format!("the body of response {}: {error}", self.answered)),
-            }
-        }
     }
 
     /// Checks that the response, which has arrived in full, is the planned response.
