@@ -61,7 +61,7 @@ fn simulate<D: Simulated>(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Re
     tell(|| format!("{plan:?}"));
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().map_err(|error| error.to_string())?;
-    // The budget of a tokio task does not apply to a future that is polled by hand.
+    // With the budget of a tokio task, a future would sometimes be pending although its connection is ready.
     runtime.block_on(tokio::task::unconstrained(run::<D>(plan, dice)))
 }
 

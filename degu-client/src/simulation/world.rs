@@ -1,15 +1,20 @@
 //! The environment of the client: the servers to which it has connected, the bytes on their way, and the events.
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use degu_simulation::{Dice, Gates, Pipe, Woken, pipe};
+use degu_simulation::{Dice, Gates, Pipe, pipe};
 use degu_wire::Fault;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 
 use super::peer::Peer;
 use super::plan::Plan;
@@ -34,6 +39,10 @@ pub(super) struct Moving {
 /// No deadline of a run is longer than this.
 const LATEST: Duration = Duration::from_secs(60);
 
+/// If no step was possible in this number of turns, the client waits. A stream that is pending without a reason needs more
+/// than one turn.
+const IDLE_TURNS: usize = 20;
+
 /// The largest number of steps of a run. A run with more steps is in an endless loop.
 const MOST_STEPS: usize = 3_000_000;
 
@@ -55,46 +64,34 @@ impl World {
         Line { pipe, world: self.clone(), idle: 0 }
     }
 
-    /// Polls a future whenever its waker has been called, and takes steps of the servers between the polls.
+    /// Runs a future, which is polled only after its waker was called. Takes steps of the servers between the polls.
     pub(super) async fn drive<F: Future>(&self, future: F) -> Result<F::Output, String> {
-        let mut future = pin!(future);
-        let (woken, waker) = Woken::new();
-        let mut cx = Context::from_waker(&waker);
-        let began = tokio::time::Instant::now();
-        let mut polls = false;
+        let mut future = FuturesUnordered::from_iter([future]);
+        tokio::select! {
+            biased;
+            Some(output) = future.next() => Ok(output),
+            failure = self.take_steps() => match failure? {},
+        }
+    }
+
+    /// Takes steps, and advances the clock when no step is possible and the plan allows this.
+    async fn take_steps(&self) -> Result<Infallible, String> {
+        let (began, mut idle) = (Instant::now(), 0);
         for _ in 0..MOST_STEPS {
-            if polls || woken.take() {
-                polls = false;
-                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                    return Ok(output);
-                }
-                // A task that has been woken need not run next.
-                if self.moving().dice.one_in(2) {
-                    continue;
-                }
+            idle = if self.moving().step()? { 0 } else { idle + 1 };
+            let is_late = began.elapsed() > LATEST;
+            if idle > IDLE_TURNS && (is_late || !self.moving().plan.waits) {
+                return Err(format!("the client waits, and no step or deadline ends this: {}", self.moving().state()));
             }
-            if self.moving().step()? {
-                let moving = &mut *self.moving();
-                polls = moving.plan.nudges && moving.dice.one_in(20);
-            } else if !woken.take() {
-                self.wait(began).await?;
-            } else {
-                polls = true;
+            if idle > IDLE_TURNS {
+                sleep(Duration::from_millis(100)).await;
+            }
+            // A task that has been woken need not run next.
+            if idle > 0 || self.moving().dice.one_in(2) {
+                yield_now().await;
             }
         }
         Err("the future did not end within the largest number of steps".into())
-    }
-
-    /// Advances the clock, because no step is possible. Returns an error if the plan does not allow this.
-    async fn wait(&self, began: tokio::time::Instant) -> Result<(), String> {
-        if !self.moving().plan.waits {
-            return Err(format!("no step is possible, and the client has not been woken: {}", self.moving().state()));
-        }
-        if began.elapsed() > LATEST {
-            return Err(format!("no deadline ended the exchange: {}", self.moving().state()));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        Ok(())
     }
 
     /// Takes steps until all bytes have arrived.
@@ -121,6 +118,9 @@ impl Moving {
                 Some(turn) => self.peers[turn / 2].step(&mut self.dice)?,
             };
             if moved {
+                if self.plan.nudges && self.dice.one_in(20) {
+                    self.peers.iter().for_each(|peer| peer.far.nudge());
+                }
                 return Ok(true);
             }
         }

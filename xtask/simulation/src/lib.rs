@@ -32,7 +32,7 @@ pub use gate::{Gates, SlowEnd, slow};
 pub use message::{Kind, Message, Seen, headers};
 pub use outbox::{Outbox, send_part};
 pub use pipe::{End, Far, Pipe, Transport, pipe};
-pub use polls::{Woken, patiently};
+pub use polls::patiently;
 pub use reading::Reading;
 pub use seeds::{seeds, tell};
 pub use tunnel::{Bytestream, Ending};

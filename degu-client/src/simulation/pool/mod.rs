@@ -4,15 +4,16 @@
 mod server;
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use degu_simulation::{Dice, Fault, Woken, seeds, tell};
+use degu_simulation::{Dice, Fault, patiently, seeds, tell};
 use degu_wire::{Address, Method, Spin};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::{unconstrained, yield_now};
+use tokio::time::timeout;
 
 use crate::asynchronous::{Async, Pool, stream::AsyncStream};
 use crate::blocking::{self, Blocking, stream::BlockingStream};
@@ -26,6 +27,9 @@ use server::{Dial, Server, Trouble};
 
 /// The result of a request: the number in the response, and its body if the caller read it; or an error.
 type Outcome = Result<(String, Option<String>), Error>;
+
+/// The longest time until the next of some requests ends. No deadline is longer.
+const LATEST: Duration = Duration::from_secs(60);
 
 fn pool<D: Driver>(max: usize) -> PoolOf<D> {
     let limit = Some(Duration::from_secs(5));
@@ -47,7 +51,7 @@ type Answer<D> = Result<ResponseOf<IncomingOf<D, Lent<'static, D>, <D as Driver>
 impl Pooled for Async {
     async fn perform(pool: &Pool, server: &Server, number: usize, method: Method<'_>) -> Answer<Self> {
         let dial = async |base: &Base, _: Option<Deadline>| {
-            yield_once().await;
+            yield_now().await;
             server.connect(base).map(|(wire, address)| (wire as Box<dyn AsyncStream>, address))
         };
         pool.perform(method, &format!("/{number}"), (), number.to_string(), dial).await
@@ -73,18 +77,6 @@ async fn ask<D: Pooled>(pool: &PoolOf<D>, server: &Server, number: usize, method
         body = Some(String::from_utf8_lossy(&read).into_owned());
     }
     Ok((named, body))
-}
-
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Compares the outcome of a request with the requests that the server has received.
@@ -159,7 +151,7 @@ fn exhaust<D: Pooled>() {
     let mut runs = 0;
     let mut run = |troubles: [Option<Trouble>; 2], are_idempotent: [bool; 2]| {
         runs += 1;
-        let ran = runtime.block_on(tokio::task::unconstrained(two_exchanges::<D>(troubles, are_idempotent)));
+        let ran = runtime.block_on(unconstrained(two_exchanges::<D>(troubles, are_idempotent)));
         ran.unwrap_or_else(|error| panic!("{troubles:?}, {are_idempotent:?}: {error}"))
     };
     let trouble = |exchange, after, fault, loses| Trouble { exchange, after, fault, shows: false, loses };
@@ -236,7 +228,7 @@ fn simulate<D: Pooled>(test: &str) {
     seeds(("degu-client", test), 3_000, |seed| {
         let mut dice = Dice::new(seed);
         let most = 1 + dice.below(8);
-        runtime.block_on(tokio::task::unconstrained(at_once::<D>(&mut dice, most)))
+        runtime.block_on(unconstrained(at_once::<D>(&mut dice, most)))
     });
 }
 
@@ -246,43 +238,19 @@ async fn at_once<D: Pooled>(dice: &mut Dice, most: usize) -> Result<(), String> 
     let (max, dials) = (1 + dice.below(4), dials(dice));
     tell(|| format!("{max}: {dials:?}"));
     let (pool, server) = (pool::<D>(max), Server::new(dials, Some(dice.fork())));
-    let mut requests: Vec<_> = (0..most)
-        .map(|number| {
-            let (is_idempotent, reads) = (dice.one_in(2), !dice.one_in(6));
-            let future = ask(&pool, &server, number, method(is_idempotent), reads);
-            let polls = if number % 3 == 2 && !D::BLOCKS { dice.below(12) } else { usize::MAX };
-            let (woken, waker) = Woken::new();
-            Request { number, is_idempotent, future: Box::pin(future), polls, woken, waker }
-        })
-        .collect();
-    let (mut sent, mut dropped, mut still) = (0, 0, 0);
+    let request = |number| {
+        let (is_idempotent, reads, late) = (dice.one_in(2), !dice.one_in(6), dice.one_in(2));
+        let polls = if number % 3 == 2 && !D::BLOCKS { dice.below(12) } else { usize::MAX };
+        let asked = patiently(polls, late, ask(&pool, &server, number, method(is_idempotent), reads));
+        asked.map(move |outcome| (number, is_idempotent, outcome))
+    };
+    // A request is polled only after it was woken.
+    let mut requests: FuturesUnordered<_> = (0..most).map(request).collect();
+    let (mut sent, mut dropped) = (0, 0);
     while !requests.is_empty() {
-        let ready = dice.turns(requests.len()).find(|&at| {
-            let request = &requests[at];
-            request.woken.take() || request.polls == 0
-        });
-        let Some(at) = ready else {
-            // No request was woken, so a deadline has to wake one. No deadline is longer than these sleeps.
-            still += 1;
-            if still > 100 {
-                return Err(format!("{} wait forever: {:?}", requests.len(), pool.stats()));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        still = 0;
-        let request = &mut requests[at];
-        let outcome = match request.polls {
-            0 => None,
-            _ => match request.future.as_mut().poll(&mut Context::from_waker(&request.waker)) {
-                Poll::Ready(outcome) => Some(outcome),
-                Poll::Pending => {
-                    request.polls -= 1;
-                    continue;
-                }
-            },
-        };
-        let Request { number, is_idempotent, .. } = requests.swap_remove(at);
+        let next = timeout(LATEST, requests.next()).await.ok().flatten();
+        let (number, is_idempotent, outcome) =
+            next.ok_or_else(|| format!("{} wait forever: {:?}", requests.len(), pool.stats()))?;
         tell(|| format!("{number}, {is_idempotent}: {outcome:?}"));
         match &outcome {
             Some(outcome) => sent += u64::from(!outcome.as_ref().is_err_and(Error::is_connect)),
@@ -294,22 +262,12 @@ async fn at_once<D: Pooled>(dice: &mut Dice, most: usize) -> Result<(), String> 
     judge_pool(&pool, &server, max, (dropped == 0).then_some(sent))
 }
 
-struct Request<'r> {
-    number: usize,
-    is_idempotent: bool,
-    future: Pin<Box<dyn Future<Output = Outcome> + 'r>>,
-    /// The number of polls after which the request is dropped.
-    polls: usize,
-    woken: Arc<Woken>,
-    waker: Waker,
-}
-
 #[test]
 fn a_thousand_requests_of_which_a_third_is_dropped() {
     let runtime = runtime();
     for seed in 0..20 {
         let mut dice = Dice::new(seed);
-        let ran = runtime.block_on(tokio::task::unconstrained(at_once::<Async>(&mut dice, 1_000)));
+        let ran = runtime.block_on(unconstrained(at_once::<Async>(&mut dice, 1_000)));
         ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
