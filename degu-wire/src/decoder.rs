@@ -65,7 +65,6 @@ impl BodyDecoder {
     /// event, the body has [ended](Self::has_ended), or more bytes are needed.
     ///
     /// A body without chunks has only events of the kind [`Event::Data`].
-    #[inline]
     pub(crate) fn decode<'i>(&mut self, input: &'i [u8], eof: bool) -> Result<Step<'i>, RemoteError> {
         let step = match self.rest {
             Framing::None => return Ok(Step::MORE),

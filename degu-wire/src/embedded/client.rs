@@ -77,12 +77,11 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         if !self.is_reusable() {
             return Err(LocalError::State.into());
         }
-        let lines = checked(fields)?;
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
         link.write_queued().await?;
-        let host = host.as_bytes();
+        let (host, lines) = (host.as_bytes(), checked(fields)?);
         let asked = link.encode_head(|out| put_request(out, method, target, host, lines, framing, false))?;
         link.state.is_between = false;
         Ok(Call {

@@ -64,9 +64,12 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     ) -> Result<Option<M>, Error<S::Error>> {
         let mut search = Search::default();
         loop {
-            let found = search.find(window.bytes_mut(), self.state.eof, limits, &mut scan)?;
-            if found.is_some() || self.state.eof {
-                return Ok(found);
+            if let Some(found) = search.find(window.bytes_mut(), self.state.eof, limits, &mut scan)? {
+                // A single `return` for both cases would take 500 bytes more of flash, for copies of `found`.
+                return Ok(Some(found));
+            }
+            if self.state.eof {
+                return Ok(None);
             }
             self.fill(window).await?;
         }

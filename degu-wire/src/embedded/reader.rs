@@ -103,24 +103,10 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
             link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let found = loop {
-            // A copy of the decoder finds the event, and the decoder itself decodes the same bytes again after the
-            // loop. An event borrows the window, so a loop that returns its event cannot also fill the window. After a
-            // fault the decoder and the window are unchanged, so each later call returns the fault again.
-            let mut body = incoming.body;
-            let step = body.decode(incoming.window.bytes(), link.state.eof)?;
-            match step.event {
-                None => {}
-                Some(Event::Data(_)) => break step.consumed.min(most),
-                Some(Event::End { trailers }) => {
-                    parse_trailers(trailers, incoming.slots, incoming.limits)?;
-                    break step.consumed;
-                }
-                Some(Event::Chunk { .. } | Event::LastChunk { .. }) => break step.consumed,
+            if let Some(found) = incoming.find(most, link.state.eof)? {
+                break found;
             }
-            let consumed = step.consumed;
-            incoming.window.take(consumed);
-            incoming.body = body;
-            if body.has_ended() {
+            if incoming.body.has_ended() {
                 link.state.is_between = incoming.window.len() == 0;
                 return Ok(None);
             }
@@ -154,4 +140,31 @@ pub(super) struct Incoming<'x> {
     pub(super) slots: &'x mut [FieldSpan],
     pub(super) limits: &'x Limits,
     pub(super) of_request: bool,
+}
+
+impl Incoming<'_> {
+    /// Finds and checks the next event. The event stays in the window. Returns the length of the event in bytes; for data,
+    /// at most `most`. If there is no event, drops the bytes that the decoder has consumed (the CRLF after the data of a
+    /// chunk), and returns `None`.
+    fn find(&mut self, most: usize, eof: bool) -> Result<Option<usize>, RemoteError> {
+        // A copy of the decoder finds the event, and the caller decodes the same bytes again. An event borrows the
+        // window, so a loop that returns its event cannot also fill the window. After a fault the decoder and the window
+        // are unchanged, so each later call returns the fault again.
+        let mut body = self.body;
+        let step = body.decode(self.window.bytes(), eof)?;
+        let found = step.consumed;
+        match step.event {
+            None => {
+                self.window.take(found);
+                self.body = body;
+                return Ok(None);
+            }
+            Some(Event::Data(_)) => return Ok(Some(found.min(most))),
+            Some(Event::End { trailers }) => {
+                parse_trailers(trailers, self.slots, self.limits)?;
+            }
+            Some(Event::Chunk { .. } | Event::LastChunk { .. }) => {}
+        }
+        Ok(Some(found))
+    }
 }

@@ -1,6 +1,6 @@
 //! The server's side of a connection.
 
-use core::{fmt, iter};
+use core::fmt;
 
 use embedded_io_async::{Read, Write};
 
@@ -77,15 +77,14 @@ impl<'b> Server<'b> {
             let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
             link.allow(options.progress);
             link.state.terms = Terms::of(&meta);
-            let mut body = BodyDecoder::new(limits);
-            body.begin(meta.framing, limits, false, None);
             let mut request = Request {
                 head: RequestHead { fields, meta },
-                incoming: Incoming { window, body, slots, limits, of_request: true },
+                incoming: Incoming { window, body: BodyDecoder::new(limits), slots, limits, of_request: true },
                 outgoing: Outgoing::new(Framing::None, false),
                 has_responded: false,
                 link,
             };
+            request.incoming.body.begin(meta.framing, limits, false, None);
             let handled = match request.head.method() {
                 // This server supports neither CONNECT nor TRACE (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
@@ -133,6 +132,15 @@ async fn read_head<S: Read + Write, C: Clock>(
 }
 
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
+    /// Encodes the head of a response into the output buffer, as [`encode`](Self::encode) does. Returns the framing of
+    /// the body that follows the head.
+    fn put_reply(&mut self, status: u16, fields: &[(&str, &str)], framing: Framing) -> Result<Framing, LocalError> {
+        let (mut terms, lines, reason) = (self.state.terms, checked(fields)?, reason_phrase(status).as_bytes());
+        let framing = self.encode_head(|out| terms.put_reply(out, status, reason, lines, framing, None))?;
+        self.state.terms = terms;
+        Ok(framing)
+    }
+
     /// Answers with the status of the error and without a body, and drops the bytes that the peer still sends. Then
     /// returns [`End::Refused`] with the error. If the error has no status, or the response cannot be sent, returns the
     /// error.
@@ -140,8 +148,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);
         let is_written = self.write_queued().await.is_ok();
-        let (mut terms, reason) = (Terms::default(), reason_phrase(status).as_bytes());
-        let encoded = self.encode_head(|out| terms.put_reply(out, status, reason, iter::empty(), Framing::None, None));
+        self.state.terms = Terms::default();
+        let encoded = self.put_reply(status, &[], Framing::None);
         if !is_written || encoded.is_err() || self.flush().await.is_err() {
             // The caller gets the error for which the request was refused, not the error for which the response could
             // not be sent.
@@ -216,12 +224,9 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         if self.has_responded {
             return Err(LocalError::State.into());
         }
-        let (mut terms, lines) = (self.link.state.terms, checked(fields)?);
         self.link.write_queued().await?;
-        let reason = reason_phrase(status).as_bytes();
-        let framing = self.link.encode_head(|out| terms.put_reply(out, status, reason, lines, framing, None))?;
-        self.link.state.terms = terms;
-        self.outgoing = Outgoing::new(framing, terms.is_head);
+        let framing = self.link.put_reply(status, fields, framing)?;
+        self.outgoing = Outgoing::new(framing, self.link.state.terms.is_head);
         self.has_responded = true;
         Ok(self.response_body())
     }

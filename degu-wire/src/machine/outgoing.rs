@@ -63,12 +63,17 @@ impl Outgoing {
             self.small.shrink_to(ENOUGH);
             self.sent = 0;
         } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
-            // The written bytes are removed, because they would accumulate if a slow peer never reads all of the
-            // output.
-            self.small.drain(..self.sent);
-            self.large.iter_mut().for_each(|large| large.at -= self.sent);
-            self.sent = 0;
+            self.remove_sent();
         }
+    }
+
+    /// Removes the written bytes from `small`, because they would accumulate if a slow peer never reads all of the
+    /// output.
+    #[cold]
+    fn remove_sent(&mut self) {
+        self.small.drain(..self.sent);
+        self.large.iter_mut().for_each(|large| large.at -= self.sent);
+        self.sent = 0;
     }
 
     /// Notes that large data and the small bytes before it were written. Returns the number of bytes that were written

@@ -92,11 +92,7 @@ impl Connection<Server> {
     /// [cut](Self::cut) before the end.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         self.send_continue();
-        let result = self.receiver.poll_part();
-        if let Err(fault) = result {
-            self.fail(fault);
-        }
-        result
+        self.receiver.poll_part().map_err(|fault| self.fail(fault))
     }
 
     /// Stores a fault of the client, because the bytes after the fault cannot be understood.
