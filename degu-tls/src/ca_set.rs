@@ -132,7 +132,10 @@ impl CaSet {
         let entries = fs::read_dir(folder).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
         let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).filter(|path| is_certificate(path)).collect();
         if files.is_empty() {
-            return Err(Error::caller(Kind::NoTrust, format!("{} has no file *.pem or *.crt", folder.display())));
+            return Err(Error::caller(
+                Kind::NoTrust,
+                format!("the folder {} has no file `*.pem` or `*.crt`", folder.display()),
+            ));
         }
         files.sort();
         self.before_last = self.members.len();

@@ -166,7 +166,9 @@ impl ClientTls {
         let next = next.0.get();
         let kind = |trust: &Servers| (discriminant(trust), trust.checks_name());
         if kind(&next.recipe.trust) != kind(&self.0.get().recipe.trust) {
-            return Err(Error::caller(Kind::Replace, "the two policies trust servers in different ways"));
+            let what = "the new policy trusts servers in another way than the current policy (by the system's CAs, private CAs or \
+                        pins, with or without the name check)";
+            return Err(Error::caller(Kind::Replace, what));
         }
         self.0.set(next);
         Ok(())

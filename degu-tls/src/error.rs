@@ -150,23 +150,24 @@ kinds! {
     /// A PEM file has no section of the right kind, or has a malformed section.
     Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
     /// A certificate is not DER of X.509 version 3, or has an unknown critical extension.
-    Malformed "it must be X.509 version 3 (RFC 5280)",
+    Malformed "the certificate must be X.509 version 3 (RFC 5280)",
     /// A private key is encrypted, or the cryptography provider cannot use it.
-    Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
+    Key "the private key must be unencrypted, in PKCS #8, PKCS #1 or SEC 1, and for ECDSA on P-256 or P-384, Ed25519, or RSA \
+         of 2048 to 8192 bits",
     /// The private key does not belong to the certificate.
     KeyMismatch "give the key for which the certificate was issued; perhaps a renewal replaced only one of the two files",
     /// A certificate has expired.
-    Expired "renew it, and check the clock of this machine",
+    Expired "renew the certificate, and check the clock of this machine",
     /// A certificate is not valid yet.
     NotYetValid "check the clock of this machine",
     /// The peer's certificate is a CA certificate, but must be an end-entity certificate.
-    CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
+    CaAsLeaf "issue the certificate without CA:TRUE (`openssl req -x509` sets CA:TRUE); a client can also pin the key of a server",
     /// A certificate of the [`CaSet`](crate::CaSet) is not a CA certificate.
-    NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single certificate, pin its key",
+    NotCa "a CA certificate must have basic constraints with CA:TRUE; to trust a single server, pin its key",
     /// The extended key usage of a certificate does not allow the side that uses the certificate: a server or a client.
-    Purpose "issue it with the extended key usage serverAuth for a server, clientAuth for a client, or both",
+    Purpose "issue the certificate with the extended key usage serverAuth for a server, clientAuth for a client, or both",
     /// An RSA key has fewer than 2048 bits.
-    WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
+    WeakKey "use a key for ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// No CA or no pin was given, or a folder has no file with CAs.
     NoTrust "give at least one CA or pin",
     /// Different CAs from different files have the same name.
@@ -176,21 +177,21 @@ kinds! {
     /// A revocation list cannot be used. It is malformed, it is a delta list or an indirect list, or its signature is
     /// wrong. The kind is also `Crl` if two CAs have the same name, because it is then unknown which of them issued the
     /// list.
-    Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
+    Crl "a revocation list must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA whose certificates it covers",
     /// A revocation list has expired: the time of its next update has passed.
-    CrlExpired "fetch the current list and reload",
+    CrlExpired "fetch the current revocation list, and reload the policy",
     /// No revocation list covers a certificate of the chain.
     RevocationUnknown "give the revocation list of every CA in the chain; if there is any list, the whole chain is checked",
     /// A certificate of the chain was revoked.
     Revoked "issue a new certificate",
     /// No chain leads from the certificate to a trusted CA.
-    UnknownIssuer "add the CA, or add the missing intermediate certificates to the PEM file of the peer",
+    UnknownIssuer "add the CA to the trusted CAs, or add the missing intermediate certificates to the PEM file of the peer",
     /// The certificate is self-signed.
-    SelfSigned "pin its key, or use a certificate that a CA issued",
+    SelfSigned "use a certificate that a CA issued; a client can also pin the key of a server",
     /// The signature of a certificate or of the handshake is wrong.
     Signature "likely causes: another CA with the same name, a certificate that the CA signed with an earlier key, or a forgery",
     /// The cryptography provider does not support a signature algorithm or a type of key.
-    Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
+    Algorithm "use a key for ECDSA, Ed25519 or RSA, and signatures with SHA-256 or better",
     /// The chain violates a CA's constraint on names or on the length of the path, or exceeds a limit on its complexity.
     Constraint "issue a certificate that meets the constraints of every CA in its chain",
     /// The certificate is not for the expected name, or the expected name is not valid.
@@ -208,7 +209,7 @@ kinds! {
     /// A replacement would change whether clients need a certificate, or how servers are trusted.
     Replace "replace a policy only by a policy of the same kind",
     /// The peers have no application protocol in common.
-    Alpn "the peer must offer `http/1.1`",
+    Alpn "the peer must support `http/1.1` as an application protocol (ALPN)",
     /// The peers have no version, cipher suite, group or signature scheme in common.
     Incompatible "both sides must have TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305",
     /// The peer violated the protocol.
@@ -263,7 +264,8 @@ const fn alert_advice(alert: AlertDescription) -> &'static str {
         A::AccessDenied => "the peer does not admit us, because of a pin or another rule of the peer",
         A::DecryptError => "the peer cannot verify a signature: ours in the handshake, or one in our certificate chain",
         A::ProtocolVersion => {
-            "the peer supports neither TLS 1.2 nor TLS 1.3, or only the version that we have switched off"
+            "the peer supports neither TLS 1.2 nor TLS 1.3, or supports only the TLS version that this side has \
+             switched off"
         }
         A::HandshakeFailure | A::InsufficientSecurity => {
             "no cipher suite, group or signature scheme in common, or the peer demands a certificate from us"

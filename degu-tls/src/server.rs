@@ -122,7 +122,7 @@ impl ServerTls {
     pub fn replace(&self, next: &Self) -> Result<(), Error> {
         let next = next.0.get();
         if next.verifier.is_some() != self.requires_clients() {
-            let what = "one policy requires certificates of clients and the other one does not";
+            let what = "only one of the current policy and the new policy requires certificates of clients";
             return Err(Error::caller(Kind::Replace, what));
         }
         self.0.set(next);

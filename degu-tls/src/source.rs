@@ -141,10 +141,10 @@ fn der_content(bytes: &[u8]) -> Option<&[u8]> {
 fn malformed(source: &Source, error: &pem::Error) -> Error {
     // The parser's own error text may quote the file, which may contain a key.
     let what = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section without its end",
+        pem::Error::MissingSectionEnd { .. } => "a PEM section without its `-----END` line",
         pem::Error::IllegalSectionStart { .. } => "a malformed `-----BEGIN` line",
-        pem::Error::Base64Decode(_) => "a section that is not base64",
-        _ => "a section that is too large",
+        pem::Error::Base64Decode(_) => "a PEM section that is not valid base64",
+        _ => "a PEM section that is too large",
     };
     Error::caller(Kind::Pem, format!("{source} has {what}"))
 }
@@ -222,11 +222,11 @@ mod tests {
             ),
             (
                 text(certificates(&certificate.as_bytes()[..40], &SOURCE).unwrap_err()),
-                (Kind::Pem, "the file has a section without its end"),
+                (Kind::Pem, "the file has a PEM section without its `-----END` line"),
             ),
             (
                 text(certificates(certificate.replace("MAA=", "M?").as_bytes(), &SOURCE).unwrap_err()),
-                (Kind::Pem, "the file has a section that is not base64"),
+                (Kind::Pem, "the file has a PEM section that is not valid base64"),
             ),
             (
                 text(certificates(b"-----BEGIN CERTIFICATE\n", &SOURCE).unwrap_err()),

@@ -186,7 +186,7 @@ fn ca_set() {
         });
         assert_eq!(
             folder.said(call(file("leaf.pem", &leaf).allow_invalid_time())),
-            said(Kind::NotCa, "the CA of leaf.pem (CN=leaf) is not a CA's certificate")
+            said(Kind::NotCa, "the certificate of leaf.pem (CN=leaf) is not a CA certificate")
         );
     }
     let itself = Cert::root_with("itself", Key::new(), &|params| params.is_ca = IsCa::ExplicitNoCa);
@@ -225,7 +225,7 @@ fn a_bundle_survives_its_worst_member() {
             said(Kind::Expired, "the CA of roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"),
             said(Kind::NotYetValid, "the CA of roll.pem (CN=Early) is not valid before 2026-11-23 12:00:00 UTC"),
             said(Kind::WeakKey, "the CA of roll.pem (CN=Weak) has an RSA key of 1024 bits"),
-            said(Kind::NotCa, "the CA of roll.pem (CN=leaf) is not a CA's certificate"),
+            said(Kind::NotCa, "the certificate of roll.pem (CN=leaf) is not a CA certificate"),
         ]
     );
     // The remaining CA still vouches. A certificate of the CA that was left out is refused, and the error says why.
@@ -235,8 +235,8 @@ fn a_bundle_survives_its_worst_member() {
         folder.said::<()>(Err(meet(&old.leaf("host", &|_| {})).error())),
         said(
             Kind::UnknownIssuer,
-            "the certificate of the server (CN=host) has a chain that ends at CN=Old, which was left out of the CAs of roll.pem: the CA of \
-             roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
+            "the certificate of the server (CN=host) has a chain that ends at CN=Old, which is among the CAs of roll.pem but is not \
+             trusted: the CA of roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
         )
     );
     // A value that is not a certificate is an error, and not only a warning.
@@ -310,7 +310,7 @@ fn a_folder_of_cas() {
     assert_eq!(CaSet::from_pem_dir(folder.path("none")).unwrap_err().kind(), Kind::Read);
     let (kind, text) = folder.said(CaSet::from_pem_dir(folder.path("")));
     assert_eq!(kind, Kind::NoTrust);
-    assert!(text.ends_with("has no file *.pem or *.crt"), "{text}");
+    assert!(text.ends_with("has no file `*.pem` or `*.crt`"), "{text}");
     let cert = |name: &str| pem("CERTIFICATE", &Cert::root(name).der);
     folder.write("b.pem", cert("B1") + &cert("B2"));
     folder.write("a.crt", cert("A"));

@@ -53,7 +53,7 @@ impl Judge {
         note: Option<Note>,
     ) -> Result<Option<Arc<PeerIdentity>>, Error> {
         let Some(kind) = connection.handshake_kind().filter(|_| !connection.is_handshaking()) else {
-            return Err(Error::caller(Kind::Protocol, "the handshake is not done"));
+            return Err(Error::caller(Kind::Protocol, "the TLS handshake is not complete"));
         };
         if self.options.require_alpn && connection.alpn_protocol() != Some(HTTP_1_1) {
             return Err(no_alpn(self.peer));
@@ -97,9 +97,9 @@ impl Judge {
             E::PeerIncompatible(what) => {
                 (Kind::Incompatible, format!("cannot agree on TLS parameters with the {peer}: {}", found(what)))
             }
-            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", found(what))),
+            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the TLS protocol: {}", found(what))),
             E::NoApplicationProtocol => {
-                (Kind::Alpn, format!("the {peer} does not offer the application protocol `http/1.1`"))
+                (Kind::Alpn, format!("the {peer} does not offer the application protocol `http/1.1` (ALPN)"))
             }
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
@@ -107,7 +107,7 @@ impl Judge {
             E::InvalidMessage(InvalidMessage::InvalidContentType) => {
                 (Kind::Protocol, format!("the {peer} sent something that is not TLS"))
             }
-            error => (Kind::Protocol, format!("the {peer} broke the protocol ({error})")),
+            error => (Kind::Protocol, format!("the {peer} broke the TLS protocol ({error})")),
         };
         Error::peer(kind, what).with_source(error)
     }
@@ -133,5 +133,5 @@ fn found(name: impl fmt::Debug) -> String {
 }
 
 pub(crate) fn no_alpn(peer: Side) -> Error {
-    Error::peer(Kind::Alpn, format!("no application protocol was agreed on with the {peer}"))
+    Error::peer(Kind::Alpn, format!("no application protocol (ALPN) was agreed on with the {peer}"))
 }

@@ -205,7 +205,9 @@ impl Chain<'_> {
                 }
                 Kind::UnknownIssuer => return self.unknown_issuer(subject),
                 Kind::Signature => return self.bad_signature(&subject),
-                Kind::Algorithm => format!("the chain of {subject} is signed with an algorithm that is not supported"),
+                Kind::Algorithm => {
+                    format!("a signature in the chain of {subject} uses an algorithm that is not supported")
+                }
                 Kind::Purpose => {
                     format!("{subject}, or a CA in its chain, is not for a {} (extended key usage)", self.peer)
                 }
@@ -236,9 +238,9 @@ impl Chain<'_> {
             issuer = sent.swap_remove(next).issuer().to_vec();
         }
         let name = x509::name(&issuer);
-        let files = self.store.map_or("ours", |store| &store.files);
+        let files = self.store.map_or("the trusted CAs", |store| &store.files);
         let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
-            format!("{subject} has a chain that ends at {name}, which was left out of {files}: {why}")
+            format!("{subject} has a chain that ends at {name}, which is among {files} but is not trusted: {why}")
         } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
             format!(
                 "{subject} has a chain that ends at {name}, which is among {files}, but a certificate of the chain is not a CA's"

@@ -182,13 +182,15 @@ impl Store {
 /// an anchor, even an expired certificate or the certificate of a device.
 fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
     let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
-    let what = format!("the CA of {} ({})", ca.source, x509::name(parsed.subject()));
+    let name = x509::name(parsed.subject());
+    let what = format!("the CA of {} ({name})", ca.source);
     let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
     // Any side may be passed here, because webpki reports `CaUsedAsEndEntity` before it checks the extended key usage.
     match own_fitness(&parsed, &what, build.now, Side::Server, any_time)? {
         webpki::Error::CaUsedAsEndEntity => {}
         webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_) => {
-            return refuse(Kind::NotCa, "is not a CA's certificate".into());
+            let text = format!("the certificate of {} ({name}) is not a CA certificate", ca.source);
+            return Err(Error::caller(Kind::NotCa, text));
         }
         error => return refuse(Kind::Malformed, format!("is malformed ({error})")),
     }
