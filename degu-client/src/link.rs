@@ -187,7 +187,7 @@ pub(crate) struct Link<D: Driver> {
     pub(crate) stream: Option<Box<D::Stream>>,
     is_socket: bool,
     pub(crate) exchange: Exchange,
-    /// The timeout of each later exchange.
+    /// The timeout of the exchanges that begin from now on.
     pub(crate) timeout: Option<Duration>,
     driver: D,
 }

@@ -22,10 +22,10 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// **Connections**: connections of clients never share a connection to the upstream. Between two requests of a client's
 /// connection, the proxy keeps at most one connection to the upstream. The proxy closes the kept connection at the
-/// latest when the client's connection ends. A request does not use a connection that was idle for 4 s. The connections
-/// of a [pool](degu_client::PoolOf) would carry requests of different clients. If the upstream parsed one request as
-/// two, a client could then get a response that belongs to another client. Without a pool, a client that sends only one
-/// request costs a new connection to the upstream.
+/// latest when the client's connection ends. A request does not use a connection that was idle for 4 s. The proxy uses no
+/// [pool](degu_client::PoolOf), because a connection of a pool carries requests of different clients: if the upstream parsed
+/// one request as two, a client could get a response that belongs to another client. So a client that sends only one request
+/// costs a new connection to the upstream.
 ///
 /// **Dropped fields**:
 ///
@@ -67,9 +67,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// it. The server cuts the response when the client goes away, or reads more slowly than
 /// [`Options::progress`](crate::Options::progress) allows.
 ///
-/// The proxy reads a request only while it can write the response. A client may send its whole request before it reads. An early
-/// response must then fit into the buffers of the connection, some hundred KiB. Otherwise client and proxy wait for each other
-/// until `Options::progress` ends the connection.
+/// An upstream may answer before it has received the whole request. If the client reads nothing before it has sent everything,
+/// such a response must fit into the buffers of the connection, some hundred KiB. Otherwise the proxy stops reading the request,
+/// and client and proxy wait for each other until `Options::progress` ends the connection.
 ///
 /// # Failures
 ///
