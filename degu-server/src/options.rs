@@ -16,8 +16,9 @@ use crate::report::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
 
-/// The most bytes of a body that [`Options::error_body`] may return. The acceptor refuses a connection without waiting, so
-/// its response must fit into the send buffer of a new socket.
+/// The most bytes of a body that [`Options::error_body`] may return. When the acceptor refuses a
+/// connection, it does not wait until the response can be written. So the response must fit into the send buffer of a new
+/// socket.
 const MAX_ERROR_BODY: usize = 8 * 1024;
 
 /// The response to a client that breaks the protocol or exceeds a limit.
