@@ -134,7 +134,8 @@ pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
     written.and_then(|bytes| if bytes == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes) })
 }
 
-/// Turns the error `WouldBlock` into pending. The caller ensures that the task is woken, or waits by itself.
+/// Turns the error `WouldBlock` into pending. The caller then ensures that the task is woken, or blocks until the stream is
+/// ready.
 pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,

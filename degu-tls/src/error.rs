@@ -59,7 +59,7 @@ impl Error {
         Self::new(kind, Blame::Caller, what)
     }
 
-    /// Returns an error of the caller whose text already contains advice.
+    /// Returns an error that blames the caller. Its text already contains advice.
     pub(crate) fn advised(kind: Kind, what: impl Into<String>) -> Self {
         let mut error = Self::caller(kind, what);
         error.0.has_advice = true;

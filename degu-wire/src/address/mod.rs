@@ -174,12 +174,11 @@ impl Address {
     }
 
     /// Returns the address of a Unix socket in the abstract namespace of Linux. The name may hold any byte, NUL
-    /// included.
+    /// included. To let the kernel choose the name, use [`ABSTRACT`](Self::ABSTRACT).
     ///
     /// # Errors
     ///
-    /// The name is empty, or has more than 107 bytes. For a name that the kernel chooses use
-    /// [`ABSTRACT`](Self::ABSTRACT).
+    /// The name is empty, or has more than 107 bytes.
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self, AddressError> {
         let name = name.as_ref();
         match name.len() {

@@ -96,9 +96,14 @@ impl<R> Connection<R> {
     }
 
     /// Returns whether the driver may call [`send_part`](Self::send_part) again before the pending bytes are written.
-    /// Returns false if at least 64 KiB of heads and short parts (up to 4 KiB each) are pending, if eight longer parts are
-    /// pending, or if a longer part is pending and at least 448 KiB are pending in all. The part that reaches a bound is
-    /// accepted whole. If the driver sends parts in spite of `false`, they are collected without a bound.
+    /// A part of up to 4 KiB is short. Returns false in three cases:
+    ///
+    /// - Heads and short parts of at least 64 KiB together are pending.
+    /// - Eight longer parts are pending.
+    /// - A longer part is pending, and at least 448 KiB are pending in all.
+    ///
+    /// The part that reaches a bound is accepted whole. If the driver sends parts in spite of `false`, they are collected
+    /// without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }
