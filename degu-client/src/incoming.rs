@@ -320,9 +320,9 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     pub(crate) fn check_json(&self) -> Result<(), Error> {
         let (status, is_json) = self.kind;
         match self.framing {
-            Framing::None | Framing::Length(0) => Err(content(format!("the response has no body ({status})"))),
+            Framing::None | Framing::Length(0) => Err(content(format!("the response has no body (status {status})"))),
             _ if is_json => Ok(()),
-            _ => Err(content("its content-type is neither application/json nor a type with the suffix +json")),
+            _ => Err(content("`content-type` is neither `application/json` nor a type with the suffix `+json`")),
         }
     }
 

@@ -52,7 +52,7 @@ const CUT: &str = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde";
 const CUT_OFF: &str = "an incomplete body: the connection ended in the middle of it";
 
 /// The message for a body with a content-type that is not JSON.
-const NO_JSON_TYPE: &str = "content-type is neither application/json nor a type with the suffix +json";
+const NO_JSON_TYPE: &str = "`content-type` is neither `application/json` nor a type with the suffix `+json`";
 
 /// No chunk may be longer.
 const MAX_CHUNK: usize = 8;

@@ -67,7 +67,7 @@ fn todo_answers_and_logs_the_status_that_goes_out() {
         (
             post("text/plain", "{\"text\": \"tea\"}"),
             415,
-            vec!["neither application/json nor a type with the suffix +json"],
+            vec!["neither `application/json` nor a type with the suffix `+json`"],
         ),
         (format!("{head}content-length: 65537\r\n\r\n"), 413, vec!["\r\nconnection: close\r\n"]),
         (

@@ -100,9 +100,9 @@ impl Admission {
                     }
                     // A shortage may begin and end again with every connection, so the log lines are limited.
                     if failing_since.is_none()
-                        && let Some(held_back) = self.state.may_log()
+                        && let Some(suppressed_lines) = self.state.may_log()
                     {
-                        tracing::warn!(%error, held_back, "cannot accept connections for now");
+                        tracing::warn!(%error, suppressed_lines, "cannot accept connections for now");
                     }
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     match is_shortage {
@@ -138,8 +138,8 @@ impl Admission {
             }
             self.state.accepted.fetch_add(1, Relaxed);
             self.state.refused.fetch_add(1, Relaxed);
-            if let Some(held_back) = self.state.may_log() {
-                tracing::info!(peer = %newcomer.peer.address, held_back, "connection refused: all connections are busy");
+            if let Some(suppressed_lines) = self.state.may_log() {
+                tracing::info!(peer = %newcomer.peer.address, suppressed_lines, "connection refused: `max_connections` or the limit of descriptors is reached, and no connection is idle");
             }
             refuse(&newcomer, &self.options);
             yield_now().await;
@@ -188,7 +188,8 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     // Under TLS no response can be sent before the handshake.
     if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
-        let (response, body_bytes) = last_response(options, 503, "all connections are busy", is_head);
+        let (response, body_bytes) =
+            last_response(options, 503, "the server cannot take another connection now: try again later", is_head);
         let is_sent = socket.send_with_flags(&response, MSG_NOSIGNAL).is_ok_and(|sent| sent == response.len());
         if is_sent && let Some(on_response) = &options.on_response {
             Report::without_head(on_response, accepted.peer.clone()).refuse(503, body_bytes);

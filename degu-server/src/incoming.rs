@@ -224,7 +224,7 @@ impl Incoming {
     #[cfg(feature = "json")]
     pub async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
         if !self.is_json {
-            let text = "the content-type is neither application/json nor a type with the suffix +json: send JSON";
+            let text = "the `content-type` is neither `application/json` nor a type with the suffix `+json`: send JSON";
             return Err(Error::new(415, text).header("accept", "application/json"));
         }
         let bytes = self.read_all(limit).await?;

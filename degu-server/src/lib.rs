@@ -79,7 +79,7 @@
 //! | `INFO` if the peer was refused, `ERROR` if the app is at fault, otherwise `DEBUG` | connection ends | `peer`; `requests`: the number of requests; `reason`, with the fault or the app's error; for a fault of the peer also `fault`, and `offset`: the offending byte, counted from the start of the head, chunk line or trailers |
 //! | `ERROR` for a status from 500 on, otherwise `DEBUG` | the server sent an error response | `peer`, `status`, `error`: the app's [`Error`], with its source |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
-//! | `INFO` | connection refused: all connections are busy | `peer` |
+//! | `INFO` | connection refused: `max_connections` or the limit of descriptors is reached, and no connection is idle | `peer` |
 //! | `ERROR` | the service failed; the service panicked (only under `hyper::serve`) | `peer`, `error` |
 //! | `WARN` | cannot accept connections for now | `error`, for example no descriptors left; one line until accepting works again |
 //! | `WARN` | cannot serve an accepted connection | `error` of the runtime; the connection is closed |
@@ -89,7 +89,7 @@
 //!
 //! A peer could otherwise fill the log. Lines about refused peers, failed accepts, responses with 503 and messages that a
 //! proxy cannot forward therefore have a common limit: ten lines at once, then one line each second. The lines over the
-//! limit are held back, and the next line has their number in the field `held_back`. Except for failed accepts and for
+//! limit are suppressed, and the next line has their number in the field `suppressed_lines`. Except for failed accepts and for
 //! connections that the full server refuses, a line over the limit is written at `DEBUG`.
 //! Lines about revoked certificates are limited only under `hyper::serve`.
 //!

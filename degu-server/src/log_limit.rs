@@ -13,16 +13,16 @@ pub(crate) struct LogLimit {
     left: u32,
     /// The time at which `left` last grew. While `left` has its maximum, the time of the last call.
     since: Instant,
-    held_back: u64,
+    suppressed_lines: u64,
 }
 
 impl LogLimit {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { left: BURST, since: now, held_back: 0 }
+        Self { left: BURST, since: now, suppressed_lines: 0 }
     }
 
-    /// Decides whether a line may be written. `None` means that the line must be held back. `Some(None)` allows the line.
-    /// `Some(Some(n))` also allows the line, and says that `n` lines were held back since the last allowed line.
+    /// Decides whether a line may be written. `None` means that the line must not be written. `Some(None)` allows the line.
+    /// `Some(Some(n))` also allows the line, and says that `n` lines were suppressed since the last allowed line.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;
@@ -32,12 +32,12 @@ impl LogLimit {
             self.since = now;
         }
         let Some(left) = self.left.checked_sub(1) else {
-            self.held_back += 1;
+            self.suppressed_lines += 1;
             return None;
         };
         self.left = left;
-        let held_back = std::mem::take(&mut self.held_back);
-        Some((held_back > 0).then_some(held_back))
+        let suppressed_lines = std::mem::take(&mut self.suppressed_lines);
+        Some((suppressed_lines > 0).then_some(suppressed_lines))
     }
 }
 

@@ -126,12 +126,12 @@ fn texts_of_hosts_and_blocking_are_replaced_by_the_apps_body() {
             (
                 "GET / HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n",
                 421,
-                "this server does not serve this host: the operator must add it to applib::Hosts",
+                "this server does not serve the host of this request: the operator must add the host to `applib::Hosts`",
             ),
             (
                 "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\nConnection: close\r\n\r\n",
                 403,
-                "this server does not accept requests from web pages of this origin: the operator must add the host of the pages to applib::Hosts",
+                "this server does not accept requests from web pages of this origin: the operator must add the host of the pages to `applib::Hosts`",
             ),
         ],
     );
@@ -178,7 +178,7 @@ fn refuse_for_want_of_room(connect: impl Fn() -> Raw, lengths: &mpsc::Receiver<(
     busy.send("GET /fine HTTP/1.1\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(busy.response_head().unwrap().starts_with("HTTP/1.1 200 "));
     assert_eq!(lengths.recv().unwrap(), (Some(200), 4));
-    let body = json(503, "Service Unavailable: all connections are busy");
+    let body = json(503, "Service Unavailable: the server cannot take another connection now: try again later");
     // They wait together.
     let mut newcomers = [("GET", body.len()), ("HEAD", 0)].map(|(method, body_bytes)| {
         let mut raw = connect();

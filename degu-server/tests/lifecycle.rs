@@ -131,7 +131,7 @@ fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
     File::create(&lock).unwrap().set_permissions(Permissions::from_mode(0o600)).unwrap();
     let text = bind_as_nobody(&path);
     let of_root = format!("{} of user root (0)", lock.display());
-    let wanted = format!("cannot open the lock file {of_root}: {denied}; remove it if no server is starting");
+    let wanted = format!("cannot open the lock file {of_root}: {denied}; remove the file if no server is starting");
     assert!(text.ends_with(&wanted), "{text}");
 }
 
@@ -403,7 +403,10 @@ fn a_shutdown_admits_no_more_connections_than_allowed() {
     let mut late = [(); 20].map(|()| connect());
     let shutdown = std::thread::spawn(|| server.shut_down());
     for raw in &mut late {
-        assert_eq!(raw.rest(), refusal("503 Service Unavailable", "all connections are busy"));
+        assert_eq!(
+            raw.rest(),
+            refusal("503 Service Unavailable", "the server cannot take another connection now: try again later")
+        );
     }
     gate.add_permits(2);
     for raw in &mut busy {

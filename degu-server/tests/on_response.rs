@@ -175,7 +175,7 @@ fn refusal_for_want_of_room_is_reported() {
     lines.expect("GET / 200 4B");
     let mut refused = server.connect();
     assert!(refused.rest().starts_with("HTTP/1.1 503 "));
-    lines.expect("- - 503 46B");
+    lines.expect("- - 503 84B");
     let stats = server.handle().stats();
     assert_eq!((stats.accepted, stats.refused, stats.requests), (2, 1, 2));
 }

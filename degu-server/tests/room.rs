@@ -124,7 +124,10 @@ fn where_all_are_busy_a_newcomer_waits_and_is_refused_then() {
         // The request of the other connection is under way then, too.
         let mut d = connect();
         d.send(GET);
-        assert_eq!(d.rest(), refusal("503 Service Unavailable", "all connections are busy"));
+        assert_eq!(
+            d.rest(),
+            refusal("503 Service Unavailable", "the server cannot take another connection now: try again later")
+        );
         // One that has just come may be refused with it, but not once there is room.
         b.reset();
         let is_answered = || {

@@ -120,7 +120,7 @@ fn says_close_notify(pki: &TempPki, version: Version) {
         ("a fault", options(), "BAD\r\n\r\n".to_owned(), close, None),
         ("a panic", options(), get("/panic", ""), close, None),
         (
-            "on_connect refused the connection",
+            "`on_connect` refused the connection",
             options().on_connect(async |_: &mut Session| false),
             String::new(),
             "",

@@ -71,7 +71,7 @@ impl<A: App> App for Hosts<A> {
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
         // The client may use TLS to a proxy in front of this server, so a missing port may mean 443.
         if !self.has(request.authority(), &["80", "443"]) {
-            let why = "this server does not serve this host: the operator must add it to applib::Hosts\n";
+            let why = "this server does not serve the host of this request: the operator must add the host to `applib::Hosts`\n";
             return Error::new(421, why).into();
         }
         let is_foreign = |origin: &[u8]| {
@@ -83,7 +83,7 @@ impl<A: App> App for Hosts<A> {
             })
         };
         if request.headers().iter().any(|(name, value)| name.eq_ignore_ascii_case("origin") && is_foreign(value)) {
-            let why = "this server does not accept requests from web pages of this origin: the operator must add the host of the pages to applib::Hosts\n";
+            let why = "this server does not accept requests from web pages of this origin: the operator must add the host of the pages to `applib::Hosts`\n";
             return Error::new(403, why).into();
         }
         self.app.handle(session, request).await

@@ -178,7 +178,7 @@ impl ProxyApp {
         self.tunnels = protocols.into_iter().map(Into::into).collect();
         assert!(
             self.tunnels.iter().all(|protocol| !protocol.eq_ignore_ascii_case("h2c")),
-            "the proxy does not forward an upgrade to h2c"
+            "the proxy does not forward an upgrade to `h2c`"
         );
         self
     }
@@ -320,7 +320,9 @@ impl ProxyApp {
     fn log(&self, session: &Session, message: &str, error: &dyn fmt::Display) {
         let upstream = self.client.address();
         match session.server.may_log() {
-            Some(held_back) => tracing::warn!(%upstream, %error, held_back, "cannot forward the {message}"),
+            Some(suppressed_lines) => {
+                tracing::warn!(%upstream, %error, suppressed_lines, "cannot forward the {message}")
+            }
             None => tracing::debug!(%upstream, %error, "cannot forward the {message}"),
         }
     }

@@ -73,7 +73,7 @@ fn broken_rule(method: Method<'_>, asked_for_part: bool, response: &Response) ->
     let rule = match status {
         206 if !may_be_part => "a 206 response needs a GET or HEAD request with the field `range`",
         206 if multipart && range.is_some() || !multipart && !matches!(range, Some(Ok(_))) => {
-            "a 206 response needs either a valid `content-range` or the type multipart/byteranges, not both"
+            "a 206 response needs either a valid `content-range` or the content-type `multipart/byteranges`, not both"
         }
         401 if !headers.contains("www-authenticate") => "a 401 response needs the field `www-authenticate`",
         405 if !headers.contains("allow") => "a 405 response needs the field `allow`",
@@ -81,7 +81,7 @@ fn broken_rule(method: Method<'_>, asked_for_part: bool, response: &Response) ->
         426 if !headers.contains("upgrade") => "a 426 response needs the field `upgrade`",
         301..=303 | 307 | 308 if !headers.contains("location") => "a redirection needs the field `location`",
         _ if has_other_length => {
-            "the app answered HEAD with a content-length that differs from the length of the body that it returned"
+            "the app answered HEAD with a `content-length` that differs from the length of the body that it returned"
         }
         _ => return None,
     };
@@ -95,10 +95,11 @@ mod tests {
     #[test]
     fn what_statuses_owe() {
         const UNASKED: Option<&str> = Some("a 206 response needs a GET or HEAD request with the field `range`");
-        const RANGE: Option<&str> =
-            Some("a 206 response needs either a valid `content-range` or the type multipart/byteranges, not both");
+        const RANGE: Option<&str> = Some(
+            "a 206 response needs either a valid `content-range` or the content-type `multipart/byteranges`, not both",
+        );
         const LENGTH: Option<&str> = Some(
-            "the app answered HEAD with a content-length that differs from the length of the body that it returned",
+            "the app answered HEAD with a `content-length` that differs from the length of the body that it returned",
         );
         let range = ("content-range", "bytes 0-3/10");
         let parts = ("content-type", "multipart/byteranges; boundary=x");

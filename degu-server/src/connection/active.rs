@@ -269,14 +269,16 @@ fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -
         return Some(Box::new(CloseReason::Peer(fault)));
     }
     let (peer, status, error) = (session.address(), response.status, &*error as &(dyn std::error::Error + 'static));
-    let held_back = match status {
+    let suppressed_lines = match status {
         // Clients can overload an app on purpose. The app's responses with 503 must not fill the log.
         503 => worker.server.may_log(),
         500.. => Some(None),
         _ => None,
     };
-    match held_back {
-        Some(held_back) => tracing::error!(%peer, status, error, held_back, "the server sent an error response"),
+    match suppressed_lines {
+        Some(suppressed_lines) => {
+            tracing::error!(%peer, status, error, suppressed_lines, "the server sent an error response")
+        }
         None => tracing::debug!(%peer, status, error, "the server sent an error response"),
     }
     None

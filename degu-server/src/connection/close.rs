@@ -97,13 +97,13 @@ impl CloseReason {
         if self.is_ours() {
             return tracing::error!(%peer, requests, reason = %self, "connection ends");
         }
-        let Some(held_back) = self.is_refusal().then(|| server.may_log()).flatten() else {
+        let Some(suppressed_lines) = self.is_refusal().then(|| server.may_log()).flatten() else {
             return tracing::debug!(%peer, requests, reason = %self, "connection ends");
         };
         let error = if let Self::Peer(error) = self { Some(error) } else { None };
         let fault = error.map(|error| field::debug(error.fault));
         let offset = error.map(|error| error.offset);
-        tracing::info!(%peer, requests, reason = %self, fault, offset, held_back, "connection ends");
+        tracing::info!(%peer, requests, reason = %self, fault, offset, suppressed_lines, "connection ends");
     }
 
     /// Adds the reason to the counters.
@@ -125,7 +125,7 @@ impl CloseReason {
         match self {
             Self::Client => "the client closed the connection",
             Self::LastResponse => "the connection was not kept alive after its last response",
-            Self::Unwanted => "on_connect refused the connection",
+            Self::Unwanted => "`on_connect` refused the connection",
             Self::Peer(_) => "the peer broke the protocol",
             Self::Deadline(Wait::Request | Wait::Idle) => "the connection was idle for too long",
             Self::Deadline(Wait::Head) => "the client sent the head of a request too slowly",
@@ -138,9 +138,9 @@ impl CloseReason {
             Self::Handshake(_) => "the handshake failed",
             Self::Deadline(Wait::Linger) => "the peer did not close the connection in time",
             Self::Deadline(Wait::HalfClosed) => {
-                "the peer half-closed the connection, and no byte was moved for half_close_timeout"
+                "the peer half-closed the connection, and no byte passed for `half_close_timeout`"
             }
-            Self::Deadline(Wait::Tunnel) => "no byte passed through the tunnel for tunnel_idle_timeout",
+            Self::Deadline(Wait::Tunnel) => "no byte passed through the tunnel for `tunnel_idle_timeout`",
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",

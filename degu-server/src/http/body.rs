@@ -77,12 +77,12 @@ impl<S: Source + ?Sized> HttpBody<S> {
                     return Poll::Ready(Ok(Some(Frame::trailers(into_map(trailers.iter())?))));
                 }
                 None if self.left.is_some_and(|left| left > 0) => {
-                    return Poll::Ready(Err("the body is shorter than its content-length".into()));
+                    return Poll::Ready(Err("the body is shorter than its `content-length`".into()));
                 }
                 None => return Poll::Ready(Ok(None)),
             };
             if let Some(left) = &mut self.left {
-                *left = left.checked_sub(data.len() as u64).ok_or("the body is longer than its content-length")?;
+                *left = left.checked_sub(data.len() as u64).ok_or("the body is longer than its `content-length`")?;
             }
             if !data.is_empty() {
                 return Poll::Ready(Ok(Some(Frame::data(data))));
@@ -139,7 +139,7 @@ where
                         return Poll::Ready(Some(Ok(Chunk::new(data).into())));
                     };
                     let after =
-                        left.checked_sub(data.len() as u64).ok_or("the body is longer than its content-length")?;
+                        left.checked_sub(data.len() as u64).ok_or("the body is longer than its `content-length`")?;
                     *left = after;
                     if after > 0 || body.is_end_stream() {
                         return Poll::Ready(Some(Ok(Part::Data(data))));
@@ -156,7 +156,7 @@ where
                 (true, _) => {}
                 (false, None) => return Poll::Ready(Some(Ok(trailers.into()))),
                 (false, Some(_)) => {
-                    let why = "a body with a content-length cannot have trailers: list their names in the header field `trailer` to send the body in chunks";
+                    let why = "a body with a `content-length` cannot have trailers: list their names in the header field `trailer` to send the body in chunks";
                     return Poll::Ready(Some(Err(why.into())));
                 }
             }

@@ -73,7 +73,9 @@ where
             tracing::debug!(%peer, requests, reason = "the connection was closed, or was not kept alive after its last response", "connection ends")
         }
         Ok(Err(error)) => match error.is_parse().then(|| server.may_log()).flatten() {
-            Some(held_back) => tracing::info!(%peer, requests, reason = %error, held_back, "connection ends"),
+            Some(suppressed_lines) => {
+                tracing::info!(%peer, requests, reason = %error, suppressed_lines, "connection ends")
+            }
             None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),
         },
     }

@@ -149,7 +149,7 @@ where
     B::Error: Into<BoxError>,
 {
     if options.on_connect.is_some() {
-        let why = "hyper::serve does not support Options::on_connect: check the client in the service instead, where the request has the extension hyper::Caller";
+        let why = "`hyper::serve` does not support `Options::on_connect`: check the client in the service instead, where the request has the extension `hyper::Caller`";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
     }
     listener.detect_dead_peers(&options.deadlines)?;

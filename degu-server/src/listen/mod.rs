@@ -114,8 +114,8 @@ impl Bound {
             SocketName::Unix(name) => Self::unix(address, &name, options),
             SocketName::Dns { host: "localhost" | "localhost.", port } => return Self::localhost(port, options),
             SocketName::Dns { .. } => Err(invalid(
-                "a server binds an IP address, `localhost` or a Unix socket, not a DNS name; `[::]` and `0.0.0.0` are \
-                 every address of this machine",
+                "a server cannot listen on a DNS name: give an IP address, `localhost` or a Unix socket (`[::]` is every \
+                 address of this machine, `0.0.0.0` every IPv4 address)",
             )),
         };
         Ok(vec![bound?])

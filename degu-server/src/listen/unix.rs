@@ -179,7 +179,7 @@ impl Lock {
                 Ok(found) => {
                     let owner = user(found.uid());
                     format!(
-                        "cannot {what} the lock file {lock} of {owner}: {error}; remove it if no server is starting"
+                        "cannot {what} the lock file {lock} of {owner}: {error}; remove the file if no server is starting"
                     )
                 }
                 Err(_) => format!(

@@ -66,8 +66,8 @@ case! {
             }
         });
         for expected in [
-            "the response has no body (204)",
-            "the response has no body (200)",
+            "the response has no body (status 204)",
+            "the response has no body (status 200)",
             "no data is left to parse: the body is empty, or has been read",
             "JSON that does not have the expected fields and types at line 1, column 0: expected a sequence",
         ] {
