@@ -308,7 +308,7 @@ impl fmt::Display for Timeout {
             Self::Connect(limit) => write!(f, "connecting took longer than {limit:?}"),
             Self::Head(limit) => write!(f, "the response's head was not complete within {limit:?}"),
             Self::Body(limit) => write!(f, "the body made no progress for {limit:?}"),
-            Self::Exchange(limit) => write!(f, "the exchange did not finish within {limit:?}"),
+            Self::Exchange(limit) => write!(f, "the `timeout` of {limit:?} expired"),
             Self::Pool(limit) => write!(f, "no connection of the pool became free within {limit:?}"),
             Self::Stream => f.write_str("the caller's own stream timed out"),
         }
@@ -329,7 +329,7 @@ impl fmt::Display for ErrorKind {
             Self::Content(error) => write!(f, "the body of the response is not as expected: {error}"),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Interrupted => f.write_str("the caller interrupted the connection"),
-            Self::Refused => f.write_str("on_connect refused the server"),
+            Self::Refused => f.write_str("`on_connect` refused the server"),
             Self::Closed => f.write_str("the connection is closed"),
         }
     }
@@ -507,10 +507,10 @@ mod tests {
 
     #[test]
     fn a_name_without_an_address_is_not_tried_again() {
-        let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let error = io::Error::new(io::ErrorKind::NotFound, "the host name has no IP address");
         let error = Error::connecting(error, &Address::from_host("example.org", 80).unwrap());
         assert!(!error.is_retryable());
-        assert_eq!(error.to_string(), "cannot connect to example.org:80: the name has no address");
+        assert_eq!(error.to_string(), "cannot connect to example.org:80: the host name has no IP address");
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn todoctl_says_what_is_wrong_with_an_answer() {
     };
     let drip = Duration::from_millis(300);
     for (response, part, pause, expected, piece) in [
-        (json(2, "[]"), 1, drip, 4, "the exchange did not finish within 2s"),
+        (json(2, "[]"), 1, drip, 4, "the `timeout` of 2s expired"),
         (json(9, "[{\n\"text\""), 999, Duration::ZERO, 6, "not valid JSON at line 2, column 6"),
         (json(14, "[{\"tekst\": \"\"}]"), 999, Duration::ZERO, 6, "at line 1, column 14: missing field `text`"),
         (json(9, "[{\"text\"x"), 999, Duration::ZERO, 6, "not valid JSON at line 1, column 9"),

@@ -63,7 +63,7 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let mut addresses = addresses.into_iter();
     let mut attempts = JoinSet::new();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no IP address");
     loop {
         let next = addresses.next();
         let more = next.is_some();

@@ -100,7 +100,7 @@ fn first(
     until: Option<Deadline>,
     interrupter: &Interrupter,
 ) -> Result<(Arc<OwnedFd>, SocketAddr), ErrorKind> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no IP address").into();
     for (share, &address) in (1..=addresses.len() as u32).rev().zip(addresses) {
         match tcp(address, until, share, interrupter) {
             Ok(socket) => return Ok((socket, address)),
