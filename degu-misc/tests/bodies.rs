@@ -49,7 +49,7 @@ const SHORT: &str = "content-length: 10\r\n\r\nabc";
 const CUT: &str = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde";
 
 /// The message of every read of a body that was cut.
-const CUT_OFF: &str = "an incomplete body: the connection ended in the middle of it";
+const CUT_OFF: &str = "an incomplete body, because the connection ended";
 
 /// The message for a body with a content-type that is not JSON.
 const NO_JSON_TYPE: &str = "`content-type` is neither `application/json` nor a type with the suffix `+json`";
@@ -66,16 +66,16 @@ const CASES: &[Case] = &[
         (Framing, "Length(11)"), (Remaining, "11"), (End, "not yet"), (All(11), "hello world"),
         (Remaining, "0"), (End, ""), (Last, ""), (All(1), ""), (Data, "end"), (Chunk, "end"), (NextPart, "end"), (Reader(1), ""),
     ]),
-    (LENGTH.as_bytes(), &[(All(10), "a body over the limit")]),
+    (LENGTH.as_bytes(), &[(All(10), "a body longer than the limit of its reader")]),
     (LENGTH.as_bytes(), &[(Text(11), "hello world"), (Text(1), "")]),
     (LENGTH.as_bytes(), &[(Data, "hello world"), (Data, "end")]),
     (LENGTH.as_bytes(), &[(NextPart, "data hello world"), (NextPart, "end")]),
     // A body without chunks is one chunk, with the bound of a chunk; so is what is left of it.
-    (LENGTH.as_bytes(), &[(Chunk, "a chunk over the limit")]),
+    (LENGTH.as_bytes(), &[(Chunk, "a chunk longer than the limit (`max_chunk`)")]),
     (LENGTH.as_bytes(), &[
         (Reader(4), "hell"), (Remaining, "7"), (Chunk, "o world"), (Remaining, "0"), (Chunk, "end"), (End, ""),
     ]),
-    (LENGTH.as_bytes(), &[(Reader(4), "hell"), (All(6), "a body over the limit")]),
+    (LENGTH.as_bytes(), &[(Reader(4), "hell"), (All(6), "a body longer than the limit of its reader")]),
     (LENGTH.as_bytes(), &[(Reader(4), "hell"), (Text(7), "o world")]),
     (CHUNKS.as_bytes(), &[
         (Framing, "Chunked"), (Remaining, "unknown"), (Chunk, "abc;a=1"), (Reader(2), "de"), (Remaining, "unknown"),
@@ -87,16 +87,16 @@ const CASES: &[Case] = &[
         (End, "x-sum: 8"),
     ]),
     (CHUNKS.as_bytes(), &[(NextPart, "chunk 3;a=1 abc"), (Data, "defgh"), (Data, "end"), (Last, ";z=9")]),
-    (CHUNKS.as_bytes(), &[(Data, "abc"), (All(4), "a body over the limit")]),
+    (CHUNKS.as_bytes(), &[(Data, "abc"), (All(4), "a body longer than the limit of its reader")]),
     (CHUNKS.as_bytes(), &[(Data, "abc"), (All(5), "defgh"), (End, "x-sum: 8"), (Chunk, "end")]),
     (CHUNKS.as_bytes(), &[(Reader(3), "abc"), (Chunk, "defgh"), (Reader(9), ""), (End, "x-sum: 8")]),
     (CHUNKS.as_bytes(), &[(Reader(2), "ab"), (Reader(9), "c"), (Reader(2), "de"), (Text(3), "fgh"), (Last, ";z=9")]),
-    (LATIN1, &[(Text(1), "a body over the limit")]),
+    (LATIN1, &[(Text(1), "a body longer than the limit of its reader")]),
     (LATIN1, &[(Text(2), "not UTF-8 at byte 1")]),
     (PAIR.as_bytes(), &[(Json(9), "(1, 234)"), (Remaining, "0"), (Json(9), "not valid JSON at line 1, column 0")]),
-    (PAIR.as_bytes(), &[(Json(8), "a body over the limit")]),
+    (PAIR.as_bytes(), &[(Json(8), "a body longer than the limit of its reader")]),
     (PARAMETER.as_bytes(), &[(Json(6), "(1, 23)"), (End, "x-sum: 8")]),
-    (PARAMETER.as_bytes(), &[(Json(5), "a body over the limit")]),
+    (PARAMETER.as_bytes(), &[(Json(5), "a body longer than the limit of its reader")]),
     (PARAMETER.as_bytes(), &[(Reader(3), "[1,"), (Json(3), "JSON that does not have the expected fields and types at line 1, column 2: expected a tuple of size 2")]),
     (NO_JSON.as_bytes(), &[(Json(9), "not valid JSON at line 2, column 5")]),
     // A byte order mark is not JSON (RFC 8259 §8.1).
@@ -178,7 +178,13 @@ fn text(bytes: &[u8]) -> String {
 fn error(error: impl Display) -> String {
     // After a fault the client says that its connection is closed; what matters is that no end follows.
     let error = error.to_string().replace("the connection is closed", CUT_OFF);
-    let known = ["a body over the limit", "a chunk over the limit", "not UTF-8 at byte 1", CUT_OFF, NO_JSON_TYPE];
+    let known = [
+        "a body longer than the limit of its reader",
+        "a chunk longer than the limit (`max_chunk`)",
+        "not UTF-8 at byte 1",
+        CUT_OFF,
+        NO_JSON_TYPE,
+    ];
     if let Some(at) = error.find("not valid JSON").or_else(|| error.find("JSON that does not")) {
         let end = error[at..].find(", while").map_or(error.len(), |end| at + end);
         return error[at..end].into();

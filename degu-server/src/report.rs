@@ -20,7 +20,7 @@ const SHOWN_OF_METHOD: usize = 32;
 ///
 /// ```text
 /// GET /todos?text=milk 200 38B 0.214ms unix:@ pid=4242 uid=1000
-/// POST /todos 413 52B 0.090ms [::1]:41234 CN=device-7,O=Example
+/// POST /todos 413 62B 0.090ms [::1]:41234 CN=device-7,O=Example
 /// GET /feed 200 81920B 2514.003ms 127.0.0.1:41236 cut: the peer is gone
 /// - - 400 58B 0.000ms 127.0.0.1:41238
 /// ```

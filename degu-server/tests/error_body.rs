@@ -105,7 +105,7 @@ fn refusals_and_errors_have_the_body_of_the_app() {
                 (
                     "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef",
                     413,
-                    "Content Too Large: a body over the limit",
+                    "Content Too Large: a body longer than the limit of its reader",
                 ),
                 ("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
                 ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),

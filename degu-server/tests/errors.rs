@@ -50,7 +50,7 @@ fn text(status: &str, text: &str) -> String {
 fn the_status_that_middleware_sees_goes_over_the_wire() {
     let (seen, sees) = mpsc::channel();
     let server = Running::new(TCP, watched(app, seen));
-    let large = refusal("413 Content Too Large", "a body over the limit");
+    let large = refusal("413 Content Too Large", "a body longer than the limit of its reader");
     let chunked = "Transfer-Encoding: chunked";
     for (request, status, expected) in [
         // Bodies that are in memory, that come in part, and that break off.
@@ -62,7 +62,7 @@ fn the_status_that_middleware_sees_goes_over_the_wire() {
         (
             post("/read", "Content-Length: 5", "123"),
             400,
-            refusal("400 Bad Request", "an incomplete body: the connection ended in the middle of it"),
+            refusal("400 Bad Request", "an incomplete body, because the connection ended"),
         ),
         (get("/fails"), 500, failed()),
     ] {

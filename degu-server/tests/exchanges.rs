@@ -175,7 +175,7 @@ fn faults_get_their_status_and_the_connection_ends() {
         (
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfour",
             "400 Bad Request",
-            "an incomplete body: the connection ended in the middle of it",
+            "an incomplete body, because the connection ended",
         ),
     ] {
         assert_eq!(server.ask(bytes), refusal(status, why), "{bytes:?}");

@@ -93,7 +93,7 @@ fn an_app_that_fails_is_answered_for() {
     for (body, answer) in [
         (&b"hello"[..], "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHELLO".to_string()),
         (b"\xff", failed()),
-        (b"longer than eight", refusal("413 Content Too Large", "a body over the limit")),
+        (b"longer than eight", refusal("413 Content Too Large", "a body longer than the limit of its reader")),
     ] {
         let mut bytes = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
         bytes.extend_from_slice(body);

@@ -115,7 +115,7 @@ explained! {
     #[derive(Debug)]
     pub enum Fault {
         /// The method has a byte that is not allowed in a token (RFC 9110 §9.1).
-        Method "a method that is not a token",
+        Method "a method with a character that is not allowed",
         /// The method is not implemented (RFC 9110 §9.1): CONNECT whose target is neither a path nor `*`, or a method
         /// so long that it fills `Limits::max_head`. Degu's servers also refuse TRACE, and CONNECT with a path, with
         /// this fault.
@@ -126,7 +126,7 @@ explained! {
         /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
         TargetFragment "a request target with a fragment",
         /// The request target alone fills `Limits::max_head` (RFC 9112 §3).
-        TargetTooLong "a request target longer than the limit (max_head)",
+        TargetTooLong "a request target longer than the limit (`max_head`)",
         /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
         TargetAuthority "a request target with a malformed authority (send `host` or `host:port`)",
         /// The start line has no well-formed version such as `HTTP/1.1` (RFC 9112 §2.3).
@@ -145,7 +145,7 @@ explained! {
         LeadingBytes "bytes that do not begin an HTTP message",
         /// A field name is empty, or has a byte that is not allowed in a token, such as a space before the colon (RFC
         /// 9112 §5.1).
-        FieldName "a malformed field name",
+        FieldName "a field name that is empty or has a character that is not allowed, such as a space",
         /// A field value has a control character other than HTAB (RFC 9110 §5.5).
         FieldValue "a field value with a control character",
         /// A field line is folded (RFC 9112 §5.2).
@@ -170,44 +170,44 @@ explained! {
         Expectation "an Expect field other than `100-continue`",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit,
         /// the fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
-        HeadTooLarge "a head longer than the limit (max_head)",
+        HeadTooLarge "a head longer than the limit (`max_head`)",
         /// A head has more fields than `Limits::max_fields`, or a trailer section has more than
         /// `Limits::max_trailer_fields` (RFC 6585 §5).
-        TooManyFields "more fields than the limit (max_fields or max_trailer_fields)",
+        TooManyFields "more fields than the limit (`max_fields` or `max_trailer_fields`)",
         /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
         ChunkSize "a malformed chunk size",
         /// A chunk extension is malformed (RFC 9112 §7.1.1).
         ChunkExtension "a malformed chunk extension",
         /// A chunk line is longer than `Limits::max_chunk_line`.
-        ChunkLineTooLong "a chunk line longer than the limit (max_chunk_line)",
+        ChunkLineTooLong "a chunk line longer than the limit (`max_chunk_line`)",
         /// The chunk extensions of a body are longer than `Limits::free_extension` and `Limits::extension_budget`
         /// allow.
-        ExtensionBudget "more chunk extensions than the limit (extension_budget)",
+        ExtensionBudget "chunk extensions longer than the limit (`extension_budget`)",
         /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
         ChunkEnd "chunk data that is not followed by CRLF",
         /// A chunk is longer than `Limits::max_chunk`, and the caller asked for whole chunks.
-        ChunkTooLarge "a chunk over the limit",
+        ChunkTooLarge "a chunk longer than the limit (`max_chunk`)",
         /// A trailer section has a field that a recipient must know before the body (RFC 9110 §6.5.1).
         TrailerForbidden "a field that is not allowed in trailers",
         /// The trailer section is longer than `Limits::max_trailers`.
-        TrailersTooLarge "trailers longer than the limit (max_trailers)",
+        TrailersTooLarge "trailers longer than the limit (`max_trailers`)",
         /// A body is longer than its reader allows.
-        BodyTooLarge "a body over the limit",
+        BodyTooLarge "a body longer than the limit of its reader",
         /// A line, or an event of an event stream, is longer than its reader allows.
-        LineTooLong "a line or an event over the limit",
+        LineTooLong "a line or an event longer than the limit of its reader",
         /// The connection ended in the middle of a head (RFC 9112 §8).
-        TruncatedHead "an incomplete head: the connection ended in the middle of it",
+        TruncatedHead "an incomplete head, because the connection ended",
         /// The connection ended in the middle of a body (RFC 9112 §8).
-        TruncatedBody "an incomplete body: the connection ended in the middle of it",
+        TruncatedBody "an incomplete body, because the connection ended",
         /// The connection ended before the first byte of a response.
-        NoResponse "nothing before the connection ended",
-        /// Bytes arrived between two exchanges, or after the last exchange of the connection.
+        NoResponse "no response before the connection ended",
+        /// Bytes arrived before the first exchange, between two exchanges, or after the last exchange of the connection.
         UnsolicitedBytes "unsolicited bytes, which belong to no exchange",
         /// The server sent more interim (1xx) responses to a request than `Limits::max_interim`.
-        TooManyInterim "more interim (1xx) responses than the limit (max_interim)",
+        TooManyInterim "more interim (1xx) responses than the limit (`max_interim`)",
         /// The server sent a 101 (Switching Protocols) for a protocol that the request did not offer, or before the
         /// whole request was sent (RFC 9110 §7.8).
-        UnexpectedUpgrade "a 101 response without a matching offer in the request, or before the whole request was sent",
+        UnexpectedUpgrade "a 101 response for a protocol that the request did not offer, or before the whole request was sent",
         /// A response has status 206 (Partial Content), although the request asked for no range (RFC 9110 §15.3.7).
         UnexpectedPartial "a 206 response although the request had no range",
         /// The Content-Range of a 206 is missing or malformed, or does not match the body or the requested range (RFC
@@ -236,19 +236,19 @@ explained! {
     /// such a message or part. An encoder may leave an incomplete text in the caller's buffer.
     pub enum LocalError {
         /// The method is not a token (RFC 9110 §9.1), or is CONNECT, which the codec does not implement.
-        Method "the method is not a token, or is CONNECT, which is not implemented",
+        Method "the method is empty, has a character that is not allowed, or is CONNECT, which is not implemented",
         /// The request target is not an absolute path, an http(s) URI, or `*` with OPTIONS (RFC 9112 §3.2), or it has a
         /// fragment or a byte that is not visible ASCII.
-        Target "the request target must be an absolute path, an http(s) URI, or `*` with OPTIONS, in visible ASCII without fragment",
+        Target "the request target must be an absolute path, an http(s) URI, or `*` with OPTIONS, and must be visible ASCII without a fragment",
         /// The status is not from 100 to 999, or the status of a final response is below 200.
-        Status "a status must be 100 to 999, and the status of a final response 200 to 999",
+        Status "a status must be from 100 to 999, and the status of a final response from 200 to 999",
         /// The reason phrase has a control character other than HTAB.
         Reason "the reason phrase has a control character",
         /// A field name is not a token (RFC 9110 §5.1).
         FieldName "a field name is empty, or has a character that is not allowed, such as a space",
         /// A field value has a control character other than HTAB, or begins or ends with whitespace (RFC 9110 §5.5). Or
         /// the value of Host is malformed (RFC 9110 §7.2).
-        FieldValue "a field value has a control character, begins or ends with whitespace, or is not a valid Host",
+        FieldValue "a field value has a control character, or begins or ends with whitespace, or the value of `host` is malformed",
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 bytes",
         /// A message has a field more than once, although it must be unique (RFC 9110 §5.3).
@@ -257,7 +257,7 @@ explained! {
         /// end of the body or the use of the connection. In Connection, only `close` and `keep-alive` are allowed.
         FieldNotAllowed "the library itself sets this field: remove it (in `connection` only `close` and `keep-alive` are allowed)",
         /// Content-Length was set to a value other than the length of the body.
-        ContentLength "content-length differs from the length of the body",
+        ContentLength "`content-length` differs from the length of the body",
         /// The field is not allowed in trailers (RFC 9110 §6.5.1).
         TrailerForbidden "this field is not allowed in trailers: send it as a header",
         /// The name of a chunk extension is not a token, its value has a control character other than HTAB, or the
@@ -265,7 +265,7 @@ explained! {
         ChunkExtension "a chunk extension has a malformed name or a control character, or the chunk line is over 4 KiB",
         /// A TRACE request (RFC 9110 §9.3.8) and a response with status 1xx, 204, 205 or 304 (RFC 9112 §6.3) cannot have a
         /// body. The body of a request cannot end with the connection.
-        BodyNotAllowed "a body is not allowed in a TRACE request, or in a response with status 1xx, 204, 205 or 304",
+        BodyNotAllowed "a body is not allowed in a TRACE request, or in a response with status 1xx, 204, 205 or 304; the body of a request needs a length or chunks",
         /// The body is longer than its announced length.
         BodyTooLong "the body is longer than its announced length",
         /// The body is shorter than its announced length.

@@ -378,11 +378,11 @@ fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
     assert_eq!(
         lines,
         [
-            "the server sent a malformed field name (at byte 18), while sending the request or waiting for the response",
-            "the server sent an incomplete body: the connection ended in the middle of it, while reading the body of the response",
-            "the server sent nothing before the connection ended, while sending the request or waiting for the response",
+            "the server sent a field name that is empty or has a character that is not allowed, such as a space (at byte 18), while sending the request or waiting for the response",
+            "the server sent an incomplete body, because the connection ended, while reading the body of the response",
+            "the server sent no response before the connection ended, while sending the request or waiting for the response",
             "the request cannot be sent: the request target must be an absolute path, an http(s) URI, or `*` with \
-             OPTIONS, in visible ASCII without fragment, before the request was sent",
+             OPTIONS, and must be visible ASCII without a fragment, before the request was sent",
         ]
     );
 }

@@ -39,7 +39,7 @@ explained! {
         /// An IPv6 address has no brackets, or no closing bracket.
         Brackets "an IPv6 address must be in brackets, as in `[::1]:80`",
         /// The last label of the host is a number, but the host is not four decimal numbers from 0 to 255.
-        Ipv4 "an IPv4 address is four decimal numbers from 0 to 255",
+        Ipv4 "the host looks like an IPv4 address, but is not four decimal numbers from 0 to 255",
         /// The host is in brackets or has a colon, but is not an IPv6 address (RFC 4291 §2.2).
         Ipv6 "the host is in brackets or has a colon, but is not an IPv6 address",
         /// The zone is neither an index of 32 bits, from 1 and without leading zeros, nor the name of an interface.
@@ -47,15 +47,15 @@ explained! {
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
         HostCharacter "a host name has a character that is not a letter, digit, hyphen, underscore or dot",
         /// A label of a host name is empty, over 63 bytes, or begins or ends with a hyphen.
-        HostLabel "a label of a host name is empty, over 63 bytes, or begins or ends with a hyphen",
+        HostLabel "a label of the host name (the text between two dots) is empty, is over 63 bytes, or begins or ends with a hyphen",
         /// A host name is over 253 bytes.
         HostTooLong "the host name is over 253 bytes",
         /// The host name is `unix`, which would be parsed as a Unix socket.
         HostReserved "the host name `unix` begins a Unix address: write the host as `unix.`",
         /// The path of a Unix socket is empty.
         PathEmpty "the path of the Unix socket is empty",
-        /// The path of a Unix socket has a NUL.
-        PathNul "the path of the Unix socket has a NUL",
+        /// The path of a Unix socket has a NUL byte.
+        PathNul "the path of the Unix socket has a NUL byte",
         /// The path of a Unix socket is longer than the system allows: 107 bytes on Linux.
         PathTooLong "the path of the Unix socket is longer than the system allows (107 bytes on Linux)",
         /// An abstract name is empty. A name that the kernel chooses is
@@ -64,7 +64,7 @@ explained! {
         /// An abstract name is over 107 bytes.
         AbstractTooLong "the abstract name is over 107 bytes",
         /// `%` is not followed by two hexadecimal digits.
-        Escape "`%` is not followed by two hexadecimal digits",
+        Escape "`%` is not followed by two hexadecimal digits: write `%` itself as `%25`",
         /// A control character is not percent-encoded.
         Control "the address has a control character: percent-encode it",
         /// An IP address is needed, but the address is a name or a Unix socket.
@@ -81,7 +81,7 @@ explained! {
         /// The Unix socket was never bound. It has no name, so no client can connect to it.
         Unnamed "the Unix socket has no name, so no client can connect to it",
         /// This system has no abstract namespace for Unix sockets. Only Linux and Android have such a namespace.
-        AbstractUnsupported "this system has no abstract namespace",
+        AbstractUnsupported "this system has no abstract Unix sockets: use a path",
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{LocalError, RemoteError};
 ///
 /// let error = Error::<core::convert::Infallible>::Peer(Fault::HeadTooLarge.into());
 /// assert_eq!(error.status(), Some(431));
-/// assert_eq!(error.to_string(), "the peer sent a head longer than the limit (max_head)");
+/// assert_eq!(error.to_string(), "the peer sent a head longer than the limit (`max_head`)");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
