@@ -72,8 +72,10 @@ fn beyond_the_queue_is_503_and_async_handlers_go_on() {
     let closed = gate.write().unwrap();
     let (most, running) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
     let (behind, seen) = (gate.clone(), most.clone());
+    let (began, begun) = channel();
     let function = move |_: BlockingRequest| {
         seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let _ = began.send(());
         drop(behind.read());
         running.fetch_sub(1, Ordering::SeqCst);
         String::from("done")
@@ -93,6 +95,8 @@ fn beyond_the_queue_is_503_and_async_handlers_go_on() {
         assert!(server.ask(get("/async")).ends_with("at once"));
         assert_eq!(statuses.recv_timeout(PATIENCE).unwrap(), Some(200), "none of the others is answered");
     }
+    // All four threads have to be at the gate before it opens.
+    (0..4).for_each(|_| begun.recv_timeout(PATIENCE).unwrap());
     drop(closed);
     let answers = clients.iter_mut().map(|client| {
         client.shut_down_writing();
