@@ -124,8 +124,8 @@ macro_rules! requests {
                 let mut source = link.begin(method.into(), uri, headers, body, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
                 let received = link.exchange.body();
-                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head, received);
-                Ok(Response::new(head, body))
+                let lent = Lent { link: Some(link), lease: None };
+                Ok(Response::new(head, |head| Incoming::new(lent, source, head, received)))
             }
 
             /// Sends a request that offers to switch to another protocol (RFC 9110 §7.8), such as `websocket` or `tcp`.
@@ -152,12 +152,12 @@ macro_rules! requests {
                 let mut source = link.begin(method.into(), uri, headers, body, Some(protocol))?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
                 if let Some((stream, first)) = link.take_switched() {
-                    let (response, tunnel) = (crate::ResponseOf::new(head, ()), Tunnel::new(stream, first));
+                    let (response, tunnel) = (crate::ResponseOf::new(head, |_| ()), Tunnel::new(stream, first));
                     return Ok(Upgrade::Switched { response, tunnel });
                 }
                 let received = link.exchange.body();
-                let body = Incoming::new(Lent { link: Some(link), lease: None }, source, &head, received);
-                Ok(Upgrade::Declined(Response::new(head, body)))
+                let lent = Lent { link: Some(link), lease: None };
+                Ok(Upgrade::Declined(Response::new(head, |head| Incoming::new(lent, source, head, received))))
             }
         }
 

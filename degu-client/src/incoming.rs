@@ -39,9 +39,13 @@ pub struct ResponseOf<B> {
 }
 
 impl<B> ResponseOf<B> {
+    /// Makes a response of its head and its body. The body is made after the reason phrase, because the compiler then makes it
+    /// in its place: copying it later costs 60 instructions.
     #[inline(always)]
-    pub(crate) fn new(head: ResponseHead, body: B) -> Self {
-        Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
+    pub(crate) fn new(head: ResponseHead, body: impl FnOnce(&ResponseHead) -> B) -> Self {
+        let (status, reason) = (head.status(), head.reason());
+        let body = body(&head);
+        Self { status, reason, headers: head.into_headers(), body }
     }
 
     /// Returns the position of the body in the whole resource, from the field Content-Range (RFC 9110 §14.4). `None` if

@@ -77,7 +77,7 @@ impl ConnectionOf<Async> {
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
         let (head, incoming) = self.begin(method.into(), uri, None, headers, body).await?;
-        Ok(ResponseOf::new(head, incoming))
+        Ok(ResponseOf::new(head, |_| incoming))
     }
 
     /// Sends a request that offers to switch to another protocol, as [`upgrade`](Self::upgrade) does. The answer owns
@@ -104,9 +104,12 @@ impl ConnectionOf<Async> {
     ) -> Result<UpgradeOf<Tunnel, OwnedIncoming<S>>, Error> {
         let (head, mut incoming) = self.begin(method.into(), uri, Some(protocol), headers, body).await?;
         if let Some((stream, first)) = incoming.hold.link().take_switched() {
-            return Ok(UpgradeOf::Switched { response: ResponseOf::new(head, ()), tunnel: Tunnel::new(stream, first) });
+            return Ok(UpgradeOf::Switched {
+                response: ResponseOf::new(head, |_| ()),
+                tunnel: Tunnel::new(stream, first),
+            });
         }
-        Ok(UpgradeOf::Declined(ResponseOf::new(head, incoming)))
+        Ok(UpgradeOf::Declined(ResponseOf::new(head, |_| incoming)))
     }
 
     async fn begin<S: Source + ?Sized>(

@@ -264,8 +264,8 @@ macro_rules! pooled_requests {
                             let received = link.exchange.body();
                             lease.note(&head);
                             let lent = Lent { link: None, lease: Some(lease) };
-                            let body = Incoming::new(lent, source.take(), &head, received);
-                            return Ok(Response::new(head, body));
+                            let source = source.take();
+                            return Ok(Response::new(head, |head| Incoming::new(lent, source, head, received)));
                         }
                         Err(error) => error,
                     };
