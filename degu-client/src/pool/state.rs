@@ -37,7 +37,8 @@ pub(super) struct State<D: Driver> {
     max: usize,
     /// The idle connections, in the order in which they were returned.
     idle: Vec<Box<Pooled<D>>>,
-    /// The shortest idle timeout that a connection has had.
+    /// The shortest idle timeout of all connections since the pool was made. No connection that is in use now can expire
+    /// before this time has passed.
     shortest: Option<Duration>,
     /// The time of the next search for idle connections that have to be closed. The time may be too early. The search
     /// then finds no such connection.
@@ -48,7 +49,7 @@ pub(super) struct State<D: Driver> {
     /// longest.
     waiting: BTreeMap<u64, Waker>,
     tickets: u64,
-    /// The error with which all waiting requests failed last, and the last ticket among these requests.
+    /// The latest error that failed all waiting requests, and the highest ticket among these requests.
     failure: Option<(u64, Error)>,
     /// The number of connections, idle or in use.
     made: usize,
@@ -96,7 +97,8 @@ impl<D: Driver> State<D> {
     }
 
     /// Takes a place for a request that waits, if the request has its turn. Otherwise stores the waker. The request
-    /// gets a ticket at its first call.
+    /// gets a ticket at its first call. Returns an error if no connection could be made since then, and the pool had no
+    /// other connection.
     pub(super) fn poll_turn(
         &mut self,
         ticket: &mut Option<u64>,
@@ -136,8 +138,8 @@ impl<D: Driver> State<D> {
             self.totals.reused += 1;
             return Some(self.idle.remove(at));
         }
-        // All places have connections, so a connection of another runtime is idle. It is closed, to allow a new
-        // connection in this runtime.
+        // If no further connection may be made, the free place is an idle connection, and it belongs to another runtime.
+        // It is closed, to allow a new connection in this runtime.
         if self.made + self.making == self.max {
             self.closed.push(self.idle.remove(0));
             self.made -= 1;
@@ -157,7 +159,7 @@ impl<D: Driver> State<D> {
     fn close_expired(&mut self, now: Instant) {
         self.close_idle(|idle| idle.end().is_some_and(|end| end <= now));
         let ends = self.idle.iter().filter_map(|idle| idle.end());
-        // A connection that is in use becomes idle later, so its idle time ends no earlier than this.
+        // A connection that is in use becomes idle after `now`, so its idle time ends after this time.
         let next_returned = self.shortest.and_then(|timeout| now.checked_add(timeout));
         self.next_end = ends.chain(next_returned).min();
     }
@@ -182,7 +184,8 @@ impl<D: Driver> State<D> {
         self.next_turn()
     }
 
-    /// Returns the waker of the last request that has its turn. Called after a place has become free.
+    /// Returns the waker of the request that has its turn because a place has just become free; `None` if no request waits
+    /// for this place.
     fn next_turn(&self) -> Option<Waker> {
         self.waiting.values().nth(self.free().checked_sub(1)?).cloned()
     }
