@@ -48,15 +48,15 @@ const LINGER_BYTES: u32 = 5 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
-    /// The second in which the current wait began. If a later window of the minimum rate has begun, the second in which
-    /// that window began.
-    since: u32,
     /// The kind of the last wait for the peer. Waits of the same kind share a deadline, which continues from one wait to the
     /// next. `Idle` is of the kind `Request`. `Body` is of the kind `Write`, unless the reader of the body has set a rate. A
     /// wait for the handler does not change this field.
-    counted: Wait,
-    /// The seconds of the shared deadline that earlier waits of the kind `counted` have used up.
-    charged: u32,
+    kind: Wait,
+    /// The second in which the shared deadline, or the current window of the minimum rate, began. A wait for the handler moves
+    /// this second forward by its duration, so only the waits for the peer count.
+    began: u32,
+    /// The second in which the last wait for the handler began.
+    paused: u32,
     /// The number of bytes that were received or sent in the current window of the minimum rate, at most `u32::MAX`.
     moved: u32,
     /// The second in which the handler of the current request was called. `None` while no handler runs.
@@ -75,7 +75,7 @@ impl Deadline {
     /// Resets all deadlines, except the deadline of the handler. Also removes the minimum rate of a request's body, and the
     /// record that the peer has ended its side.
     pub(crate) const fn restart(&mut self) {
-        (self.wait, self.counted, self.charged) = (Wait::Handler, Wait::Handler, 0);
+        (self.wait, self.kind) = (Wait::Handler, Wait::Handler);
         (self.half_closed, self.body) = (None, None);
     }
 
@@ -90,17 +90,22 @@ impl Deadline {
         if wait == self.wait {
             return;
         }
-        self.charged = self.charged(now);
-        (self.wait, self.since) = (wait, now);
-        let counted = match wait {
-            Wait::Handler | Wait::HalfClosed => return,
+        if self.wait == Wait::Handler {
+            self.began += now - self.paused;
+        }
+        self.wait = wait;
+        let kind = match wait {
+            Wait::Handler | Wait::HalfClosed => {
+                self.paused = now;
+                return;
+            }
             Wait::Idle => Wait::Request,
             // A request's body and a response have the same minimum rate, unless the reader of the body has set another rate.
             Wait::Body if self.body.is_none() => Wait::Write,
             wait => wait,
         };
-        if self.counted != counted {
-            (self.counted, self.charged, self.moved) = (counted, 0, 0);
+        if self.kind != kind {
+            (self.kind, self.began, self.moved) = (kind, now, 0);
         }
     }
 
@@ -112,9 +117,9 @@ impl Deadline {
         }
     }
 
-    /// Returns whether the connection still has its buffers, and has waited for a request for at least a whole second.
+    /// Returns whether the connection still has its buffers, and has waited for a request for at least a whole second in all.
     pub(crate) const fn is_idle(&self, now: u32) -> bool {
-        matches!(self.wait, Wait::Request) && now.saturating_sub(self.since) >= 2
+        matches!(self.wait, Wait::Request) && now - self.began >= 2
     }
 
     /// Returns the wait whose deadline has expired, if there is one. If a window of the minimum rate has ended and the peer was
@@ -131,17 +136,17 @@ impl Deadline {
         }
         let limit = self.limit(deadlines)?;
         // The wait may have begun at the end of a second, so the peer gets another second.
-        if self.charged(now) <= limit {
+        if now - self.began <= limit {
             return None;
         }
-        let least = match self.counted {
+        let least = match self.kind {
             Wait::Write => deadlines.progress.bytes,
             Wait::Body => self.body.unwrap_or(deadlines.progress).bytes,
             Wait::Linger => LINGER_BYTES,
             _ => return Some(self.wait),
         };
         if self.moved >= least {
-            (self.since, self.charged, self.moved) = (now, 0, 0);
+            (self.began, self.moved) = (now, 0);
             return None;
         }
         Some(self.wait)
@@ -153,20 +158,13 @@ impl Deadline {
         let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
         let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));
         let wait = match self.limit(deadlines) {
-            Some(limit) => after(self.since, limit.saturating_sub(self.charged)),
-            None if self.is_not_read => after(self.since, 0),
+            Some(limit) => after(self.began, limit),
+            None if self.is_not_read => after(self.paused, 0),
             None => u32::MAX,
         };
         // The task is also woken to free the buffers, after it has waited for a request for a whole second.
-        let idle = if self.wait == Wait::Request { after(self.since, 1) } else { u32::MAX };
+        let idle = if self.wait == Wait::Request { after(self.began, 1) } else { u32::MAX };
         wait.min(idle).min(handler)
-    }
-
-    const fn charged(&self, now: u32) -> u32 {
-        match self.wait {
-            Wait::Handler => self.charged,
-            _ => self.charged.saturating_add(now - self.since),
-        }
     }
 
     fn limit(&self, deadlines: &Deadlines) -> Option<u32> {
