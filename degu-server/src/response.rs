@@ -44,8 +44,18 @@ pub struct Response {
 impl Response {
     /// Returns a response with this status and its standard reason phrase, without fields and without a body.
     pub fn new(status: u16) -> Self {
-        let reason = reason_phrase(status).into();
-        Self { status, reason, headers: Headers::new(), body: LocalBody::none(), error: None, switch: None }
+        Self::of(status, Headers::new(), LocalBody::none())
+    }
+
+    /// Returns a response with this status and its standard reason phrase.
+    fn of(status: u16, mut headers: Headers, body: impl IntoBody<dyn Source>) -> Self {
+        match body.into_body(&mut headers) {
+            Ok(body) => {
+                let reason = reason_phrase(status).into();
+                Self { status, reason, headers, body, error: None, switch: None }
+            }
+            Err(error) => Self::from_error(error),
+        }
     }
 
     /// Returns the response to a request that ended with an error.
@@ -98,14 +108,11 @@ impl Response {
     /// one. If the value cannot be converted into a body, the response becomes the 500 of a [failed app](Self::from_error).
     #[must_use]
     pub fn body(mut self, body: impl IntoBody<dyn Source>) -> Self {
-        let body = body.into_body(&mut self.headers);
-        self.with_body(body)
-    }
-
-    /// Returns the response with this body. If there is an error, returns the response to that error instead.
-    fn with_body(self, body: Result<LocalBody, BoxError>) -> Self {
-        match body {
-            Ok(body) => Self { body, ..self },
+        match body.into_body(&mut self.headers) {
+            Ok(body) => {
+                self.body = body;
+                self
+            }
             Err(error) => Self::from_error(error),
         }
     }
@@ -235,14 +242,14 @@ impl From<u16> for Response {
 
 impl<B: IntoBody<dyn Source>> From<(u16, B)> for Response {
     fn from((status, body): (u16, B)) -> Self {
-        Self::new(status).body(body)
+        Self::of(status, Headers::new(), body)
     }
 }
 
 impl<H: TryInto<Headers, Error: Into<BoxError>>, B: IntoBody<dyn Source>> From<(u16, H, B)> for Response {
     fn from((status, headers, body): (u16, H, B)) -> Self {
         match headers.try_into() {
-            Ok(headers) => Self { headers, ..Self::new(status) }.body(body),
+            Ok(headers) => Self::of(status, headers, body),
             Err(error) => Self::from_error(error),
         }
     }
@@ -275,7 +282,7 @@ macro_rules! ok_with_body {
     ($($body:ty),*) => {$(
         impl From<$body> for Response {
             fn from(body: $body) -> Self {
-                Self::new(200).body(body)
+                Self::of(200, Headers::new(), body)
             }
         }
     )*};
@@ -285,7 +292,7 @@ macro_rules! ok_with_body {
 #[cfg(feature = "json")]
 impl<T: serde::Serialize> From<degu_wire::Json<T>> for Response {
     fn from(value: degu_wire::Json<T>) -> Self {
-        Self::new(200).body(value)
+        Self::of(200, Headers::new(), value)
     }
 }
 

@@ -4,16 +4,15 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use degu_wire::machine::{Awaits, Connection as Machine, Content, RequestHead, Server};
-use degu_wire::{Fault, Method, Source, Spinner};
+use degu_wire::machine::RequestHead;
+use degu_wire::{BoxError, Fault, Headers, Source, Spinner};
 use tokio::task::yield_now;
 
 use super::close::CloseReason;
 use super::deadline::Wait;
-use super::driver::{DRAIN, Driver};
-use super::endpoint::Endpoint;
+use super::driver::Driver;
+use super::endpoint::{Endpoint, Moved};
 use crate::alarm::Spare;
-use crate::body_channel::Supplier;
 use crate::report::Report;
 use crate::request::Path;
 use crate::stats::add;
@@ -30,18 +29,30 @@ enum Last {
     Nothing,
 }
 
+/// The step that follows the handler of a request.
+enum Next {
+    /// The next request, because the machine has the whole response.
+    Request,
+    /// Sending the body of the response from this source.
+    Send(Pin<Box<dyn Source>>),
+    /// Switching to another protocol. The response has these headers.
+    Switch(Box<Switch>, Headers),
+}
+
 /// A busy connection. Its driver has the machine of `degu_wire`, which an idle connection does not need.
 pub(super) struct Active<'c, T: Transport, A> {
     pub(super) driver: Driver<'c, T>,
     session: &'c mut Session,
     app: &'c A,
     worker: Rc<WorkerState>,
+    /// The reason for the end of the connection after the current response, if that response was made from an error.
+    end: Option<CloseReason>,
 }
 
 impl<'c, T: Transport, A: App> Active<'c, T, A> {
     pub(super) fn new(endpoint: &'c mut Endpoint<T>, session: &'c mut Session, app: &'c A) -> Self {
         let worker = endpoint.place.worker.clone();
-        Self { driver: Driver::new(endpoint), session, app, worker }
+        Self { driver: Driver::new(endpoint), session, app, worker, end: None }
     }
 
     /// Serves requests until the connection is idle, and then returns `None`. `is_new` is true for the first call on a
@@ -61,14 +72,14 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         let _busy = worker.make_busy();
         let mut spinner = Spinner::new(worker.options.spin);
         // The connection was woken by input, so it need not spin for the first request.
-        let mut spins = false;
+        let mut has_answered = false;
         loop {
             match self.driver.machine.poll_request() {
                 Ok(Poll::Ready(Some(head))) => {
                     if let Some(switch) = self.exchange(&head).await? {
                         return Ok(Some(switch));
                     }
-                    spins = true;
+                    has_answered = true;
                     if spinner.message() {
                         // A peer that sends hundreds of requests at once must not block other connections.
                         self.driver.flush().await?;
@@ -79,11 +90,11 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 Ok(Poll::Ready(None)) => return Err(self.end()),
                 Err(fault) => return Err(CloseReason::Peer(fault)),
                 Ok(Poll::Pending) => {
-                    let found = spins && self.driver.spin(&worker, &mut spinner).await?;
-                    if !found
-                        && !self.driver.more(&worker, &mut spinner).await?
-                        && self.driver.machine.awaits() == Awaits::Request
-                    {
+                    let spins = has_answered && self.driver.begin_spin(&worker, &mut spinner);
+                    if spins && self.driver.spin(&worker, &mut spinner).await? {
+                        continue;
+                    }
+                    if !self.driver.more(&worker, &mut spinner).await? {
                         return Ok(None);
                     }
                 }
@@ -93,92 +104,50 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
 
     /// Calls `on_connect` of the app, and then of the options. Returns whether both accept the connection.
     async fn is_accepted(&mut self) -> Result<bool, CloseReason> {
-        let Self { driver, session, app, worker } = self;
-        if !driver.run(None, pin!(async { app.on_connect(session).await })).await? {
-            return Ok(false);
-        }
-        match &worker.options.on_connect {
-            Some(on_connect) => driver.run(None, pin!(async { on_connect(session).await })).await,
-            None => Ok(true),
-        }
+        let Self { driver, session, app, worker, .. } = self;
+        let mut is_accepted = false;
+        let asked = async {
+            is_accepted = app.on_connect(session).await
+                && match &worker.options.on_connect {
+                    Some(on_connect) => on_connect(session).await,
+                    None => true,
+                };
+        };
+        driver.run(pin!(asked)).await?;
+        Ok(is_accepted)
     }
 
     /// Returns the reason for the end of a connection whose machine accepts no more requests.
-    fn end(&self) -> CloseReason {
-        match self.driver.machine.is_persistent() {
+    fn end(&mut self) -> CloseReason {
+        self.end.take().unwrap_or(match self.driver.machine.is_persistent() {
             _ if self.worker.is_stopping() => CloseReason::Shutdown,
             true => CloseReason::Client,
             false => CloseReason::LastResponse,
-        }
+        })
     }
 
     /// Passes one request to the app, and sends its response. If the response switches to another protocol, returns the handler of
     /// that protocol.
     async fn exchange(&mut self, head: &RequestHead) -> Result<Option<Box<Switch>>, CloseReason> {
-        let Self { driver, session, app, worker } = self;
-        if let Some(on_response) = &worker.options.on_response {
-            let report = Report::begin(on_response, head.method().as_str(), head.target(), session.peer.clone());
-            driver.endpoint.report = Some(Box::new(report));
-        }
-        if !worker.options.allows(head.method()) {
-            return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
-        }
-        session.requests += 1;
-        driver.endpoint.place.spare = Spare::Idle;
-        if session.requests >= worker.options.max_requests {
-            driver.machine.stop();
-        }
-        add(&worker.counters().requests, 1);
-        driver.endpoint.deadline.restart();
-        driver.endpoint.deadline.handler = Some(worker.seconds());
-
-        let (body, supplier) = driver.incoming(head);
-        let mut response = {
-            let path = Path::of(head);
-            let request = Request::new(&path, body);
-            driver.run(supplier.as_ref(), pin!(async { app.handle(session, request).await })).await?
-        };
-        if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
-            drop(supplier);
-            Box::pin(driver.switch(head, &switch.protocol, &response.headers)).await?;
-            if let Some(report) = &mut driver.endpoint.report {
-                report.respond(101);
-            }
-            return Ok(Some(switch));
-        }
-        let end = end_after(&mut response, session, worker);
-        match end.as_deref() {
-            Some(CloseReason::Peer(fault)) if !worker.options.answers_faults() => {
-                return Err(CloseReason::Peer(*fault));
-            }
-            Some(_) => driver.machine.stop(),
-            None => {}
-        }
-        // If the connection ends with this request, no more of the request is read.
-        let reads = end.is_none();
-        let is_head = head.method() == Method::Head;
-        let (status, length) = (response.status, response.body.length());
-        let source = answer(&mut driver.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
-        driver.endpoint.deadline.handler = None;
-        if let Some(report) = &mut driver.endpoint.report {
-            report.respond(status);
-            report.add(length.filter(|_| source.is_none() && !is_head).unwrap_or(0));
-        }
-        if let Some(source) = source {
-            driver.endpoint.is_unframed = length.is_none() && head.is_http10();
-            driver.send(supplier.as_ref(), source).await?;
-            if driver.endpoint.is_unframed {
-                driver.flush().await?;
-                driver.endpoint.is_unframed = false;
+        self.begin(head)?;
+        let Self { driver, session, app, .. } = self;
+        let body = driver.incoming(head);
+        let path = Path::of(head);
+        let mut response = None;
+        driver.run(pin!(async { response = Some(app.handle(session, Request::new(&path, body)).await) })).await?;
+        match self.respond(head, response.expect("the handler has returned"))? {
+            Next::Request => {}
+            Next::Send(source) => self.driver.send(source).await?,
+            Next::Switch(switch, headers) => {
+                Box::pin(self.driver.switch(head, &switch.protocol, &headers)).await?;
+                return Ok(Some(switch));
             }
         }
-        drop(supplier);
-        if driver.endpoint.report.is_some() {
+        let driver = &mut self.driver;
+        driver.body = None;
+        if driver.endpoint.is_unframed || driver.endpoint.report.is_some() {
             driver.flush().await?;
-            driver.endpoint.report.take().into_iter().for_each(|report| report.end());
-        }
-        if let Some(end) = end {
-            return Err(*end);
+            driver.endpoint.end_exchange();
         }
         driver.endpoint.deadline.restart();
         if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain().await? {
@@ -191,9 +160,43 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Ok(None)
     }
 
+    /// Begins an exchange: counts the request, and begins the report and the deadline of the handler.
+    fn begin(&mut self, head: &RequestHead) -> Moved {
+        let Self { driver: Driver { endpoint, machine, .. }, session, worker, .. } = self;
+        if let Some(on_response) = &worker.options.on_response {
+            let report = Report::begin(on_response, head.method().as_str(), head.target(), session.peer.clone());
+            endpoint.report = Some(Box::new(report));
+        }
+        if !worker.options.allows(head.method()) {
+            return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
+        }
+        session.requests += 1;
+        endpoint.place.spare = Spare::Idle;
+        if session.requests >= worker.options.max_requests {
+            machine.stop();
+        }
+        add(&worker.counters().requests, 1);
+        endpoint.deadline.restart();
+        endpoint.deadline.handler = Some(worker.seconds());
+        Ok(())
+    }
+
+    /// Gives the app's response to the machine, unless the response switches to another protocol.
+    fn respond(&mut self, head: &RequestHead, mut response: Response) -> Result<Next, CloseReason> {
+        if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
+            return Ok(Next::Switch(switch, response.headers));
+        }
+        if let Some(error) = response.take_error() {
+            self.end = end_after(error, &mut response, self.session, &self.worker)?;
+        }
+        let source = self.driver.answer(head, response, self.end.is_some())?;
+        Ok(source.map_or(Next::Request, Next::Send))
+    }
+
     /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the connection must
     /// [linger](Endpoint::linger), because the peer may not have read all bytes yet.
     pub(super) async fn finish(&mut self, reason: CloseReason) -> bool {
+        self.driver.body = None;
         reason.count(self.worker.counters());
         reason.log(&self.worker.server, self.session.address(), self.session.requests);
         let mut report = self.last_report(&reason);
@@ -259,14 +262,19 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 }
 
-/// Returns the reason for the end of the connection, if the response was made from an error that ends the connection. Logs any
-/// other error of the app.
-fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -> Option<Box<CloseReason>> {
-    let error = response.take_error()?;
+/// Returns the reason for the end of the connection after a response that was made from this error. Returns `None` if the
+/// connection is kept, and then logs the error. Fails if the options forbid a response to a fault of the peer.
+fn end_after(
+    error: BoxError,
+    response: &mut Response,
+    session: &Session,
+    worker: &WorkerState,
+) -> Result<Option<CloseReason>, CloseReason> {
     response.set_error_body(&error, &worker.options);
-    let Some(known) = Error::within(&error) else { return Some(Box::new(CloseReason::App(error))) };
+    let Some(known) = Error::within(&error) else { return Ok(Some(CloseReason::App(error))) };
     if let Some(fault) = known.fault() {
-        return Some(Box::new(CloseReason::Peer(fault)));
+        let end = CloseReason::Peer(fault);
+        return if worker.options.answers_faults() { Ok(Some(end)) } else { Err(end) };
     }
     let (peer, status, error) = (session.address(), response.status, &*error as &(dyn std::error::Error + 'static));
     let suppressed_lines = match status {
@@ -281,34 +289,5 @@ fn end_after(response: &mut Response, session: &Session, worker: &WorkerState) -
         }
         None => tracing::debug!(%peer, status, error, "the server sent an error response"),
     }
-    None
-}
-
-/// Writes the app's response into the machine. If the body comes from a source, returns that source.
-fn answer(
-    machine: &mut Machine<Server>,
-    is_head: bool,
-    request_body: Option<&Supplier>,
-    worker: &WorkerState,
-    response: Response,
-) -> Result<Option<Pin<Box<dyn Source>>>, CloseReason> {
-    let Response { status, reason, headers, body, .. } = response;
-    let (content, source) = body.split();
-    // If the source is not sent, it is dropped here. It may contain the body of the request. The code below checks whether that
-    // body still has a reader.
-    let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
-    // The check for a shutdown is as late as possible, because a shutdown may have begun while the app worked.
-    if worker.is_stopping() {
-        machine.stop();
-    }
-    match request_body {
-        // After a fault in the body the connection cannot continue, even if the app has handled the fault.
-        Some(body) if body.fault().is_some() => machine.abandon_request_body(0),
-        // The body still has a reader, and the client may send the body only after `100 Continue`.
-        Some(body) if !body.is_abandoned() => machine.send_continue(),
-        _ => machine.abandon_request_body(DRAIN as u64),
-    }
-    let date = worker.date();
-    machine.respond(status, reason, &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
-    Ok(source)
+    Ok(None)
 }

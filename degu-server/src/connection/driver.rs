@@ -6,18 +6,18 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use degu_wire::machine::{Awaits, Connection, RequestHead, Server};
-use degu_wire::{Fault, Headers, Part, Source, Spinner, Step};
+use degu_wire::{Fault, Headers, Method, Part, Source, Spinner, Step};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
 use super::close::{CloseReason, caught};
 use super::deadline::Wait;
 use super::endpoint::{Endpoint, Moved};
-use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
 use crate::stats::add;
-use crate::stream::{PeerState, Transport};
+use crate::stream::Transport;
 use crate::worker_state::WorkerState;
+use crate::{Incoming, Response};
 
 /// The most bytes of a request's body that the server reads and drops after the handler has left them unread. If there are
 /// more, the connection is closed.
@@ -30,20 +30,34 @@ const READ_AHEAD: usize = 64 * 1024;
 pub(super) struct Driver<'c, T: Transport> {
     pub(super) endpoint: &'c mut Endpoint<T>,
     pub(super) machine: Connection<Server>,
+    /// The supplier of the current request's body. `None` if the whole body is in memory, and after the response was sent.
+    pub(super) body: Option<Supplier>,
+}
+
+/// The action of the driver on the peer's input while the handler or the source of the response waits.
+#[derive(PartialEq)]
+enum Input {
+    /// Read the input for the machine.
+    Read,
+    /// Read the input and drop it.
+    Discard,
+    /// Do not read. The peer has sent its last byte, or enough input is buffered.
+    Leave,
 }
 
 impl<'c, T: Transport> Driver<'c, T> {
     pub(super) fn new(endpoint: &'c mut Endpoint<T>) -> Self {
         let machine = Connection::<Server>::new(endpoint.place.worker.options.limits.clone());
-        Self { endpoint, machine }
+        Self { endpoint, machine, body: None }
     }
 
-    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received. Returns
-    /// `false` at once if the connection may not spin.
+    /// Returns whether the connection waits for its next request and spins before it blocks.
+    pub(super) fn begin_spin(&self, worker: &WorkerState, spinner: &mut Spinner) -> bool {
+        self.machine.awaits() == Awaits::Request && worker.may_spin() && spinner.begin()
+    }
+
+    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received.
     pub(super) async fn spin(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
-        if self.machine.awaits() != Awaits::Request || !worker.may_spin() || !spinner.begin() {
-            return Ok(false);
-        }
         self.flush().await?;
         loop {
             match spinner.step(|| worker.now()) {
@@ -70,13 +84,14 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Writes the pending bytes, then reads more of a request. Returns `true` if bytes were received. Returns `false`
-    /// if no request arrived for a second, if too many connections hold buffers, or if the server shuts down.
+    /// Writes the pending bytes, then waits until bytes are received, or until the server shuts down. Returns `false` if the
+    /// connection is idle and should free its buffers, because no request arrived for a second, or because too many connections
+    /// hold buffers.
     pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
-        self.flush().await?;
         let mut is_woken = false;
         poll_fn(|cx| {
             self.endpoint.check_alarm()?;
+            ready!(self.poll_flush(cx))?;
             // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
             let is_ready = std::mem::replace(&mut is_woken, true) || self.endpoint.stream.poll_readable(cx)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
@@ -90,7 +105,10 @@ impl<'c, T: Transport> Driver<'c, T> {
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
                 // The buffer may contain empty lines, which do not begin a request.
                 && self.machine.buffered().is_empty();
-            if pauses || self.stop_if_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
+            if pauses {
+                return Poll::Ready(Ok(false));
+            }
+            if self.stop_if_too_late() { Poll::Ready(Ok(true)) } else { Poll::Pending }
         })
         .await
     }
@@ -111,7 +129,7 @@ impl<'c, T: Transport> Driver<'c, T> {
             self.endpoint.check_alarm()?;
             loop {
                 let flushed = self.poll_flush(cx)?;
-                if flushed.is_ready() || self.endpoint.is_eof || !self.discards(None) {
+                if flushed.is_ready() || self.endpoint.is_eof || !self.discards() {
                     return flushed.map(Ok);
                 }
                 ready!(self.endpoint.poll_discard(cx))?;
@@ -124,51 +142,89 @@ impl<'c, T: Transport> Driver<'c, T> {
     /// response, and the body of the request has no reader. Without these reads, a peer that sends its whole request
     /// before it reads the response could not continue. After a switch to another protocol, further input belongs to
     /// that protocol and is not dropped.
-    fn discards(&self, body: Option<&Supplier>) -> bool {
+    fn discards(&self) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()
             && matches!(self.machine.awaits(), Awaits::Body | Awaits::Nothing)
-            && body.is_none_or(Supplier::is_abandoned)
+            && self.body.as_ref().is_none_or(Supplier::is_abandoned)
     }
 
-    /// Returns the body of a request whose head has just been read. If the whole body is in memory, there is no supplier. Otherwise
-    /// the body and the supplier are the two ends of a channel.
-    pub(super) fn incoming(&mut self, head: &RequestHead) -> (Incoming, Option<Supplier>) {
+    /// Returns the body of a request whose head has just been read. If the body is not in memory as a whole, the driver supplies
+    /// its parts through a channel.
+    pub(super) fn incoming(&mut self, head: &RequestHead) -> Incoming {
         let max_chunk = self.machine.limits().max_chunk;
         let whole = if self.machine.is_receiving() { self.machine.take_rest() } else { Some(Bytes::new()) };
         if let Some(whole) = whole {
-            return (Incoming::whole(whole, head, max_chunk), None);
+            return Incoming::whole(whole, head, max_chunk);
         }
         let (supplier, receiver) = channel();
-        (Incoming::of_channel(receiver, head, max_chunk), Some(supplier))
+        self.body = Some(supplier);
+        Incoming::of_channel(receiver, head, max_chunk)
     }
 
     /// Polls a future of the app until it is done. While the future is pending, reads input and writes pending bytes. A panic
-    /// of the future becomes an error.
-    pub(super) async fn run<F: Future + ?Sized>(
-        &mut self,
-        body: Option<&Supplier>,
-        mut handler: Pin<&mut F>,
-    ) -> Result<F::Output, CloseReason> {
+    /// of the future becomes an error. The future has no output, because moving a response out of it through several layers
+    /// would cost time.
+    pub(super) async fn run(&mut self, mut handler: Pin<&mut impl Future<Output = ()>>) -> Moved {
         poll_fn(|cx| {
             loop {
                 // The reader of the request's body may be another task, which waits for a part.
-                self.supply(cx, body);
-                if let Poll::Ready(output) = caught(|| handler.as_mut().poll(cx))? {
-                    return Poll::Ready(Ok(output));
+                self.supply(cx);
+                if caught(|| handler.as_mut().poll(cx))?.is_ready() {
+                    return Poll::Ready(Ok(()));
                 }
-                if !self.supply(cx, body) {
-                    ready!(self.poll_both(cx, body))?;
+                if !self.supply(cx) {
+                    ready!(self.poll_both(cx))?;
                 }
             }
         })
         .await
     }
 
+    /// Gives the app's response to the machine. If the body comes from a source, returns that source. If `is_last` is true, the
+    /// connection ends with this response, and the rest of the request is not read.
+    pub(super) fn answer(
+        &mut self,
+        head: &RequestHead,
+        response: Response,
+        is_last: bool,
+    ) -> Result<Option<Pin<Box<dyn Source>>>, CloseReason> {
+        let Self { machine, endpoint, body: request_body } = self;
+        let worker = &endpoint.place.worker;
+        let Response { status, reason, headers, body, .. } = response;
+        let is_head = head.method() == Method::Head;
+        let length = body.length();
+        let (content, source) = body.split();
+        // If the source is not sent, it is dropped here. It may contain the body of the request. The code below checks whether that
+        // body still has a reader.
+        let source = source.filter(|_| !is_head && length != Some(0));
+        // The check for a shutdown is as late as possible, because a shutdown may have begun while the app worked.
+        if is_last || worker.is_stopping() {
+            machine.stop();
+        }
+        match request_body {
+            // After a fault in the body the connection cannot continue, even if the app has handled the fault.
+            Some(body) if !is_last && body.fault().is_some() => machine.abandon_request_body(0),
+            // The body still has a reader, and the client may send the body only after `100 Continue`.
+            Some(body) if !is_last && !body.is_abandoned() => machine.send_continue(),
+            _ => machine.abandon_request_body(DRAIN as u64),
+        }
+        let date = worker.date();
+        machine.respond(status, reason, &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
+        drop(date);
+        endpoint.deadline.handler = None;
+        endpoint.is_unframed = source.is_some() && length.is_none() && head.is_http10();
+        if let Some(report) = &mut endpoint.report {
+            report.respond(status);
+            report.add(length.filter(|_| source.is_none() && !is_head).unwrap_or(0));
+        }
+        Ok(source)
+    }
+
     /// Takes the body of a response from its source, part by part, and gives the parts to the machine. While the machine is
     /// full or the source is pending, writes pending bytes. Returns when the machine has the whole body. The last bytes may
     /// still have to be written.
-    pub(super) async fn send(&mut self, body: Option<&Supplier>, mut source: Pin<Box<dyn Source>>) -> Moved {
+    pub(super) async fn send(&mut self, mut source: Pin<Box<dyn Source>>) -> Moved {
         poll_fn(|cx| {
             loop {
                 let mut must_yield = false;
@@ -178,7 +234,7 @@ impl<'c, T: Transport> Driver<'c, T> {
                         must_yield = true;
                         break;
                     };
-                    self.supply(cx, body);
+                    self.supply(cx);
                     match caught(|| source.as_mut().poll_part(cx))? {
                         Poll::Ready(part) => {
                             let part = part.transpose().map_err(CloseReason::Body)?;
@@ -195,7 +251,7 @@ impl<'c, T: Transport> Driver<'c, T> {
                                 report.add(length as u64);
                             }
                         }
-                        Poll::Pending if self.supply(cx, body) => {}
+                        Poll::Pending if self.supply(cx) => {}
                         Poll::Pending => break,
                     }
                     turn.made_progress();
@@ -205,8 +261,8 @@ impl<'c, T: Transport> Driver<'c, T> {
                 }
                 // This line runs once for each wait. If the source reads the request's body, it gets at most one part while
                 // there is no room to write.
-                self.supply(cx, body);
-                ready!(self.poll_both(cx, body))?;
+                self.supply(cx);
+                ready!(self.poll_both(cx))?;
                 if must_yield {
                     return Poll::Pending;
                 }
@@ -217,8 +273,8 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     /// Gives the reader of the request's body the next part or a fault. Returns `false` if the reader does not wait for a part,
     /// or if the part was not received yet.
-    fn supply(&mut self, cx: &Context<'_>, body: Option<&Supplier>) -> bool {
-        let Some(body) = body.filter(|body| body.is_wanted(cx)) else { return false };
+    fn supply(&mut self, cx: &Context<'_>) -> bool {
+        let Some(body) = self.body.as_ref().filter(|body| body.is_wanted(cx)) else { return false };
         match self.machine.poll_part() {
             Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(part)) => body.supply(Ok(part)),
@@ -233,12 +289,17 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     /// Reads and drops the rest of the request's body, and then sends the response that switches to another protocol.
     pub(super) async fn switch(&mut self, head: &RequestHead, protocol: &str, headers: &Headers) -> Moved {
+        self.body = None;
         if self.machine.is_receiving() && !self.drain().await? {
             return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
         }
         self.machine.switch(head, protocol, headers).map_err(CloseReason::Response)?;
         self.endpoint.deadline.handler = None;
-        self.flush().await
+        self.flush().await?;
+        if let Some(report) = &mut self.endpoint.report {
+            report.respond(101);
+        }
+        Ok(())
     }
 
     /// Reads and drops the rest of the request's body, up to [`DRAIN`] bytes. Returns whether the whole rest was read.
@@ -265,43 +326,49 @@ impl<'c, T: Transport> Driver<'c, T> {
         }
     }
 
-    /// Moves bytes in both directions while the handler or the response's source waits. Writes the pending bytes. Reads more of
-    /// the request's body if its reader waits for a part. Otherwise reads only until [`READ_AHEAD`] bytes are buffered. After
-    /// the head of the response, reads and drops input without a limit if [`discards`](Self::discards) is true. Returns `Ready`
-    /// if input was read, or if the machine can take more of the response.
-    fn poll_both(&mut self, cx: &mut Context<'_>, body: Option<&Supplier>) -> Poll<Moved> {
+    /// Moves bytes in both directions while the handler or the response's source waits. Returns `Ready` if input was read, or if
+    /// the machine can take more of the response.
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         self.endpoint.check_alarm()?;
         let had_room = self.machine.has_room();
         let is_flushed = self.poll_flush(cx)?.is_ready();
-        let mut has_moved = !had_room && self.wants_output();
-        let is_wanted = body.is_some_and(|body| body.is_wanted(cx));
-        let discards = self.machine.has_responded() && self.discards(body);
-        let reads = !self.endpoint.is_eof && (is_wanted || discards || self.machine.buffered().len() < READ_AHEAD);
-        if reads {
-            has_moved |= if discards { self.endpoint.poll_discard(cx)? } else { self.poll_read(cx)? }.is_ready();
-        } else {
-            let Endpoint { stream, deadline, place, is_eof, .. } = &mut *self.endpoint;
-            match stream.peer(*is_eof) {
-                PeerState::Present => {}
-                PeerState::HalfClosed => deadline.half_close(place.worker.seconds()),
-                PeerState::Gone => return Poll::Ready(Err(CloseReason::Gone(None))),
+        let is_wanted = self.body.as_ref().is_some_and(|body| body.is_wanted(cx));
+        let input = self.input(is_wanted);
+        let has_read = match input {
+            Input::Read => self.poll_read(cx)?.is_ready(),
+            Input::Discard => self.endpoint.poll_discard(cx)?.is_ready(),
+            Input::Leave => {
+                self.endpoint.check_peer()?;
+                false
             }
+        };
+        let deadline = &mut self.endpoint.deadline;
+        deadline.is_not_read = input == Input::Leave;
+        if let Some(body) = self.body.as_ref().filter(|_| is_wanted) {
+            deadline.body = body.progress();
         }
-        self.endpoint.deadline.is_not_read = !reads;
-        if let Some(body) = body.filter(|_| is_wanted) {
-            self.endpoint.deadline.body = body.progress();
-        }
-        self.endpoint.set_wait(match () {
-            () if !is_flushed => Wait::Write,
-            () if is_wanted => Wait::Body,
-            () => Wait::Handler,
+        self.endpoint.set_wait(match is_flushed {
+            false => Wait::Write,
+            true if is_wanted => Wait::Body,
+            true => Wait::Handler,
         });
-        if has_moved { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if has_read || !had_room && self.wants_output() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Returns the action on the peer's input. `is_wanted` is true if the reader of the request's body waits for a part.
+    fn input(&self, is_wanted: bool) -> Input {
+        if self.endpoint.is_eof {
+            return Input::Leave;
+        }
+        if self.machine.has_responded() && self.discards() {
+            return Input::Discard;
+        }
+        if is_wanted || self.machine.buffered().len() < READ_AHEAD { Input::Read } else { Input::Leave }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         while !self.machine.is_flushed() {
-            let Self { machine, endpoint: Endpoint { stream, .. } } = self;
+            let Self { machine, endpoint: Endpoint { stream, .. }, .. } = self;
             let written = match machine.pending().write_with(|pieces| stream.poll_write(cx, pieces)) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => {

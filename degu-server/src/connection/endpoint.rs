@@ -10,7 +10,7 @@ use super::close::CloseReason;
 use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
 use crate::report::Report;
 use crate::stats::add;
-use crate::stream::{Stream, Transport};
+use crate::stream::{PeerState, Stream, Transport};
 use crate::worker_state::Place;
 
 /// The part of a connection that exists even while the connection is idle.
@@ -71,6 +71,14 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
+    /// Ends an exchange whose response was written as a whole.
+    pub(super) fn end_exchange(&mut self) {
+        self.is_unframed = false;
+        if let Some(report) = self.report.take() {
+            report.end();
+        }
+    }
+
     /// Counts received bytes. 0 bytes are the end of the input.
     pub(super) fn received(&mut self, bytes: usize) {
         self.is_eof |= bytes == 0;
@@ -80,6 +88,18 @@ impl<T: Transport> Endpoint<T> {
     /// Records that bytes were received from the peer or sent to it. These bytes count for the minimum rate.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.deadline.moved(bytes, self.place.worker.seconds());
+    }
+
+    /// Asks the kernel about a peer from which nothing is read now. Returns an error if the peer is gone.
+    pub(super) fn check_peer(&mut self) -> Moved {
+        match self.stream.peer(self.is_eof) {
+            PeerState::Present => Ok(()),
+            PeerState::HalfClosed => {
+                self.deadline.half_close(self.place.worker.seconds());
+                Ok(())
+            }
+            PeerState::Gone => Err(CloseReason::Gone(None)),
+        }
     }
 
     /// Returns an error if a deadline has expired, or if the connection must close to make room for another connection.

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   Connection { endpoint: { stream, deadline, place }, session, app }     plain fields, `&mut self`
-//!   Active     { driver: { endpoint, machine }, session, app }             the same while it works, in a box
+//!   Active     { driver: { endpoint, machine, body }, session, app }       the same while it works, in a box
 //!
 //!   idle ── readable ──▶ active: read ─▶ request ─▶ app ─▶ response ─▶ (write when nothing more has arrived) ─┐
 //!    ▲                     ▲                                                                                  │
