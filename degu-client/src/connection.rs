@@ -123,9 +123,8 @@ macro_rules! requests {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
-                let received = link.exchange.body();
-                let lent = Lent { link: Some(link), lease: None };
-                Ok(Response::new(head, |head| Incoming::new(lent, source, head, received)))
+                let lent = Lent(crate::incoming::Lender::Connection(link));
+                Ok(Response::new(head, |head| Incoming::new(lent, source, head)))
             }
 
             /// Sends a request that offers to switch to another protocol (RFC 9110 §7.8), such as `websocket` or `tcp`.
@@ -155,9 +154,8 @@ macro_rules! requests {
                     let (response, tunnel) = (crate::ResponseOf::new(head, |_| ()), Tunnel::new(stream, first));
                     return Ok(Upgrade::Switched { response, tunnel });
                 }
-                let received = link.exchange.body();
-                let lent = Lent { link: Some(link), lease: None };
-                Ok(Upgrade::Declined(Response::new(head, |head| Incoming::new(lent, source, head, received))))
+                let lent = Lent(crate::incoming::Lender::Connection(link));
+                Ok(Upgrade::Declined(Response::new(head, |head| Incoming::new(lent, source, head))))
             }
         }
 

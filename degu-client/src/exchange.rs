@@ -32,7 +32,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use degu_wire::machine::{self, Content, Pending, ResponseHead};
+use degu_wire::machine::{self, Content, ResponseHead};
 use degu_wire::{ByteRange, ContentRange, Fault, Framing, Headers, LocalError, Method, Part, RemoteError, Spinner};
 
 use crate::deadline::Deadline;
@@ -60,7 +60,7 @@ pub(crate) struct Exchange {
     stage: Stage,
     idempotent: bool,
     /// True if a byte of the request has been written, or may have been written.
-    sent: bool,
+    pub(crate) sent: bool,
     /// True if a byte of the response has been received.
     heard: bool,
     /// True if bytes or EOF have been received since the last question without an answer. The next question may then
@@ -70,14 +70,16 @@ pub(crate) struct Exchange {
     broken: bool,
     /// True if the stream may hold back bytes that were written since the last flush.
     unflushed: bool,
+    /// The result of [`is_socket`](crate::stream::Stream::is_socket) of the stream.
+    pub(crate) is_socket: bool,
     /// The time for which the response's body may make no progress.
     pub(crate) body_timeout: Option<Duration>,
     /// The deadline of the exchange as a whole.
     pub(crate) until: Option<Deadline>,
     /// The current time, if the caller knows it. `None` after a step that may have taken time.
     pub(crate) began: Option<Instant>,
-    /// The current wait, and its end.
-    wait: Option<(Wait, Option<Instant>)>,
+    /// The current wait, and its beginning.
+    wait: Option<(Wait, Instant)>,
     /// The steps that the driver could not take at once.
     pub(crate) stuck: Stuck,
     /// The number of bytes that were written since the last call of `retry`.
@@ -130,7 +132,7 @@ enum Wait {
 }
 
 impl Exchange {
-    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, blocks: bool) -> Self {
+    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, blocks: bool, is_socket: bool) -> Self {
         Self {
             machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
             until: None,
@@ -147,6 +149,7 @@ impl Exchange {
             unread: false,
             broken: false,
             unflushed: false,
+            is_socket,
             body_timeout: None,
             wait: None,
             stuck: Stuck::default(),
@@ -256,20 +259,10 @@ impl Exchange {
         sent.map_err(|error| self.error(error))
     }
 
-    /// Returns the bytes to write. `None` means that the stream is to be flushed. If the stream has records, the
-    /// request counts as sent, because a write that fails or waits may have sent some records.
-    pub(crate) fn pending(&mut self, has_records: bool) -> Option<Pending<'_>> {
-        if self.machine.is_flushed() {
-            return None;
-        }
-        self.sent |= has_records;
-        Some(self.machine.pending())
-    }
-
-    /// Records that this number of pending bytes has been written. `holds_back` is true if the stream may still keep
-    /// these bytes in a buffer.
-    pub(crate) fn transmitted(&mut self, bytes: usize, holds_back: bool) {
-        (self.sent, self.unflushed) = (true, holds_back);
+    /// Records that this number of pending bytes has been written. A stream that is not a socket may still keep these
+    /// bytes in a buffer.
+    pub(crate) fn transmitted(&mut self, bytes: usize) {
+        (self.sent, self.unflushed) = (true, !self.is_socket);
         self.turn += bytes;
         self.machine.transmitted(bytes);
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
@@ -438,6 +431,18 @@ impl Exchange {
         begins
     }
 
+    /// Begins a wait, and returns its beginning. If the exchange waits for this event already, the wait goes on.
+    fn begin_wait(&mut self, wait: Wait) -> Instant {
+        match self.wait {
+            Some((known, began)) if known == wait => began,
+            _ => {
+                let began = self.began.take().unwrap_or_else(self.clock);
+                self.wait = Some((wait, began));
+                began
+            }
+        }
+    }
+
     fn limit(&self, wait: Wait) -> Option<Duration> {
         match wait {
             Wait::Continue => Some(CONTINUE),
@@ -447,34 +452,22 @@ impl Exchange {
         }
     }
 
-    fn begin_wait(&mut self, wait: Wait) -> Option<Instant> {
-        let until = self.until.map(|until| until.end);
-        let now = self.began.take().unwrap_or_else(self.clock);
-        let end = match self.limit(wait).and_then(|limit| now.checked_add(limit)) {
-            Some(end) => Some(until.map_or(end, |until| until.min(end))),
-            None => until,
-        };
-        self.wait = Some((wait, end));
-        end
-    }
-
     /// Returns the end of the current wait. If the exchange waits for another event than before, the wait begins with
     /// this call.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        let Some(wait) = self.waits_for() else { return self.until.map(|until| until.end) };
-        match self.wait {
-            Some((known, end)) if known == wait => end,
-            _ => self.begin_wait(wait),
-        }
+        let until = self.until.map(|until| until.end);
+        let Some(wait) = self.waits_for() else { return until };
+        let began = self.begin_wait(wait);
+        let end = self.limit(wait).and_then(|limit| began.checked_add(limit));
+        until.map_or(end, |until| Some(end.map_or(until, |end| until.min(end))))
     }
 
     /// Ends the current wait at its deadline: returns an error, or lets the body be sent without `100 Continue`.
     pub(crate) fn end_wait(&mut self) -> Result<(), Error> {
-        let wait = self.waits_for();
+        let (wait, end) = (self.waits_for(), self.deadline());
         let limit = wait.and_then(|wait| self.limit(wait)).unwrap_or_default();
         let timeout = match (wait, self.until) {
-            (None, Some(until)) => until.timeout,
-            (Some(wait), Some(until)) if self.wait == Some((wait, Some(until.end))) => until.timeout,
+            (_, Some(until)) if end == Some(until.end) => until.timeout,
             (Some(Wait::Continue), _) => {
                 self.machine.send_body_anyway();
                 return Ok(());
@@ -533,7 +526,7 @@ mod tests {
         const PAUSE: Duration = Duration::from_secs(3600);
         let began = Instant::now();
         let client = Client::options().body_timeout(Duration::from_secs(1)).client(degu_wire::Address::ABSTRACT);
-        let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, false);
+        let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, false, true);
         exchange.prepare(None, Some(began));
         let body = Content::Bytes(Bytes::from_static(&[0; 1024 * 1024]));
         exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();

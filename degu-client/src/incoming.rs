@@ -100,24 +100,27 @@ pub(crate) trait Hold<D: Driver> {
     fn end(&mut self) {}
 }
 
-/// The connection of a response. The response borrows the connection, or returns it to a pool at the end of the body.
-pub struct Lent<'c, D: Driver> {
-    /// The link of a connection that the response borrows.
-    pub(crate) link: Option<&'c mut Link<D>>,
-    /// The connection of a pool. `None` after the connection has been returned.
-    pub(crate) lease: Option<Lease<D>>,
+/// The connection of a response: a connection that the response borrows, or a connection of a pool.
+pub struct Lent<'c, D: Driver>(pub(crate) Lender<'c, D>);
+
+pub(crate) enum Lender<'c, D: Driver> {
+    Connection(&'c mut Link<D>),
+    /// A pool. `None` after the connection has been returned to the pool.
+    Pool(Option<Lease<D>>),
 }
 
 impl<D: Driver> Hold<D> for Lent<'_, D> {
     fn link(&mut self) -> Option<&mut Link<D>> {
-        match &mut self.lease {
-            Some(lease) => lease.link(),
-            None => self.link.as_deref_mut(),
+        match &mut self.0 {
+            Lender::Connection(link) => Some(link),
+            Lender::Pool(lease) => lease.as_mut()?.link(),
         }
     }
 
     fn end(&mut self) {
-        self.lease = None;
+        if let Lender::Pool(lease) = &mut self.0 {
+            *lease = None;
+        }
     }
 }
 
@@ -131,16 +134,12 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
-    /// Returns the body of a response with this framing. If the exchange has `ended` already, because there is no body,
-    /// a connection of a pool goes back to the pool at once.
+    /// Returns the body of a response. If the exchange has ended already, because there is no body, a connection of a
+    /// pool goes back to the pool at once.
     #[inline(always)]
     #[cfg_attr(not(feature = "json"), allow(unused_variables, reason = "only the feature `json` uses the head"))]
-    pub(crate) fn new(
-        mut hold: H,
-        source: SourceOf<S>,
-        head: &ResponseHead,
-        (framing, ended): (Framing, bool),
-    ) -> Self {
+    pub(crate) fn new(mut hold: H, source: SourceOf<S>, head: &ResponseHead) -> Self {
+        let (framing, ended) = hold.link().map_or((Framing::None, true), |link| link.exchange.body());
         if ended {
             hold.end();
         }
@@ -291,6 +290,18 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
     }
 
+    /// Takes the rest of the body if all of it has been received. A short body often arrives with the head.
+    #[inline]
+    pub(crate) fn take_rest(&mut self, limit: usize) -> Option<Bytes> {
+        if self.left > limit as u64 || self.held.is_some() || self.ended {
+            return None;
+        }
+        let rest = self.hold.link()?.take_rest()?;
+        self.left = 0;
+        self.end();
+        Some(rest)
+    }
+
     /// Reads the rest of the body into `whole`, which is empty at first.
     pub(crate) fn poll_all(
         &mut self,
@@ -301,14 +312,6 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         let room = |whole: &Bytes| (limit - whole.len()) as u64;
         if self.remaining().is_some_and(|remaining| remaining > room(whole)) {
             return Poll::Ready(Err(self.fail(Fault::BodyTooLarge)));
-        }
-        if self.held.is_none()
-            && !self.ended
-            && let Some(rest) = self.hold.link().and_then(Link::take_rest)
-        {
-            self.left = 0;
-            self.end();
-            return Poll::Ready(Ok(append(whole, rest, 0)));
         }
         while let Some(data) = ready!(self.poll_data(cx))? {
             if data.len() as u64 > room(whole) {

@@ -29,7 +29,7 @@ pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 pub(crate) type Connected<D> = (Box<<D as Driver>::Stream>, Address);
 
 /// A question to an exchange: for the head of the response, or for the next part of its body.
-pub(crate) type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
+type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 
 /// The way in which a connection waits: a task that is woken, or a thread that blocks.
 pub(crate) trait Driver: Default + fmt::Debug + Sized {
@@ -58,8 +58,6 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
 /// The fields of an open link, lent to its driver.
 pub(crate) struct Line<'l, D: Driver> {
     pub(crate) stream: &'l mut D::Stream,
-    /// The result of [`Stream::is_socket`].
-    pub(crate) is_socket: bool,
     pub(crate) exchange: &'l mut Exchange,
     #[cfg_attr(not(feature = "async"), expect(dead_code, reason = "the blocking driver has no fields"))]
     pub(crate) driver: &'l mut D,
@@ -67,6 +65,7 @@ pub(crate) struct Line<'l, D: Driver> {
 
 impl<D: Driver> Line<'_, D> {
     /// Takes the steps that the exchange wants, until the question is answered.
+    #[inline(always)]
     fn poll<S: Source + ?Sized, T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -86,11 +85,16 @@ impl<D: Driver> Line<'_, D> {
                 },
                 Want::Write => match self.poll_write(cx) {
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => {
-                        self.exchange.stop_sending();
-                        *source = None;
+                    failed => {
+                        // A write of TLS records that fails or waits may have sent some of the records.
+                        self.exchange.sent |= self.stream.has_records();
+                        if failed.is_pending() {
+                            self.exchange.stuck.write = true;
+                        } else {
+                            self.exchange.stop_sending();
+                            *source = None;
+                        }
                     }
-                    Poll::Pending => self.exchange.stuck.write = true,
                 },
                 Want::Answer => {
                     if let Poll::Ready(answer) = self.exchange.answer(question)? {
@@ -120,13 +124,14 @@ impl<D: Driver> Line<'_, D> {
 
     /// Writes pending bytes. If no bytes are pending, flushes the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, is_socket, exchange, .. } = self;
-        if let Some(pending) = exchange.pending(stream.has_records()) {
-            let bytes = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
-            exchange.transmitted(bytes, !*is_socket);
-        } else {
+        let Self { stream, exchange, .. } = self;
+        if exchange.machine.is_flushed() {
             ready!(stream.poll_flush(cx))?;
             exchange.flushed();
+        } else {
+            let pending = exchange.machine.pending();
+            let bytes = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
+            exchange.transmitted(bytes);
         }
         Poll::Ready(Ok(()))
     }
@@ -185,7 +190,6 @@ fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError
 /// The stream of a connection, and its exchange. After a close there is no stream.
 pub(crate) struct Link<D: Driver> {
     pub(crate) stream: Option<Box<D::Stream>>,
-    is_socket: bool,
     pub(crate) exchange: Exchange,
     /// The timeout of the exchanges that begin from now on.
     pub(crate) timeout: Option<Duration>,
@@ -195,10 +199,9 @@ pub(crate) struct Link<D: Driver> {
 impl<D: Driver> Link<D> {
     pub(crate) fn new(stream: Box<D::Stream>, base: Arc<Base>) -> Self {
         Self {
-            is_socket: stream.is_socket(),
-            stream: Some(stream),
             timeout: base.settings.timeout,
-            exchange: Exchange::new(base, D::now, D::BLOCKS),
+            exchange: Exchange::new(base, D::now, D::BLOCKS, stream.is_socket()),
+            stream: Some(stream),
             driver: D::default(),
         }
     }
@@ -226,17 +229,22 @@ impl<D: Driver> Link<D> {
         };
         match begun {
             // After a mistake of the caller the connection stays open, because no byte was written.
-            Err(error) if error.local().is_none() => Err(self.failed(error)),
+            Err(mut error) if error.local().is_none() => {
+                self.close_after(&mut error);
+                Err(error)
+            }
             begun => begun.map(|()| source),
         }
     }
 
-    /// Closes the connection after this error, and returns the error for the caller. After an interruption, the
-    /// returned error is [`ErrorKind::Interrupted`], because the interruption may have caused the given error.
-    fn failed(&mut self, error: Error) -> Error {
-        let is_interrupted = self.stream.as_deref().is_some_and(D::Stream::is_interrupted);
+    /// Closes the connection after this error. After an interruption the error becomes [`ErrorKind::Interrupted`],
+    /// because the interruption may have caused the error.
+    #[cold]
+    fn close_after(&mut self, error: &mut Error) {
+        if self.stream.as_deref().is_some_and(D::Stream::is_interrupted) {
+            *error = self.exchange.error(ErrorKind::Interrupted);
+        }
         self.close();
-        if is_interrupted { self.exchange.error(ErrorKind::Interrupted) } else { error }
     }
 
     /// Returns whether the stream is open and idle: no data has been received, and no EOF.
@@ -272,24 +280,22 @@ impl<D: Driver> Link<D> {
         source: &mut SourceOf<S>,
         question: Question<T>,
     ) -> Poll<Result<T, Error>> {
-        let Self { stream: Some(stream), is_socket, exchange, driver, .. } = self else {
+        let Self { stream: Some(stream), exchange, driver, .. } = self else {
             return Poll::Ready(Err(self.exchange.error(ErrorKind::Closed)));
         };
-        let mut line = Line { stream: &mut **stream, is_socket: *is_socket, exchange, driver };
-        let polled = line.poll(cx, source, question);
-        match &polled {
-            Poll::Ready(Ok(_)) => self.close_if_over(),
-            Poll::Ready(Err(_)) => return polled.map_err(|error| self.failed(error)),
-            Poll::Pending => {}
+        let mut polled = Line { stream: &mut **stream, exchange, driver }.poll(cx, source, question);
+        if let Poll::Ready(Err(error)) = &mut polled {
+            self.close_after(error);
+        } else if self.exchange.has_ended() {
+            self.close_unless_reusable();
         }
         polled
     }
 
-    /// Returns the rest of the response's body if all of it has been received. A short body often arrives with the
-    /// head.
+    /// Returns the rest of the response's body if all of it has been received.
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.exchange.take_rest()?;
-        self.close_if_over();
+        self.close_unless_reusable();
         Some(rest)
     }
 
@@ -298,7 +304,7 @@ impl<D: Driver> Link<D> {
     pub(crate) fn settle(&mut self) {
         if self.exchange.is_open() {
             self.exchange.abandon();
-            self.close_if_over();
+            self.close_unless_reusable();
         }
     }
 
@@ -314,10 +320,10 @@ impl<D: Driver> Link<D> {
         Some((stream, first))
     }
 
-    /// Closes the connection if the exchange is over and no other request can follow.
+    /// Closes the connection after the end of an exchange, if no other request can follow.
     #[inline]
-    fn close_if_over(&mut self) {
-        if !self.exchange.is_open() && !self.exchange.is_reusable() && !self.exchange.machine.has_switched() {
+    fn close_unless_reusable(&mut self) {
+        if !self.exchange.is_reusable() && !self.exchange.machine.has_switched() {
             self.close();
         }
     }

@@ -47,6 +47,9 @@ macro_rules! reads {
             /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if the rest is longer than `limit`. If the length
             /// was announced, no data is read before this error. Any other error of the exchange.
             pub $($async)? fn read_all(&mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
+                if let Some(rest) = self.take_rest(limit) {
+                    return Ok(rest);
+                }
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
             }

@@ -1,7 +1,7 @@
 //! The async driver: it never blocks the thread, and the runtime wakes its task.
 
 use std::{
-    io,
+    io, mem,
     pin::pin,
     task::{Context, Poll, ready},
     time::Instant,
@@ -37,16 +37,17 @@ impl Driver for Async {
         tokio::runtime::Handle::current().id()
     }
 
+    #[inline]
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {
-        let awaits_head = line.exchange.awaits_head();
-        if awaits_head && line.is_socket && line.exchange.begins_to_wait() {
-            line.driver.spins = line.exchange.spinner.begin();
+        let Line { exchange, driver, .. } = line;
+        if exchange.awaits_head() && exchange.is_socket && exchange.begins_to_wait() {
+            driver.spins = exchange.spinner.begin();
         }
-        if line.driver.spins {
-            line.driver.spins = false;
-            if awaits_head && let Some(read) = ready!(line.poll_spin(cx))? {
-                return Poll::Ready(Ok(read));
-            }
+        // `spins` is true in a later poll, too, if other tasks had their turn during the spin.
+        if mem::take(&mut driver.spins)
+            && let Some(read) = ready!(line.poll_spin(cx))?
+        {
+            return Poll::Ready(Ok(read));
         }
         line.stream.poll_read(cx, line.exchange.machine.receive_buffer()).map(Ok)
     }
@@ -85,7 +86,7 @@ impl Line<'_, Async> {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.exchange.deadline() else { return Poll::Pending };
         // A socket belongs to the runtime in which it was made. A stream of the caller may move to another runtime.
-        let moves = !self.is_socket;
+        let moves = !self.exchange.is_socket;
         self.driver.timer.poll(cx, deadline, moves).map(|()| self.exchange.end_wait())
     }
 }

@@ -122,8 +122,7 @@ impl ConnectionOf<Async> {
     ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
         let mut source = self.link().begin(method, uri, headers, body, protocol)?;
         let head = poll_fn(|cx| self.link().poll_head(cx, &mut source)).await?;
-        let received = self.link().exchange.body();
-        let mut incoming = IncomingOf::new(self, source, &head, received);
+        let mut incoming = IncomingOf::new(self, source, &head);
         if incoming.remaining() == Some(0) {
             // A caller does not read a body that is empty, so the rest of the request would never be sent.
             incoming.next_part().await?;

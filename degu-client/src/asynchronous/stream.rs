@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 
 use crate::error::ErrorKind;
-use crate::stream::{Scratch, Stream, check, now, pending, read, some, write};
+use crate::stream::{Scratch, Stream, check, read, some, write};
 
 /// A stream of the async client. A call that would block is pending, and the task is woken later.
 pub(crate) trait AsyncStream: Stream {
@@ -54,17 +54,41 @@ impl Socket {
     /// Reads the bytes that have been received.
     #[cfg(feature = "tls")]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        let received = poll_recv(registered(&self.fd)?, cx, bytes);
-        self.note_reader(cx, &received);
-        received
+        self.poll_input(cx, |socket, _| {
+            let received = read(socket, bytes, false)?;
+            Ok((received, received < bytes.len()))
+        })
     }
 
-    /// If the read is pending, stores its task in `reader`. After the socket has been registered for output it is never
-    /// registered again, so no task is stored.
-    fn note_reader<T>(&mut self, cx: &Context<'_>, read: &Poll<T>) {
-        if read.is_pending() && !self.writes {
+    /// Waits for input, and calls `receive` with the socket and the scratch buffer. `receive` returns the number of bytes
+    /// that it has read, and whether it had room for more. If it had, the socket is empty now, and the next read has to
+    /// wait.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut receive: impl FnMut(&OwnedFd, &mut Scratch) -> io::Result<(usize, bool)>,
+    ) -> Poll<io::Result<usize>> {
+        let Self { fd, scratch, .. } = self;
+        let fd = registered(fd)?;
+        while let Poll::Ready(ready) = fd.poll_read_ready(cx) {
+            let mut ready = ready?;
+            match ready.try_io(|fd| receive(fd.get_ref(), scratch)) {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(received) => {
+                    let (bytes, had_room) = received?;
+                    if had_room && bytes > 0 {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(_) => {}
+            }
+        }
+        // After the socket has been registered for output it is never registered again, so no task is stored.
+        if !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         }
+        Poll::Pending
     }
 }
 
@@ -77,25 +101,6 @@ fn registered(fd: &Option<AsyncFd<OwnedFd>>) -> io::Result<&AsyncFd<OwnedFd>> {
 #[expect(deprecated, reason = "correct for an owned descriptor, and its replacement is unsafe")]
 fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(socket, interest)
-}
-
-fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-    loop {
-        let mut ready = ready!(socket.poll_read_ready(cx))?;
-        match ready.try_io(|socket| read(socket, bytes, false)) {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(read) => {
-                // The read did not fill `bytes`, so the socket is empty now, and the next read has to wait.
-                if let Ok(bytes_read @ 1..) = read
-                    && bytes_read < bytes.len()
-                {
-                    ready.clear_ready();
-                }
-                return Poll::Ready(read);
-            }
-            Err(_) => {}
-        }
-    }
 }
 
 impl Stream for Socket {
@@ -135,10 +140,12 @@ impl Stream for Socket {
 
 impl AsyncStream for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let fd = registered(&self.fd)?;
-        let received = pending(self.scratch.fill(buffer, |room| now(poll_recv(fd, cx, room))));
-        self.note_reader(cx, &received);
-        received
+        self.poll_input(cx, |socket, scratch| {
+            let mut had_room = false;
+            let received = scratch
+                .fill(buffer, |room| read(socket, room, false).inspect(|&received| had_room = received < room.len()))?;
+            Ok((received, had_room))
+        })
     }
 }
 

@@ -44,7 +44,7 @@ impl Line<'_, Blocking> {
     /// by the socket's own timeout, which needs no further system call. The socket has the shortest timeout of any
     /// wait, so no read lasts too long.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
-        let is_socket = self.is_socket;
+        let is_socket = self.exchange.is_socket;
         if !is_socket && self.exchange.awaits_continue() {
             // A wait for `100 Continue` over a stream of the caller could last forever, so the body is sent at once.
             self.exchange.machine.send_body_anyway();

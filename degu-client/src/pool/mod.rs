@@ -261,11 +261,10 @@ macro_rules! pooled_requests {
                     };
                     let error = match head {
                         Ok(head) => {
-                            let received = link.exchange.body();
                             lease.note(&head);
-                            let lent = Lent { link: None, lease: Some(lease) };
+                            let lent = Lent(crate::incoming::Lender::Pool(Some(lease)));
                             let source = source.take();
-                            return Ok(Response::new(head, |head| Incoming::new(lent, source, head, received)));
+                            return Ok(Response::new(head, |head| Incoming::new(lent, source, head)));
                         }
                         Err(error) => error,
                     };
