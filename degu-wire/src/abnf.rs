@@ -53,13 +53,20 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() { None } else { text.iter().try_fold(0, step) }
 }
 
-/// Writes the hexadecimal digits of `value`, without leading zeros, to the end of `room`. Returns the digits.
-pub(crate) fn hexadecimal(value: u64, room: &mut [u8; 16]) -> &[u8] {
-    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(1) as usize;
-    for (place, byte) in room.iter_mut().rev().take(digits).enumerate() {
-        *byte = b"0123456789abcdef"[(value >> (4 * place)) as usize & 15];
+/// Writes the digits of `value` to base 10 or 16, without leading zeros, to the end of `room`. Returns the digits.
+/// The largest value has 20 digits to base 10.
+#[inline(always)]
+pub(crate) fn digits(mut value: u64, base: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
+    while let Some(place) = room[..at].last_mut() {
+        *place = b"0123456789abcdef"[(value % base) as usize];
+        at -= 1;
+        value /= base;
+        if value == 0 {
+            break;
+        }
     }
-    &room[16 - digits..]
+    &room[at..]
 }
 
 #[cfg(test)]
@@ -81,7 +88,8 @@ mod tests {
     #[test]
     fn numbers_have_as_many_digits_as_they_need() {
         for value in [0, 1, 9, 10, 15, 16, 255, 4096, u64::MAX] {
-            assert_eq!(hexadecimal(value, &mut [0; 16]), std::format!("{value:x}").as_bytes());
+            assert_eq!(digits(value, 16, &mut [0; 20]), std::format!("{value:x}").as_bytes());
+            assert_eq!(digits(value, 10, &mut [0; 20]), std::format!("{value}").as_bytes());
             assert_eq!(decimal(std::format!("000{value}").as_bytes()), Some(value));
         }
         for text in ["", "+1", "1 ", "0x1", "18446744073709551616"] {

@@ -36,12 +36,12 @@ pub(crate) struct Terms {
 
 impl Terms {
     pub(crate) fn of(meta: &RequestMeta) -> Self {
-        let has_body = meta.framing.of_rest() != Framing::None;
+        let has_body = meta.common.framing.of_rest() != Framing::None;
         Self {
             is_head: meta.known_method == Some(Method::Head),
-            http10: meta.http10,
-            persistent: meta.keep_alive,
-            continue_pending: meta.expects_continue && has_body,
+            http10: meta.common.http10,
+            persistent: meta.common.keep_alive(),
+            continue_pending: meta.common.expects_continue && has_body,
         }
     }
 

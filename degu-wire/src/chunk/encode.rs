@@ -2,7 +2,7 @@
 
 use super::{Extension, ExtensionValue};
 use crate::LocalError;
-use crate::abnf::{hexadecimal, is_text};
+use crate::abnf::{digits, is_text};
 use crate::head::is_token;
 use crate::sink::{Sink, SliceSink};
 
@@ -89,7 +89,7 @@ pub(crate) fn put_line<'e>(
     size: u64,
     extensions: impl IntoIterator<Item: Into<Extension<'e>>>,
 ) -> Result<(), LocalError> {
-    sink.put(hexadecimal(size, &mut [0; 16]))?;
+    sink.put(digits(size, 16, &mut [0; 20]))?;
     for extension in extensions {
         put_extension(sink, extension.into())?;
         if sink.len() + CRLF.len() > MAX_CHUNK_LINE {

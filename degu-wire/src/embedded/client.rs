@@ -13,7 +13,7 @@ use super::writer::{BodyWriter, Outgoing};
 use crate::decoder::BodyDecoder;
 use crate::exchange::{Asked, Terms, put_request};
 use crate::head::{FieldSpan, ResponseHead, ResponseMeta, scan_response};
-use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
+use crate::{Fault, Framing, Limits, LocalError, Method};
 
 /// A client's end of a connection, in buffers of the caller. While the connection is [reusable](Self::is_reusable), the
 /// caller can send one request after another.
@@ -144,7 +144,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
             }
         };
         let Self { window, fields, limits, mut asked, link, .. } = self;
-        let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
+        let (fields, window, slots) = window.split_head(meta.common.len, fields, meta.common.fields)?;
         let head = ResponseHead { fields, meta };
         let (framing, partial_length) = asked.note_response(&head, |name| fields.get(name))?;
         let mut body = BodyDecoder::new(limits);
@@ -159,13 +159,15 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     async fn read_head(&mut self) -> Result<Option<ResponseMeta>, Error<S::Error>> {
         let Self { window, fields, limits, .. } = self;
         let mut meta = ResponseMeta::default();
-        let scan = |input: &mut [u8]| Ok(scan_response(input, fields, limits, &mut meta)?.then_some(()));
-        self.link.read_head(window, limits, scan).await?.ok_or(RemoteError::new(Fault::NoResponse))?;
+        let scan = |input: &mut [u8]| scan_response(input, fields, limits, &mut meta);
+        if !self.link.read_head(window, limits, scan).await? {
+            return Err(Error::Peer(Fault::NoResponse.into()));
+        }
         match meta.status {
             // The request did not offer another protocol.
             101 => Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
             100..=199 => {
-                self.window.take(meta.len.into());
+                self.window.take(meta.common.len.into());
                 self.asked.note_interim(meta.status, self.limits)?;
                 Ok(None)
             }

@@ -54,22 +54,19 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         (self.state.left, self.state.most) = (time, time);
     }
 
-    /// Waits until `scan` finds a whole head at the front of the window. Returns `None` if the connection ended before
-    /// a head began.
-    pub(super) async fn read_head<M>(
+    /// Waits until `scan` finds a whole head at the front of the window. Returns false if the connection ended before a
+    /// head began.
+    pub(super) async fn read_head(
         &mut self,
         window: &mut Window<'_>,
         limits: &Limits,
-        mut scan: impl FnMut(&mut [u8]) -> Result<Option<M>, RemoteError>,
-    ) -> Result<Option<M>, Error<S::Error>> {
+        mut scan: impl FnMut(&mut [u8]) -> Result<bool, RemoteError>,
+    ) -> Result<bool, Error<S::Error>> {
         let mut search = Search::default();
         loop {
-            if let Some(found) = search.find(window.bytes_mut(), self.state.eof, limits, &mut scan)? {
-                // A single `return` for both cases would take 500 bytes more of flash, for copies of `found`.
-                return Ok(Some(found));
-            }
-            if self.state.eof {
-                return Ok(None);
+            let found = search.find(window.bytes_mut(), self.state.eof, limits, &mut scan)?;
+            if found || self.state.eof {
+                return Ok(found);
             }
             self.fill(window).await?;
         }

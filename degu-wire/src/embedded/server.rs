@@ -69,12 +69,13 @@ impl<'b> Server<'b> {
             let Self { buffers: Buffers { input, fields, output }, limits, options } = self;
             let mut link = Link { io: &mut *io, clock, output, state: &mut state };
             let mut window = Window::new(input, received);
-            let meta = match read_head(&mut link, &mut window, fields, limits, options).await {
-                Ok(Some(meta)) => meta,
-                Ok(None) => return link.flush().await.map(|()| End::Done),
+            let mut meta = RequestMeta::default();
+            match read_head(&mut link, &mut window, fields, limits, options, &mut meta).await {
+                Ok(true) => {}
+                Ok(false) => return link.flush().await.map(|()| End::Done),
                 Err(error) => return link.refuse(error, options).await,
-            };
-            let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
+            }
+            let (fields, window, slots) = window.split_head(meta.common.len, fields, meta.common.fields)?;
             link.allow(options.progress);
             link.state.terms = Terms::of(&meta);
             let mut request = Request {
@@ -84,7 +85,7 @@ impl<'b> Server<'b> {
                 has_responded: false,
                 link,
             };
-            request.incoming.body.begin(meta.framing, limits, false, None);
+            request.incoming.body.begin(meta.common.framing, limits, false, None);
             let handled = match request.head.method() {
                 // This server supports neither CONNECT nor TRACE (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
@@ -93,7 +94,7 @@ impl<'b> Server<'b> {
             if let Some(end) = request.end(handled, options).await? {
                 return Ok(end);
             }
-            let (head, unused) = (usize::from(meta.len), request.incoming.window.unused());
+            let (head, unused) = (usize::from(meta.common.len), request.incoming.window.unused());
             received = move_to_front(input, head + unused.start..head + unused.end);
         }
     }
@@ -109,24 +110,26 @@ pub enum End<E> {
     Refused(Error<E>),
 }
 
-/// Waits for a request's head. Returns `None` if the connection ended, or the time ran out, before a request began.
+/// Waits for a request's head, and stores it in `meta`. Returns false if the connection ended, or the time ran out,
+/// before a request began.
 async fn read_head<S: Read + Write, C: Clock>(
     link: &mut Link<'_, S, C>,
     window: &mut Window<'_>,
     fields: &mut [FieldSpan],
     limits: &Limits,
     options: &Options,
-) -> Result<Option<RequestMeta>, Error<S::Error>> {
+    meta: &mut RequestMeta,
+) -> Result<bool, Error<S::Error>> {
     let read = async {
         if window.len() == 0 {
             link.allow(options.idle);
             link.fill(window).await?;
         }
         link.allow(options.head);
-        link.read_head(window, limits, |input| scan_request(input, fields, limits)).await
+        link.read_head(window, limits, |input| scan_request(input, fields, limits, meta)).await
     };
     match read.await {
-        Err(Error::Timeout) if !has_begun(window.bytes()) => Ok(None),
+        Err(Error::Timeout) if !has_begun(window.bytes()) => Ok(false),
         read => read,
     }
 }

@@ -7,6 +7,7 @@ use super::{
     request::is_target,
     scan::{is_field_value, is_text, is_token},
 };
+use crate::abnf::digits;
 use crate::sink::{Sink, SliceSink};
 use crate::{Framing, Limits, LocalError, Method};
 
@@ -176,22 +177,13 @@ pub(crate) fn put_line(sink: &mut impl Sink, name: &[u8], value: &[u8]) -> Resul
 
 /// Writes the framing field, if the framing has one.
 pub(crate) fn put_framing(sink: &mut impl Sink, framing: Framing) -> Result<(), LocalError> {
-    const NAME: &[u8] = b"content-length: ";
-    let Framing::Length(mut length) = framing else {
-        return if framing == Framing::Chunked { sink.put(b"transfer-encoding: chunked\r\n") } else { Ok(()) };
-    };
-    // The line is filled from its end and then written in one piece. u64::MAX has 20 digits.
-    let mut line = *b"content-length: 00000000000000000000\r\n";
-    let mut at = line.len() - 2;
-    loop {
-        at -= 1;
-        line[at] = b'0' + (length % 10) as u8;
-        length /= 10;
-        if length == 0 {
-            break;
+    match framing {
+        Framing::Length(length) => {
+            sink.put(b"content-length: ")?;
+            sink.put(digits(length, 10, &mut [0; 20]))?;
+            sink.put(b"\r\n")
         }
+        Framing::Chunked => sink.put(b"transfer-encoding: chunked\r\n"),
+        Framing::None | Framing::UntilClose => Ok(()),
     }
-    let line = &mut line[at - NAME.len()..];
-    line[..NAME.len()].copy_from_slice(NAME);
-    sink.put(line)
 }

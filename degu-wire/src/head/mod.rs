@@ -37,6 +37,15 @@ pub(crate) use {
 
 use crate::{Fault, Limits, RemoteError};
 
+/// The reason why a scan stopped before the end of its element: the fault of the peer, or `None` if the rest of the
+/// element has not arrived.
+type Stop = Option<RemoteError>;
+
+/// Returns the reason for a stop at a byte that the peer should not have sent.
+const fn stop(fault: Fault, at: usize) -> Stop {
+    Some(RemoteError::at(fault, at))
+}
+
 /// Finds the end of a head: the offset after the first empty line that follows another line. The first `searched` bytes
 /// have been searched before.
 ///
@@ -62,24 +71,25 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
 pub(crate) struct Search(usize);
 
 impl Search {
-    /// Parses the head at the beginning of `input` with `scan`, if this is due. Returns `None` if more bytes are needed,
-    /// or if the connection ended before a head began. `eof` is true if no byte follows `input`.
+    /// Parses the head at the beginning of `input` with `scan`, if this is due. `scan` returns whether the head is
+    /// complete. Returns false if more bytes are needed, or if the connection ended before a head began. `eof` is true if
+    /// no byte follows `input`.
     #[inline(always)]
-    pub(crate) fn find<T>(
+    pub(crate) fn find(
         &mut self,
         input: &mut [u8],
         eof: bool,
         limits: &Limits,
-        scan: impl FnOnce(&mut [u8]) -> Result<Option<T>, RemoteError>,
-    ) -> Result<Option<T>, RemoteError> {
+        scan: impl FnOnce(&mut [u8]) -> Result<bool, RemoteError>,
+    ) -> Result<bool, RemoteError> {
         let is_all = eof || input.len() >= limits.max_head.min(Limits::MAX_HEAD);
         let is_due = !input.is_empty() && (self.0 == 0 || is_all || self.may_end(input));
         self.0 = input.len();
-        if is_due && let Some(found) = scan(input)? {
+        if is_due && scan(input)? {
             self.0 = 0;
-            return Ok(Some(found));
+            return Ok(true);
         }
-        if eof && has_begun(input) { Err(Fault::TruncatedHead.into()) } else { Ok(None) }
+        if eof && has_begun(input) { Err(Fault::TruncatedHead.into()) } else { Ok(false) }
     }
 
     /// Returns whether the bytes since the last search end a head. An LF without CR counts as an end too. So a peer

@@ -3,10 +3,12 @@
 use core::fmt;
 
 use super::{
-    fields::{FieldSpan, Fields, Names, Section, Semantics, Text, parse_fields},
+    Stop,
+    fields::{FieldSpan, Fields, HeadMeta, Names, Section, Text, parse_fields},
     host::is_host,
     scan::{is_target_text, skip_path, skip_target, skip_token},
     start_line::{line_end, version},
+    stop,
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
@@ -25,22 +27,14 @@ pub struct RequestHeadOf<F> {
 pub type RequestHead<'b> = RequestHeadOf<Fields<'b>>;
 
 /// The content of a request head, as offsets and flags. The bytes are kept elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestMeta {
-    pub(crate) len: u16,
+    pub(crate) common: HeadMeta,
     method: Span,
     target: Span,
     /// The path in the target. The rest of the target is empty, or the query with its `?`.
     path: Span,
     pub(crate) authority: Span,
-    /// True if the value of Host has a zone.
-    pub(crate) has_zone: bool,
-    pub(crate) fields: u16,
-    pub(crate) framing: Framing,
-    pub(crate) http10: bool,
-    pub(crate) keep_alive: bool,
-    pub(crate) expects_continue: bool,
-    is_json: bool,
     /// The method, if it is not an extension method.
     pub(crate) known_method: Option<Method<'static>>,
 }
@@ -62,23 +56,29 @@ pub fn parse_request<'b>(
     slots: &'b mut [FieldSpan],
     limits: &Limits,
 ) -> Result<Option<RequestHead<'b>>, RemoteError> {
-    Ok(scan_request(input, slots, limits)?
-        .map(|meta| RequestHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
+    let mut meta = RequestMeta::default();
+    if !scan_request(input, slots, limits, &mut meta)? {
+        return Ok(None);
+    }
+    Ok(Some(RequestHead { fields: Fields::new(input, &slots[..meta.common.fields as usize]), meta }))
 }
 
-/// Parses as [`parse_request`] does, for callers that store the bytes and the offsets themselves.
-#[inline]
+/// Parses as [`parse_request`] does, for callers that store the bytes and the offsets themselves. Returns whether the
+/// head is complete. If the head is complete, `meta` has been set. The result does not contain `meta`, because the
+/// compiler would then copy it at each return.
 pub(crate) fn scan_request(
     input: &[u8],
     slots: &mut [FieldSpan],
     limits: &Limits,
-) -> Result<Option<RequestMeta>, RemoteError> {
+    meta: &mut RequestMeta,
+) -> Result<bool, RemoteError> {
     let max = limits.max_head.min(Limits::MAX_HEAD);
     let room = slots.len().min(limits.max_fields);
-    let slots = &mut slots[..room];
-    match scan(&input[..input.len().min(max)], slots, limits)? {
-        None if input.len() >= max => Err(too_long(&input[..max]).into()),
-        parsed => Ok(parsed),
+    match scan(&input[..input.len().min(max)], &mut slots[..room], limits, meta) {
+        Ok(()) => Ok(true),
+        Err(Some(fault)) => Err(fault),
+        Err(None) if input.len() >= max => Err(too_long(&input[..max]).into()),
+        Err(None) => Ok(false),
     }
 }
 
@@ -94,90 +94,69 @@ fn too_long(head: &[u8]) -> Fault {
 }
 
 #[inline(always)]
-fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option<RequestMeta>, RemoteError> {
-    let mut at = 0;
-    if let Some(b'\r') = input.first() {
-        match skip_empty_lines(input, limits.max_leading_lines)? {
-            Some(after) => at = after,
-            None => return Ok(None),
-        }
-    }
-
+fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits, meta: &mut RequestMeta) -> Result<(), Stop> {
     let offset = |rest: &[u8]| input.len() - rest.len();
-    let method = at;
-    let rest = skip_token(&input[at..]);
+    let method = if let Some(b'\r') = input.first() { skip_empty_lines(input, limits.max_leading_lines)? } else { 0 };
+    let rest = skip_token(&input[method..]);
     let method_end = offset(rest);
     let rest = match rest {
         [b' ', rest @ ..] if method_end > method => rest,
-        [] => return Ok(None),
-        _ if method_end == method => return Err(RemoteError::at(Fault::LeadingBytes, method_end)),
-        _ => return Err(RemoteError::at(Fault::Method, method_end)),
+        [] => return Err(None),
+        _ if method_end == method => return Err(stop(Fault::LeadingBytes, method_end)),
+        _ => return Err(stop(Fault::Method, method_end)),
     };
 
     let target = offset(rest);
     let after_path = skip_path(rest);
     let rest = if let [b'?', ..] = after_path { skip_target(after_path) } else { after_path };
     let target_end = offset(rest);
-    at = match rest {
+    let at = match rest {
         [b' ', rest @ ..] if target_end > target => offset(rest),
-        [] => return Ok(None),
-        [b'#', ..] => return Err(RemoteError::at(Fault::TargetFragment, target_end)),
+        [] => return Err(None),
+        [b'#', ..] => return Err(stop(Fault::TargetFragment, target_end)),
         // A request line of HTTP/0.9 has no version.
-        [b'\r', ..] if target_end > target => return Err(RemoteError::at(Fault::Version, target_end)),
-        _ => return Err(RemoteError::at(Fault::Target, target_end)),
+        [b'\r', ..] if target_end > target => return Err(stop(Fault::Version, target_end)),
+        _ => return Err(stop(Fault::Target, target_end)),
     };
 
-    let Some(minor) = version(input, at)? else { return Ok(None) };
-    let http10 = minor == 0;
+    let http10 = version(input, at)? == 0;
     if http10 && !limits.allow_http10 {
-        return Err(RemoteError::at(Fault::VersionNotSupported, at));
+        return Err(stop(Fault::VersionNotSupported, at));
     }
-    let Some(after) = line_end(input, at + 8, Fault::Version)? else { return Ok(None) };
-    at = after;
+    let at = line_end(input, at + 8, Fault::Version)?;
 
     let (authority, path) = match input[target] {
         b'/' => ((0, 0), target),
         _ => other_forms(&input[target..target_end], target, &input[method..method_end])?,
     };
 
-    let mut semantics = Semantics::default();
-    let section = Section::Request { http10 };
-    let Some(end) = parse_fields(input, at, slots, &mut semantics, section)? else { return Ok(None) };
-
-    let framing = semantics.framing()?.unwrap_or(Framing::None);
-    if !semantics.seen.has(Names::HOST) && !http10 && !limits.allow_missing_host {
-        return Err(Fault::HostMissing.into());
+    let common = &mut meta.common;
+    *common = HeadMeta::new(Section::Request, http10);
+    parse_fields(input, at, slots, common)?;
+    common.check_framing()?;
+    if !common.seen.has(Names::HOST) && !http10 && !limits.allow_missing_host {
+        return Err(Some(Fault::HostMissing.into()));
     }
-    Ok(Some(RequestMeta {
-        len: end.offset as u16,
-        method: (method as u16, method_end as u16),
-        target: (target as u16, target_end as u16),
-        path: (path as u16, offset(after_path) as u16),
-        authority: if authority.1 > 0 { authority } else { semantics.host },
-        has_zone: semantics.has_zone,
-        fields: end.fields as u16,
-        framing,
-        http10,
-        keep_alive: (!http10 || semantics.keep_alive) && !semantics.close,
-        expects_continue: semantics.expects_continue,
-        is_json: semantics.is_json,
-        known_method: Method::known(&input[method..method_end]),
-    }))
+    meta.method = (method as u16, method_end as u16);
+    meta.target = (target as u16, target_end as u16);
+    meta.path = (path as u16, offset(after_path) as u16);
+    meta.authority = if authority.1 > 0 { authority } else { common.host };
+    meta.known_method = Method::known(&input[method..method_end]);
+    Ok(())
 }
 
-/// Skips empty lines before a request line (RFC 9112 §2.2). Returns the offset of the line, or `None` if more bytes are
-/// needed.
+/// Skips empty lines before a request line (RFC 9112 §2.2). Returns the offset of the line.
 #[cold]
-fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteError> {
+fn skip_empty_lines(input: &[u8], most: usize) -> Result<usize, Stop> {
     let mut at = 0;
     while let Some(b'\r') = input.get(at) {
         match input.get(at + 1) {
             Some(b'\n') if at / 2 < most => at += 2,
-            Some(_) => return Err(RemoteError::at(Fault::LeadingBytes, at)),
-            None => return Ok(None),
+            Some(_) => return Err(stop(Fault::LeadingBytes, at)),
+            None => return Err(None),
         }
     }
-    Ok(Some(at))
+    Ok(at)
 }
 
 /// Checks a target that is not a path: absolute-form and `*` are accepted. Returns the authority of absolute-form, and
@@ -266,35 +245,35 @@ impl<F: Text> RequestHeadOf<F> {
 impl<F> RequestHeadOf<F> {
     /// Returns the framing of the body.
     pub const fn framing(&self) -> Framing {
-        self.meta.framing
+        self.meta.common.framing
     }
 
     /// Returns the number of bytes of the head, including the empty lines before the request line. The body or the next
     /// request begins after these bytes.
     pub const fn head_len(&self) -> usize {
-        self.meta.len as usize
+        self.meta.common.len as usize
     }
 
     /// Returns whether the request is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
-        self.meta.http10
+        self.meta.common.http10
     }
 
     /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). In HTTP/1.1 this
     /// is the default. A client of HTTP/1.0 has to ask for a persistent connection.
     pub const fn keep_alive(&self) -> bool {
-        self.meta.keep_alive
+        self.meta.common.keep_alive()
     }
 
     /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or a type with the suffix `+json`
     /// (RFC 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
-        self.meta.is_json
+        self.meta.common.is_json
     }
 
     /// Returns whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub const fn expects_continue(&self) -> bool {
-        self.meta.expects_continue
+        self.meta.common.expects_continue
     }
 }
 

@@ -3,9 +3,11 @@
 use core::fmt;
 
 use super::{
-    fields::{FieldSpan, Fields, Names, Section, Semantics, Text, parse_fields},
+    Stop,
+    fields::{FieldSpan, Fields, HeadMeta, Names, Section, Text, parse_fields},
     scan::{is_text, skip_text, skip_token},
     start_line::{line_end, version},
+    stop,
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
@@ -22,15 +24,9 @@ pub type ResponseHead<'b> = ResponseHeadOf<Fields<'b>>;
 /// The content of a response head, as offsets and flags. The bytes are kept elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResponseMeta {
-    pub(crate) len: u16,
+    pub(crate) common: HeadMeta,
     pub(crate) status: u16,
     pub(crate) reason: (u16, u16),
-    pub(crate) fields: u16,
-    framing: Framing,
-    http10: bool,
-    pub(crate) keep_alive: bool,
-    has_keep_alive: bool,
-    is_json: bool,
 }
 
 /// Parses a final or interim response head from the beginning of `input`.
@@ -69,7 +65,7 @@ pub fn parse_response<'b>(
     if !scan_response(input, slots, limits, &mut meta)? {
         return Ok(None);
     }
-    Ok(Some(ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
+    Ok(Some(ResponseHead { fields: Fields::new(input, &slots[..meta.common.fields as usize]), meta }))
 }
 
 /// Rewrites the line at which a scan stopped with this fault, if the line is folded or has blanks before its colon.
@@ -163,10 +159,8 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Parses as [`parse_response`] does, for callers that store the bytes and the offsets themselves. Returns whether the
-/// head is complete. If the head is complete, `meta` has been set. The result does not contain `meta`, because the
-/// compiler would then copy it at each return.
-#[inline]
+/// Parses as [`parse_response`] does, for callers that store the bytes and the offsets themselves: see
+/// [`scan_request`](super::scan_request).
 pub(crate) fn scan_response(
     input: &mut [u8],
     slots: &mut [FieldSpan],
@@ -177,77 +171,68 @@ pub(crate) fn scan_response(
     let room = slots.len().min(limits.max_fields);
     loop {
         match scan(&input[..input.len().min(max)], &mut slots[..room], meta) {
-            Ok(false) if input.len() >= max => return Err(Fault::HeadTooLarge.into()),
-            Err(fault) if rewrite(input, max, fault)? => {}
+            Ok(()) => return Ok(true),
+            Err(None) if input.len() >= max => return Err(Fault::HeadTooLarge.into()),
+            Err(Some(fault)) if rewrite(input, max, fault)? => {}
             Err(_) => return Ok(false),
-            scanned => return scanned,
         }
     }
 }
 
 #[inline(always)]
-fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Result<bool, RemoteError> {
-    let Some(minor) = version(input, 0)? else { return Ok(false) };
-    let http10 = minor == 0;
-    let Some(status) = status(input)? else { return Ok(false) };
+fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Result<(), Stop> {
+    let http10 = version(input, 0)? == 0;
+    meta.status = status(input)?;
     let offset = |rest: &[u8]| input.len() - rest.len();
-    let mut reason = (0, 0);
+    meta.reason = (0, 0);
     let line_ends = match &input[12..] {
         [b' ', text @ ..] => {
             let mut rest = skip_text(text);
             while let [b'\t', after @ ..] = rest {
                 rest = skip_text(after);
             }
-            reason = (offset(text) as u16, offset(rest) as u16);
+            meta.reason = (offset(text) as u16, offset(rest) as u16);
             offset(rest)
         }
         [b'\r', ..] | [] => 12,
-        _ => return Err(RemoteError::at(Fault::Status, 12)),
+        _ => return Err(stop(Fault::Status, 12)),
     };
-    let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(false) };
-    let mut semantics = Semantics::default();
-    let section = Section::Response { http10 };
-    let Some(end) = parse_fields(input, at, slots, &mut semantics, section)? else { return Ok(false) };
-    let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
+    let at = line_end(input, line_ends, Fault::Reason)?;
+    let common = &mut meta.common;
+    *common = HeadMeta::new(Section::Response, http10);
+    parse_fields(input, at, slots, common)?;
+    common.check_framing()?;
     // RFC 9112 §6.1: a 1xx or 204 response has no body, so it has no Transfer-Encoding. It is unknown whether a body
     // follows a 204 that has the field.
-    let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
-    if codes_nothing && status < 200 {
-        return Err(Fault::TransferEncoding.into());
+    if common.framing == Framing::Chunked {
+        match meta.status {
+            100..=199 => return Err(Some(Fault::TransferEncoding.into())),
+            204 => common.close = true,
+            _ => {}
+        }
     }
-    *meta = ResponseMeta {
-        len: end.offset as u16,
-        status,
-        reason,
-        fields: end.fields as u16,
-        framing,
-        http10,
-        keep_alive: !http10 && !semantics.close && !codes_nothing,
-        has_keep_alive: semantics.seen.has(Names::KEEP_ALIVE),
-        is_json: semantics.is_json,
-    };
-    Ok(true)
+    Ok(())
 }
 
-/// Reads a space and the three digits of the status after the version. Returns `None` if more bytes are needed. A
-/// number below 100 is not a status. A status from 600 on is to be treated as 5xx (RFC 9110 §15).
+/// Reads a space and the three digits of the status after the version. A number below 100 is not a status. A status
+/// from 600 on is to be treated as 5xx (RFC 9110 §15).
 #[inline(always)]
-fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
+fn status(input: &[u8]) -> Result<u16, Stop> {
     let digit = |byte: u8| u16::from(byte - b'0');
     match input[8..] {
         [b' ', first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', ..] => {
-            Ok(Some(digit(first) * 100 + digit(second) * 10 + digit(third)))
+            Ok(digit(first) * 100 + digit(second) * 10 + digit(third))
         }
-        _ => no_status(input),
+        _ => Err(no_status(input)),
     }
 }
 
 /// Distinguishes an incomplete status from a malformed status.
 #[cold]
-fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
+fn no_status(input: &[u8]) -> Stop {
     let fits = [|byte| byte == b' ', |byte| (b'1'..=b'9').contains(&byte), |byte: u8| byte.is_ascii_digit()];
-    let wrong = (8..).zip(&input[8..]).find(|&(at, byte)| !fits[(at - 8).min(2)](*byte));
-    wrong.map_or(Ok(None), |(at, _)| Err(RemoteError::at(Fault::Status, at)))
+    let (at, _) = (8..).zip(&input[8..]).find(|&(at, byte)| !fits[(at - 8).min(2)](*byte))?;
+    stop(Fault::Status, at)
 }
 
 impl<F> ResponseHeadOf<F> {
@@ -261,36 +246,36 @@ impl<F> ResponseHeadOf<F> {
     pub fn framing(&self, request: Method<'_>) -> Framing {
         match (self.status(), request.known_as()) {
             (100..=199 | 204 | 304, _) | (_, Method::Head) | (200..=299, Method::Connect) => Framing::None,
-            _ => self.meta.framing,
+            _ => self.meta.common.framing,
         }
     }
 
     /// Returns the number of bytes of the head. The body begins after these bytes.
     pub const fn head_len(&self) -> usize {
-        self.meta.len as usize
+        self.meta.common.len as usize
     }
 
     /// Returns whether the response is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
-        self.meta.http10
+        self.meta.common.http10
     }
 
     /// Returns whether the server will keep the connection open after this exchange, as far as the head tells. For
     /// HTTP/1.0 the result is always `false`.
     pub const fn keep_alive(&self) -> bool {
-        self.meta.keep_alive
+        self.meta.common.keep_alive()
     }
 
     /// Returns whether the head has the field Keep-Alive, which may announce the server's idle timeout. A client that
     /// checks this first need not search the fields of each response.
     pub const fn has_keep_alive(&self) -> bool {
-        self.meta.has_keep_alive
+        self.meta.common.seen.has(Names::KEEP_ALIVE)
     }
 
     /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or a type with the suffix `+json`
     /// (RFC 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
-        self.meta.is_json
+        self.meta.common.is_json
     }
 }
 

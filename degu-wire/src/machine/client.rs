@@ -172,7 +172,7 @@ impl Connection<Client> {
         loop {
             let mut meta = ResponseMeta::default();
             let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
-                Ok(scan_response(text, slots, limits, &mut meta)?.then_some((meta.len, meta.fields)))
+                Ok(scan_response(text, slots, limits, &mut meta)?.then_some((meta.common.len, meta.common.fields)))
             };
             if !self.receiver.take_head(scan)? {
                 return if self.receiver.eof { Err(Fault::NoResponse.into()) } else { Ok(Poll::Pending) };

@@ -103,10 +103,15 @@ impl Receiver {
             }
         };
         let limits = &*self.limits;
-        let scanned = self.search.find(&mut self.buffer, self.eof, limits, |text| {
-            lines.scan(text.len(), limits.max_fields, |slots| scan(text, slots, limits))
+        let mut found = (0, 0);
+        let is_complete = self.search.find(&mut self.buffer, self.eof, limits, |text| {
+            let scanned = lines.scan(text.len(), limits.max_fields, |slots| scan(text, slots, limits))?;
+            Ok(scanned.inspect(|scanned| found = *scanned).is_some())
         })?;
-        let Some((len, fields)) = scanned else { return Ok(false) };
+        if !is_complete {
+            return Ok(false);
+        }
+        let (len, fields) = found;
         lines.keep(&self.buffer[..len.into()], fields.into());
         self.buffer.advance(len.into());
         self.read_size = FIRST_READ;

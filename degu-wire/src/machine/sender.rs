@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, vec::Vec};
 
 use super::outgoing::Outgoing;
-use crate::abnf::hexadecimal;
+use crate::abnf::digits;
 use crate::body::{ChunkExtensions, Content, Part};
 use crate::framing::Framing;
 use crate::head::put_line;
@@ -93,8 +93,8 @@ impl Sender {
     }
 
     fn put_chunk_line(&mut self, size: u64, extensions: &ChunkExtensions) -> Result<(), LocalError> {
-        let mut room = [0; 16];
-        let size = hexadecimal(size, &mut room);
+        let mut room = [0; 20];
+        let size = digits(size, 16, &mut room);
         let extensions = extensions.encoded(size.len())?;
         self.out.put(size);
         self.out.put(extensions);

@@ -10,7 +10,7 @@ use super::head::RequestHead;
 use crate::body::{Content, Part};
 use crate::exchange::{Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, has_begun, put_status_line, scan_request};
+use crate::head::{FieldSpan, RequestMeta, has_begun, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
@@ -57,26 +57,24 @@ impl Connection<Server> {
             State::Closed | State::Switched => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let mut meta = None;
+        let mut meta = RequestMeta::default();
         let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
-            meta = scan_request(text, slots, limits)?;
-            Ok(meta.as_ref().map(|meta| (meta.len, meta.fields)))
+            Ok(scan_request(text, slots, limits, &mut meta)?.then_some((meta.common.len, meta.common.fields)))
         };
-        self.receiver.take_head(scan).map_err(|fault| self.fail(fault))?;
-        let Some(mut meta) = meta else {
+        if !self.receiver.take_head(scan).map_err(|fault| self.fail(fault))? {
             if !self.receiver.eof {
                 return Ok(Poll::Pending);
             }
             self.state = State::Closed;
             return Ok(Poll::Ready(None));
-        };
-        if meta.has_zone {
+        }
+        if meta.common.has_zone {
             // The head was just received, so it has no clones.
             if let Some(lines) = self.receiver.head.as_mut().and_then(Arc::get_mut) {
                 lines.remove_zone(&mut meta.authority);
             }
         }
-        self.receiver.body.begin(meta.framing, &self.receiver.limits, false, None);
+        self.receiver.body.begin(meta.common.framing, &self.receiver.limits, false, None);
         self.state = State::Requested;
         self.role.terms = Terms::of(&meta);
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
