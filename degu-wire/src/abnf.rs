@@ -2,7 +2,7 @@
 //!
 //! Each table has 256 entries, so a look-up needs no bounds check.
 
-/// The value in [`HEX`] of a byte that is not a hexadecimal digit. It is greater than the value of every digit.
+/// The value in [`HEX`] of a byte that is not a hexadecimal digit.
 pub(crate) const NO_HEX: u8 = 0xff;
 
 /// The value of each hexadecimal digit (RFC 5234 `HEXDIG`, in both cases), or [`NO_HEX`].
@@ -38,8 +38,8 @@ pub(crate) const fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
-/// Returns whether a byte may be in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
-/// obs-text (RFC 9110 §5.5, §5.6.4). No other control character is allowed.
+/// Returns whether a byte may be in a field value: HTAB, SP, VCHAR and obs-text (RFC 9110 §5.5). The same bytes may be
+/// in a quoted-string, where `"` and `\` must be escaped (§5.6.4).
 pub(crate) const fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }

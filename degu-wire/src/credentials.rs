@@ -9,7 +9,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// The id of the process; 0 if the kernel does not tell it: on the BSDs, and on Linux for a process outside of the
-    /// pid namespace.
+    /// pid namespace of this process.
     pub pid: i32,
     /// The effective user id of the process.
     pub uid: u32,

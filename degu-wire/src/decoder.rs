@@ -4,15 +4,16 @@
 use crate::chunk::{self, Event, Step};
 use crate::{Fault, Framing, Limits, RemoteError};
 
-/// The rest of a received body.
+/// The decoder of the bodies that a connection receives, one after the other. It holds the framing of the rest of the
+/// current body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyDecoder {
     /// The framing of the rest: [`Framing::None`] after the end of the body.
     rest: Framing,
     /// The decoder of a chunked body.
     chunks: chunk::Decoder,
-    /// The number of bytes of a 206 response that must still arrive according to its Content-Range. `None` if this
-    /// number is not checked.
+    /// The number of bytes of a 206 response that must still arrive according to its Content-Range. `None` if the
+    /// message is not such a response, or if its framing already gives the length.
     partial_left: Option<u64>,
 }
 
@@ -33,7 +34,7 @@ impl BodyDecoder {
         self.partial_left = partial_length;
     }
 
-    /// Ends the body, although it is not complete.
+    /// Gives up an incomplete body: no more of it is read, and [`has_ended`](Self::has_ended) returns true from now on.
     pub(crate) const fn abandon(&mut self) {
         self.rest = Framing::None;
     }
@@ -52,8 +53,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Ends a body of known length, if the rest is not empty and has at most `available` bytes. Returns the length of
-    /// the rest.
+    /// Ends a body of known length, if its rest is not empty and is among the `available` bytes that the caller has
+    /// received. Returns the length of the rest, which the caller then takes from its buffer.
     pub(crate) fn take_rest(&mut self, available: usize) -> Option<usize> {
         let Framing::Length(remaining) = self.rest else { return None };
         let remaining = usize::try_from(remaining).ok().filter(|remaining| *remaining <= available)?;
@@ -87,7 +88,8 @@ impl BodyDecoder {
         Ok(step)
     }
 
-    /// Reads the part of a chunk's data that has arrived together with the chunk line. Returns its length.
+    /// Reads the data at the beginning of `input`, directly after an [`Event::Chunk`]. Returns the length of the data,
+    /// which may be 0. The caller then returns the chunk line and this data as one part.
     #[inline]
     pub(crate) fn decode_data(&mut self, input: &[u8]) -> Result<usize, RemoteError> {
         let length = self.chunks.decode(input)?.consumed;

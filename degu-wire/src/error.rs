@@ -174,7 +174,7 @@ explained! {
         /// A head has more fields than `Limits::max_fields`, or a trailer section has more than
         /// `Limits::max_trailer_fields` (RFC 6585 §5).
         TooManyFields "more fields than the limit (`max_fields` or `max_trailer_fields`)",
-        /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
+        /// The chunk size does not consist of 1 to 16 hexadecimal digits (RFC 9112 §7.1).
         ChunkSize "a malformed chunk size",
         /// A chunk extension is malformed (RFC 9112 §7.1.1).
         ChunkExtension "a malformed chunk extension",
@@ -279,7 +279,7 @@ explained! {
         /// The buffer of the caller is too small for the encoded message.
         BufferTooSmall "the buffer is too small for the encoded message",
         /// The call is not possible in this state of the connection.
-        State "this call is not allowed in the current state of the connection",
+        State "this call is not allowed now: the connection is closed or busy with another message, the head or body was already sent, or the part is for another kind of body",
     }
 }
 

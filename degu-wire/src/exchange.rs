@@ -11,10 +11,10 @@ use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteErro
 /// A field line of the application: its name and its value. Both have been checked.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
 
-/// The meaning of the application's fields for the exchange.
+/// The facts that the fields of the application's message tell the codec.
 #[derive(Clone, Copy)]
 pub(crate) struct Meaning {
-    /// The fields of the message that have a meaning for the codec.
+    /// The fields of the message that have a function in HTTP, such as framing, routing and persistence.
     pub(crate) names: Names,
     /// True for `connection: close`.
     pub(crate) close: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Meaning {
     pub(crate) expects_continue: bool,
 }
 
-/// The demands of a request on its response and on the connection.
+/// The properties of a request that determine the form of its response, and whether the connection is kept.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Terms {
     /// True if the method is HEAD. Then the response has no body.
@@ -66,8 +66,8 @@ impl Terms {
     /// Writes the head of a final response, without the empty line. `content` is the framing of the application's body.
     /// Returns the framing of the body that follows the head. A response to HEAD has no body.
     ///
-    /// `self` is changed to the terms after the response. The caller passes a copy, and stores it when the whole head is
-    /// written.
+    /// Updates `self` for the time after the response. The caller passes a copy, and stores the copy when the whole
+    /// head is written.
     pub(crate) fn put_reply<'h>(
         &mut self,
         out: &mut impl Sink,
@@ -130,7 +130,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Notes an interim response.
+    /// Counts an interim response. After a 100, the body may be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TooManyInterim`] if there are more than [`Limits::max_interim`].
     pub(crate) fn note_interim(&mut self, status: u16, limits: &Limits) -> Result<(), RemoteError> {
         self.interim += 1;
         if self.interim > limits.max_interim {

@@ -443,7 +443,8 @@ impl From<FieldError> for LocalError {
     }
 }
 
-/// Lets generic code accept conversions that cannot fail.
+/// Lets a function that takes `impl TryInto<Headers, Error: Into<FieldError>>` take [`Headers`] too, whose conversion
+/// cannot fail.
 impl From<core::convert::Infallible> for FieldError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}

@@ -1,14 +1,17 @@
 #![no_std]
 #![cfg_attr(
     not(feature = "alloc"),
-    allow(rustdoc::broken_intra_doc_links, reason = "this page is about all three levels, whatever there is of them")
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "this page describes all three levels, even if the features leave out some of them"
+    )
 )]
 #![cfg_attr(
     not(all(feature = "alloc", feature = "embedded-io-async")),
     allow(
         dead_code,
         unused_imports,
-        reason = "the machines and the embedded drivers need more of the core than its users"
+        reason = "without these features, nothing uses some parts of the core, which only the machines and the embedded drivers need"
     )
 )]
 //! A strict, sans-IO codec for HTTP/1.1: it parses received bytes into heads and bodies, and writes heads and bodies as
@@ -102,7 +105,7 @@
 //! There is one grammar. Only two fields of [`Limits`] change it: `allow_http10` and `allow_missing_host`. Rows that
 //! begin with "responses" are only about responses.
 //!
-//! | accepted | refused | by |
+//! | accepted | refused | rule |
 //! | --- | --- | --- |
 //! | a token as field name; values of visible bytes, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
 //! | any token as method | CONNECT in authority-form (501) | RFC 9110 §9.1; RFC 9112 §3.2.3 |
@@ -128,7 +131,7 @@
 //! | line ends | a recipient may accept LF alone (RFC 9112 §2.2) | only CRLF ends a line | intermediaries disagree about LF alone |
 //! | request target | a path and a query of `pchar` (RFC 3986 §3.3) | any visible ASCII except `#` | peers send `[`, `|` and a `%` that encodes nothing, and none of these ends the target |
 //! | absolute-form | any URI | `http` and `https`, with a host | a server of HTTP can serve no other URI |
-//! | CONNECT | authority-form (RFC 9112 §3.2.3) | 400 for `*`, 501 for any other target that is not a path; a path is accepted, and the server refuses the method | no tunnel is built here |
+//! | CONNECT | authority-form (RFC 9112 §3.2.3) | 400 for `*`, and 501 for any other target that is not a path; a path is accepted, and degu-server answers with 501 | Degu opens no tunnels |
 //! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two joined fields look like a name with a comma |
 //! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | no such address exists |
 //! | Host | a port after an empty name | refused | such a value names no host (RFC 9110 §4.2.1) |

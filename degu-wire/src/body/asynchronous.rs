@@ -22,10 +22,10 @@ use super::{BodyOf, BoxError, Part, Source};
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
-/// The number of parts that a channel holds. While the channel is full, `send` waits.
+/// The number of parts that wait in a channel before `send` waits too. The end of the body has a place of its own.
 const HELD: usize = 2;
 
-/// Defines the constructors for a kind of source and its bounds.
+/// Defines the constructors of `BodyOf<$source>`. `$send` is `Send` if the source must be `Send`.
 macro_rules! constructors {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
@@ -82,8 +82,8 @@ macro_rules! constructors {
                 Self::from_source(length, Box::pin(parts(pieces)))
             }
 
-            /// Returns a body of chunks from a stream, with optional [trailers](Trailers) at the end. The items of the
-            /// stream convert into [`Part`], or are results of such values. An error cuts the message short, and the
+            /// Returns a body of chunks from a stream, with optional [trailers](Trailers) at the end. Each item
+            /// converts into a [`Part`], or is a `Result` of such a value. An `Err` cuts the message short, and the
             /// peer notices that it is incomplete.
             ///
             /// ```
@@ -166,7 +166,8 @@ pub struct BodySender {
 
 fn channel() -> (BodySender, impl Source) {
     let (parts, mut received) = mpsc::channel(HELD + 1);
-    let end = parts.clone().try_reserve_owned().expect("the channel is empty and open");
+    let end =
+        parts.clone().try_reserve_owned().expect("a new channel is open, and has a place for the end of the body");
     let mut ended = false;
     let body = move |cx: &mut Context<'_>| {
         if ended {
@@ -188,7 +189,7 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// The body was dropped, because the connection ended or the message is not sent.
+    /// The body was dropped, because the connection ended or the message will not be sent.
     ///
     /// # Cancel safety
     ///
@@ -227,13 +228,13 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// The error of a [`BodySender`] after its body was dropped, because the connection ended or the message is not sent.
+/// The error of a [`BodySender`] whose body was dropped, because the connection ended or the message will not be sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BodyDropped(());
 
 impl fmt::Display for BodyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body was dropped: the connection ended, or the message is not sent")
+        f.write_str("the body was dropped, because the connection ended or the message will not be sent")
     }
 }
 

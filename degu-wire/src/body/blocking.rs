@@ -51,9 +51,9 @@ impl BlockingBody {
         Ok(Self::from_reader(length, file))
     }
 
-    /// Returns a body of chunks from an iterator, with optional [trailers](crate::Trailers) at the end. The items
-    /// convert into [`Part`], or are results of such values. An error cuts the message short, and the peer notices that
-    /// it is incomplete.
+    /// Returns a body of chunks from an iterator, with optional [trailers](crate::Trailers) at the end. Each item
+    /// converts into a [`Part`], or is a `Result` of such a value. An `Err` cuts the message short, and the peer
+    /// notices that it is incomplete.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError, Chunk, Part, Trailers};

@@ -36,8 +36,8 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 /// A part of a body that is sent or received.
 ///
 /// The parts of a chunked body come in the order `(Chunk Data*)* [Last]`. The parts of every other body are `Data*`. A
-/// chunk that is in memory as a whole is one part. A larger chunk begins with a `Chunk` and continues as `Data`, so a
-/// large chunk need never be in memory as a whole.
+/// chunk that is in memory as a whole is one part. Any other chunk begins with a `Chunk`, which may have a part of the
+/// data, and continues as `Data`. So a large chunk need never be in memory as a whole.
 pub enum Part {
     /// A whole chunk, or the beginning of a chunk.
     Chunk {
@@ -48,7 +48,7 @@ pub enum Part {
         /// The chunk's data, as far as it is in memory: nothing, the beginning of the data, or the whole data.
         data: Bytes,
     },
-    /// Data of the chunk that began last, or of a body without chunks.
+    /// More data of the current chunk, or data of a body without chunks.
     Data(Bytes),
     /// The end of a chunked body, with the extensions of the last chunk and the trailers. If there are neither
     /// extensions nor trailers, a source may leave out this part, and a connection that receives the body does not
@@ -82,7 +82,7 @@ impl From<Chunk> for Part {
     }
 }
 
-/// Lets the items of `from_chunks` be results of parts. An error cuts the message short.
+/// Lets the items of `from_chunks` be `Result`s of parts. An `Err` cuts the message short.
 impl<P: Into<Part>, E> TryFrom<Result<P, E>> for Part {
     type Error = E;
 
@@ -282,7 +282,8 @@ impl<S: ?Sized> BodyOf<S> {
         Ok(Self { make: Some(Arc::new(make)), ..body })
     }
 
-    /// Splits the body into its kind, for a machine, and the source of its parts, if it has a source.
+    /// Splits the body into its kind, which a [`Connection`](crate::machine::Connection) takes, and the source of its
+    /// parts, if it has a source.
     pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
         (self.content, self.source)
     }
@@ -330,7 +331,7 @@ impl<S: ?Sized> BodyOf<S> {
     }
 }
 
-/// Defines the constructor `try_unfold` for a kind of source and its bounds.
+/// Defines the constructor `try_unfold` of `BodyOf<$source>`. `$send` is `Send` if the source must be `Send`.
 macro_rules! try_unfold {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {

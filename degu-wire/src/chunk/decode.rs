@@ -45,7 +45,8 @@ pub struct Decoder {
     state: State,
     max_line: u16,
     max_trailers: u16,
-    /// The number of bytes of extensions that are free for each chunk.
+    /// The number of bytes of extensions that each chunk may have without reducing the budget
+    /// ([`Limits::free_extension`]).
     free: u64,
     /// The number of bytes of extensions that the next chunk may have: the rest of the budget plus `free`.
     allowed: u64,
@@ -124,8 +125,8 @@ pub enum Event<'i> {
         /// The extensions that were sent with the chunk.
         extensions: Extensions<'i>,
     },
-    /// Data of the chunk that began last, as much as the input contains. The data is never empty, and never extends
-    /// beyond the chunk.
+    /// Data of the current chunk: all of it that the input contains. The data is never empty, and never extends beyond
+    /// the chunk.
     Data(&'i [u8]),
     /// The chunk of size 0, which ends the data.
     LastChunk {
@@ -155,8 +156,8 @@ impl fmt::Debug for Event<'_> {
 impl Decoder {
     /// Returns a decoder for one body, under the bounds for chunks and trailers in `limits`.
     ///
-    /// A chunk line without extensions and a trailer section without fields are always accepted, even if
-    /// [`max_chunk_line`](Limits::max_chunk_line) or [`max_trailers`](Limits::max_trailers) is smaller.
+    /// A chunk line without extensions and a trailer section without fields are always accepted, even if they are
+    /// longer than [`max_chunk_line`](Limits::max_chunk_line) or [`max_trailers`](Limits::max_trailers).
     // Not inlined, because most messages have no chunks.
     #[inline(never)]
     pub fn new(limits: &Limits) -> Self {
@@ -200,7 +201,7 @@ impl Decoder {
     /// the offending byte is in the input. The offset of the error counts from the first byte of the element: the chunk
     /// line, the CRLF after the data, or the trailer section. After an error the state of the decoder is unchanged.
     ///
-    /// - [`Fault::ChunkSize`]: not one to sixteen hexadecimal digits.
+    /// - [`Fault::ChunkSize`]: the size has no digit, more than sixteen digits, or another byte.
     /// - [`Fault::ChunkExtension`]: a byte that is not allowed in an extension, or whitespace before the end of the
     ///   line.
     /// - [`Fault::LineEnd`]: LF without CR, or CR without LF, in a chunk line or in the trailer section.
@@ -266,8 +267,8 @@ impl Decoder {
             _ => return Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
         let line = &line[..line.len().min(usize::from(self.max_line))];
-        // Most lines are plain, and their extensions are within `free`. Other lines are read again from the end of the
-        // size.
+        // Most lines have only tokens in their extensions, and at most `free` bytes of them. For any other line, the
+        // scanner starts again after the size.
         let seen = run_plain(line, digits);
         if let Some([b'\r', b'\n', ..]) = line.get(seen..)
             && (seen - digits) as u64 <= self.free
@@ -340,7 +341,8 @@ impl Decoder {
             at += text;
             match rest[text..] {
                 [b'\r', b'\n', ..] => {
-                    // Each LF before `at` follows a CR, so a line that begins here is empty.
+                    // All line ends before `at` are CRLF. If a line begins at `at`, this CRLF is the empty line that
+                    // ends the section.
                     if at == 0 || section[at - 1] == b'\n' {
                         self.state = State::Done;
                         return Ok(Step { consumed: at + 2, event: Some(Event::End { trailers: &section[..at] }) });

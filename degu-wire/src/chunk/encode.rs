@@ -83,7 +83,7 @@ pub fn encode_last_chunk<'e>(
     Ok(sink.len())
 }
 
-/// Writes a chunk line into an empty sink.
+/// Writes a chunk line. `sink` must be empty, because its length is taken as the length of the line.
 pub(crate) fn put_line<'e>(
     sink: &mut SliceSink,
     size: u64,

@@ -5,7 +5,8 @@
 
 use crate::abnf;
 
-/// The place of the scanner in `chunk-ext`. The numbers are offsets of rows in [`NEXT`].
+/// The place of the scanner in `chunk-ext`: one of the states below. The number of a state is the offset of its row in
+/// [`NEXT`].
 ///
 /// ```text
 ///   chunk-ext      = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
@@ -21,15 +22,17 @@ use crate::abnf;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Scanner(u8);
 
+// The states. Each comment tells where the scanner is, and then the bytes that may come next.
+
 /// After the size, or after a quoted-string: whitespace, `;`, or the end.
 const BETWEEN: u8 = 0;
-/// Whitespace after the size or after a value: `;` must follow.
+/// In whitespace after the size or after a value: more whitespace, or `;`.
 const BLANK: u8 = 1 << 3;
 /// After `;`: whitespace, or the name.
 const SEMICOLON: u8 = 2 << 3;
 /// In the name: more of the name, whitespace, `=`, `;`, or the end.
 const NAME: u8 = 3 << 3;
-/// Whitespace after the name: `=` or `;` must follow.
+/// In whitespace after the name: more whitespace, `=`, or `;`.
 const NAME_BLANK: u8 = 4 << 3;
 /// After `=`: whitespace, or the value.
 const EQUALS: u8 = 5 << 3;

@@ -79,6 +79,10 @@ impl Names {
     /// repetitions of other fields, because many devices send them.
     const UNIQUE_IN_RESPONSES: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0 | Self::CONTENT_RANGE.0);
 
+    /// The fields that determine the end of a message or the use of the connection. In a response, such a field is
+    /// refused if its line is folded, or has blanks before its colon.
+    pub(super) const STRICT: Self = Self(Self::UNIQUE_IN_RESPONSES.0 | Self::CONNECTION.0 | Self::UPGRADE.0);
+
     /// Returns the bit of the field with this name.
     #[inline(always)]
     pub(crate) fn of(name: &[u8]) -> Self {
@@ -103,7 +107,8 @@ impl Names {
         self.0 & name.0 != 0
     }
 
-    /// Adds a field. Returns `false` if the field must be unique and is already in the set.
+    /// Adds a field to the set. Returns `false` if the message repeats a field that must be unique. A caller that does
+    /// not allow this reports an error.
     pub(crate) const fn add(&mut self, name: Self) -> bool {
         let repeated = self.0 & name.0 & (Self::CONNECTION.0 - 1) != 0;
         self.0 |= name.0;
@@ -314,7 +319,8 @@ pub(super) fn parse_fields(input: &[u8], at: usize, slots: &mut [FieldSpan], met
     }
 }
 
-/// Returns the stop for a value that ends at `at` without CRLF. `rest` is the input from `at` on.
+/// Returns the reason for a stop after a value without CRLF: `None` if the rest of the line may still arrive, and the
+/// fault otherwise. The value ends at `at`, and `rest` is the input from `at` on.
 #[cold]
 #[inline(never)]
 fn no_value(at: usize, rest: &[u8]) -> Stop {
@@ -325,8 +331,9 @@ fn no_value(at: usize, rest: &[u8]) -> Stop {
     }
 }
 
-/// Returns the stop for a line that does not begin with `token ":"`. The token `name`, which may be empty, ends at `at`,
-/// and `rest` is the input from `at` on.
+/// Returns the reason for a stop at a line that does not begin with `token ":"`: `None` if the rest of the line may
+/// still arrive, and the fault otherwise. The token `name`, which may be empty, ends at `at`, and `rest` is the input
+/// from `at` on.
 #[cold]
 #[inline(never)]
 fn no_field(at: usize, rest: &[u8], name: &[u8], is_trailers: bool) -> Stop {
@@ -344,12 +351,14 @@ fn no_field(at: usize, rest: &[u8], name: &[u8], is_trailers: bool) -> Stop {
 /// authentication, and the fields that tell how to read the content (RFC 9110 §6.5.1).
 pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
     #[rustfmt::skip]
-    const FORBIDDEN: [&[u8]; 19] = [
-        b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range", b"content-type", b"cookie",
-        b"expect", b"host", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"range", b"set-cookie", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade", b"www-authenticate",
+    const OTHERS: [&[u8]; 8] = [
+        b"content-encoding", b"cookie", b"proxy-authenticate", b"proxy-authorization", b"set-cookie", b"te", b"trailer",
+        b"www-authenticate",
     ];
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+    match Names::of(name) {
+        Names::OTHER => OTHERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)),
+        known => known != Names::DATE,
+    }
 }
 
 /// Parses a trailer section from [`chunk::Event::End`](crate::chunk::Event::End): whole field lines, without the empty
@@ -369,7 +378,8 @@ pub fn parse_trailers<'b>(
     }
     let room = slots.len().min(limits.max_trailer_fields);
     let mut meta = HeadMeta::new(Section::Trailers, false);
-    // The decoder returns whole lines, so any other text is not a trailer section of the decoder.
+    // `None` means that the text ends within a line. The decoder returns only whole lines, so such a text does not come
+    // from the decoder.
     parse_fields(section, 0, &mut slots[..room], &mut meta).map_err(|stop| stop.unwrap_or(Fault::LineEnd.into()))?;
     Ok(Fields::new(section, &slots[..meta.fields.into()]))
 }

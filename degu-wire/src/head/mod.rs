@@ -71,9 +71,9 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
 pub(crate) struct Search(usize);
 
 impl Search {
-    /// Parses the head at the beginning of `input` with `scan`, if this is due. `scan` returns whether the head is
-    /// complete. Returns false if more bytes are needed, or if the connection ended before a head began. `eof` is true if
-    /// no byte follows `input`.
+    /// Parses the head at the beginning of `input` with `scan`, if these are its first bytes, or if its end may have
+    /// arrived. `scan` returns whether the head is complete. Returns false if more bytes are needed, or if the
+    /// connection ended before a head began. `eof` is true if no byte follows `input`.
     #[inline(always)]
     pub(crate) fn find(
         &mut self,

@@ -15,8 +15,8 @@ use crate::{Fault, Framing, Limits, Method, RemoteError};
 /// The offsets of the beginning and the end of a part of a head.
 type Span = (u16, u16);
 
-/// A parsed and checked request head. With [`Fields`], it is a view into the caller's bytes. With
-/// [`Headers`](crate::Headers), it owns its text, and clones share this text.
+/// A parsed and checked request head. If `F` is [`Fields`], the head is a view into the caller's bytes. If `F` is
+/// [`Headers`](crate::Headers), the head owns its text, and clones share this text.
 #[derive(Clone, Copy)]
 pub struct RequestHeadOf<F> {
     pub(crate) fields: F,
@@ -159,8 +159,8 @@ fn skip_empty_lines(input: &[u8], most: usize) -> Result<usize, Stop> {
     Ok(at)
 }
 
-/// Checks a target that is not a path: absolute-form and `*` are accepted. Returns the authority of absolute-form, and
-/// the offset of the path.
+/// Checks a target that is not a path. Accepts absolute-form, and `*` with OPTIONS. Returns the span of the authority,
+/// which is empty for `*`, and the offset of the path.
 #[cold]
 fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usize), RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, start));
@@ -193,7 +193,8 @@ fn is_authority(authority: &[u8]) -> bool {
     !authority.is_empty() && is_host(authority)
 }
 
-/// Returns whether the encoder may send a target. The target must have one of the three forms that the parser accepts.
+/// Returns whether the encoder may send a target. The target must be a path with an optional query, an http(s) URI, or
+/// `*` for OPTIONS, as in the parser.
 pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
     is_target_text(target)
         && match target[0] {
@@ -228,9 +229,9 @@ impl<F: Text> RequestHeadOf<F> {
     /// Returns the authority that the request is for (RFC 9112 §3.3): from a target in absolute-form, otherwise from
     /// Host. It is empty if Host is empty or missing.
     ///
-    /// A client may have sent the zone of an IPv6 address in Host, although the zone means nothing to other hosts. A
-    /// machine removes the zone from the authority and from the field. In a head that is a view into the caller's
-    /// bytes, the zone remains.
+    /// A client may have sent the zone of an IPv6 address in Host, although the zone means nothing to other hosts.
+    /// `machine::Connection`, with the feature `alloc`, removes the zone from the authority and from the field Host. In
+    /// a head that is a view into the caller's bytes, the zone remains.
     pub fn authority(&self) -> &str {
         self.text(self.meta.authority)
     }

@@ -69,8 +69,12 @@ pub fn parse_response<'b>(
 }
 
 /// Rewrites the line at which a scan stopped with this fault, if the line is folded or has blanks before its colon.
-/// Returns true if the head can be scanned again, and false if more bytes are needed. Each line is rewritten at most
-/// twice, so the number of scans is at most twice the number of lines.
+/// Returns true if the head can be scanned again, and false if more of the line must arrive first. Each line is
+/// rewritten at most twice, so the number of scans is at most twice the number of lines.
+///
+/// # Errors
+///
+/// `fault`, if the line is not of this kind or may not be rewritten. Another fault of the rest of the line.
 #[cold]
 fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, RemoteError> {
     let len = input.len();
@@ -83,8 +87,9 @@ fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, Rem
     if !rewritten && len >= max { Err(Fault::HeadTooLarge.into()) } else { Ok(rewritten) }
 }
 
-/// Replaces each fold of a line by one space. The line keeps its length: it ends with spaces instead, which have no
-/// meaning there. The first fold is directly before the offset of the fault.
+/// Replaces each fold of a line by one space. The line keeps its length: the bytes that are saved become spaces at its
+/// end, where they have no meaning. The result is as in [`rewrite`]. The first fold is directly before the offset of
+/// the fault.
 fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let fold = fault.offset as usize - 2;
     let Some(start) = head[..fold].windows(2).rposition(|pair| pair == b"\r\n").map(|at| at + 2) else {
@@ -130,7 +135,7 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
 }
 
 /// Exchanges the colon of a line with the first of the blanks before it, so all blanks follow the colon and have no
-/// meaning. The first blank is at the offset of the fault.
+/// meaning. The first blank is at the offset of the fault. The result is as in [`rewrite`].
 fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let gap = fault.offset as usize;
     let len = head[gap..].iter().take_while(|&&byte| is_blank(byte)).count();
@@ -148,11 +153,9 @@ fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     }
 }
 
-/// Returns whether a line has a field that determines the end of a message or the use of the connection.
+/// Returns whether a line has a field that must be neither folded nor have blanks before its colon.
 fn is_strict(line: &[u8]) -> bool {
-    const STRICT: [&[u8]; 5] = [b"content-length", b"transfer-encoding", b"connection", b"content-range", b"upgrade"];
-    let name = &line[..line.len() - skip_token(line).len()];
-    STRICT.iter().any(|strict| name.eq_ignore_ascii_case(strict))
+    Names::STRICT.has(Names::of(&line[..line.len() - skip_token(line).len()]))
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -202,8 +205,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     *common = HeadMeta::new(Section::Response, http10);
     parse_fields(input, at, slots, common)?;
     common.check_framing()?;
-    // RFC 9112 §6.1: a 1xx or 204 response has no body, so it has no Transfer-Encoding. It is unknown whether a body
-    // follows a 204 that has the field.
+    // RFC 9112 §6.1: a 1xx or 204 response has no body, so it has no Transfer-Encoding. After a 204 with the field it
+    // is unknown whether a body follows, so the connection is not kept.
     if common.framing == Framing::Chunked {
         match meta.status {
             100..=199 => return Err(Some(Fault::TransferEncoding.into())),
@@ -214,8 +217,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     Ok(())
 }
 
-/// Reads a space and the three digits of the status after the version. A number below 100 is not a status. A status
-/// from 600 on is to be treated as 5xx (RFC 9110 §15).
+/// Reads a space and the three digits of the status after the version. A number below 100 is not a status. RFC 9110 §15
+/// asks the client to treat a status from 600 to 999 as 5xx, which is left to the caller.
 #[inline(always)]
 fn status(input: &[u8]) -> Result<u16, Stop> {
     let digit = |byte: u8| u16::from(byte - b'0');
@@ -227,7 +230,8 @@ fn status(input: &[u8]) -> Result<u16, Stop> {
     }
 }
 
-/// Distinguishes an incomplete status from a malformed status.
+/// Returns the reason for a stop at a status that is not complete, or malformed: `None` if the rest of the status may
+/// still arrive, and the fault otherwise.
 #[cold]
 fn no_status(input: &[u8]) -> Stop {
     let fits = [|byte| byte == b' ', |byte| (b'1'..=b'9').contains(&byte), |byte: u8| byte.is_ascii_digit()];

@@ -37,7 +37,8 @@ const fn bytes_before(lanes: u64) -> usize {
     (lanes.trailing_zeros() / 8) as usize & 7
 }
 
-/// Returns whether a text has at least eight bytes, and `lanes` sets no lane in any of its words.
+/// Returns true if `lanes` sets no lane in any word of the text. The result false decides nothing: it may also mean
+/// that the text has fewer than eight bytes, or that words are not used on this machine.
 #[inline(always)]
 fn is_clear(text: &[u8], lanes: impl Fn(u64) -> u64) -> bool {
     let is_clear = |word: &[u8; 8]| lanes(u64::from_le_bytes(*word)) == 0;
@@ -170,7 +171,8 @@ pub(crate) fn is_target_text(target: &[u8]) -> bool {
     is_clear(target, target_lanes) || !target.is_empty() && skip_target(target).is_empty()
 }
 
-/// Returns whether a text has at least eight bytes, which are all letters or hyphens.
+/// Returns true for a text of at least eight bytes that are all letters or hyphens. After false, the caller checks each
+/// byte.
 pub(super) fn is_name(text: &[u8]) -> bool {
     is_clear(text, lanes_not_of_a_name)
 }

@@ -13,7 +13,8 @@ pub(super) fn version(input: &[u8], at: usize) -> Result<u8, Stop> {
     }
 }
 
-/// Distinguishes an incomplete version from a malformed or unsupported version.
+/// Returns the reason for a stop at a version that is not complete, or not supported: `None` if the rest of the version
+/// may still arrive, and the fault otherwise.
 #[cold]
 fn no_version(input: &[u8], at: usize) -> Stop {
     for (at, expected) in (at..).zip(b"HTTP/d.d") {

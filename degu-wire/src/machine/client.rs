@@ -264,7 +264,7 @@ impl Connection<Client> {
     pub fn send_body_anyway(&mut self) {
         self.role.asked.expects_continue = false;
         if let Some(bytes) = self.role.withheld.take() {
-            // The body has the announced length.
+            // The body has the announced length, so `send_part` cannot fail.
             let _ = self.sender.send_part(Part::Data(bytes));
         }
     }

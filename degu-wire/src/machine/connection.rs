@@ -98,12 +98,12 @@ impl<R> Connection<R> {
     /// Returns whether the driver may call [`send_part`](Self::send_part) again before the pending bytes are written.
     /// A part of up to 4 KiB is short. Returns false in three cases:
     ///
-    /// - Heads and short parts of at least 64 KiB together are pending.
+    /// - The pending heads and short parts together have at least 64 KiB.
     /// - Eight longer parts are pending.
     /// - A longer part is pending, and at least 448 KiB are pending in all.
     ///
-    /// The part that reaches a bound is accepted whole. If the driver sends parts in spite of `false`, they are collected
-    /// without a bound.
+    /// The part that reaches a bound is accepted whole. A driver may send parts after `false`. These parts are
+    /// accepted, and they use memory without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 /// Data of up to this number of bytes is copied into the buffer of small bytes, so a head and a short body are written
 /// in one piece. Longer data is not copied.
 const COPIED: usize = 4 * 1024;
-/// If this number of small bytes is pending, a driver should write before it sends more parts.
+/// If this number of bytes of heads and small data is pending, a driver should write before it sends more parts.
 const ENOUGH: usize = 64 * 1024;
 /// If large data is pending, and at least this number of bytes is pending in all, a driver should write before it sends
 /// more parts. The bound is seven pieces of 64 KiB, because sources read pieces of this size. One write to a Unix
@@ -76,8 +76,8 @@ impl Outgoing {
         self.sent = 0;
     }
 
-    /// Notes that large data and the small bytes before it were written. Returns the number of bytes that were written
-    /// after all large data.
+    /// Removes the first `bytes` pending bytes, as far as they are large data or small bytes before large data. Returns
+    /// the number of the other bytes, which come after all large data.
     #[inline(never)]
     fn large_sent(&mut self, mut bytes: usize) -> usize {
         while let Some(large) = self.large.front_mut() {
@@ -121,7 +121,7 @@ impl Outgoing {
 pub struct Pending<'c> {
     /// The rest of the small bytes.
     small: &'c [u8],
-    /// The number of small bytes before the rest.
+    /// The number of bytes of [`Outgoing::small`] before the rest.
     at: usize,
     large: &'c VecDeque<Large>,
     /// The number of large pieces that have been returned.

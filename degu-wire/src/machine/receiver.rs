@@ -34,8 +34,8 @@ pub(super) struct Receiver {
     read_size: u32,
     /// True if the peer will send no more bytes.
     pub(super) eof: bool,
-    /// The fault that ended the reading. The role stores the fault here, and each later call returns the fault again.
-    /// So an incomplete body never seems complete.
+    /// The fault that ended the reading. `Connection<Server>` or `Connection<Client>` stores the fault here, and each
+    /// later call returns the fault again. So an incomplete body never seems complete.
     pub(super) fault: Option<RemoteError>,
 }
 
@@ -159,7 +159,8 @@ impl Receiver {
         }
     }
 
-    /// Returns the rest of a body of known length, if the whole rest has arrived and is not empty.
+    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body has then
+    /// ended. Returns `None` in every other case, and after a fault.
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
         if self.fault.is_some() {
             return None;

@@ -17,9 +17,9 @@ use crate::{Limits, LocalError, RemoteError, reason_phrase};
 /// The role of a [`Connection`] that receives requests and answers them.
 #[derive(Debug, Default)]
 pub struct Server {
-    /// The demands of the request on its response and on the connection.
+    /// The properties of the request that determine the form of its response, and whether the connection is kept.
     terms: Terms,
-    /// True after [`Connection::stop`].
+    /// True after [`Connection::stop`]: the next response that begins is the last.
     stopping: bool,
 }
 
@@ -93,7 +93,8 @@ impl Connection<Server> {
         self.receiver.poll_part().map_err(|fault| self.fail(fault))
     }
 
-    /// Stores a fault of the client, because the bytes after the fault cannot be understood.
+    /// Stores a fault of the client. Every later read returns the fault again, and the connection ends with this
+    /// exchange, because the bytes after the fault cannot be understood.
     #[cold]
     fn fail(&mut self, fault: RemoteError) -> RemoteError {
         self.role.terms.persistent = false;
@@ -200,7 +201,8 @@ impl Connection<Server> {
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
         let is_head = match self.state {
             State::Requested => self.role.terms.is_head,
-            // A faulty or incomplete head is still in the buffer.
+            // No head was returned, so a faulty or incomplete head is still in the buffer. Its first bytes tell whether
+            // the method may be HEAD.
             _ => {
                 let begun = self.receiver.buffer.trim_ascii_start();
                 begun.starts_with(b"HEAD ") || !begun.is_empty() && b"HEAD ".starts_with(begun)
@@ -253,7 +255,7 @@ impl Connection<Server> {
         }
     }
 
-    /// Returns whether a final response to the request has begun.
+    /// Returns whether the final response to the current request has begun, and the exchange has not ended.
     pub fn has_responded(&self) -> bool {
         self.state == State::Responding
     }
