@@ -54,7 +54,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Returns the name of the function that the line defines.
-fn function(line: &str) -> Option<&str> {
+pub(super) fn function(line: &str) -> Option<&str> {
     let (_, name) = line.split_once("fn ")?;
     name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
