@@ -7,6 +7,7 @@ mod peers;
 mod raw;
 mod raw_tokio;
 
+use std::thread;
 use std::time::Duration;
 
 use degu_server::Spin;
@@ -85,13 +86,25 @@ where
     })
 }
 
-/// Makes a client from a function like that of [`calls`], which blocks.
-fn blocking_calls<F>(mut call: F) -> impl FnMut(u64) -> Result
+/// Makes a client from functions like that of [`calls`], which block. Each of `--threads` calls a function of its own.
+fn blocking_calls<F>(end: &End, mut open: impl FnMut() -> Result<F>) -> Result<Trips>
 where
-    F: FnMut(&'static Post) -> Result<(u16, usize)>,
+    F: FnMut(&'static Post) -> Result<(u16, usize)> + Send + 'static,
 {
-    let mut posts = POSTS.iter().cycle();
-    move |count| posts.by_ref().take(count as usize).try_for_each(|post| check(call(post)?, post))
+    let client = |mut call: F| {
+        let mut posts = POSTS.iter().cycle();
+        move |count| posts.by_ref().take(count).try_for_each(|post| check(call(post)?, post))
+    };
+    let mut clients = (0..end.threads).map(|_| Ok(client(open()?))).collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(move |count| {
+        let share = count.div_ceil(clients.len() as u64) as usize;
+        thread::scope(|scope| {
+            let [own, others @ ..] = &mut clients[..] else { return Ok(()) };
+            let others: Vec<_> = others.iter_mut().map(|trips| scope.spawn(move || trips(share))).collect();
+            own(share)?;
+            others.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
+        })
+    }))
 }
 
 /// Checks the status and the length of the response to a POST request.

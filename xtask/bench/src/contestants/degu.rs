@@ -1,14 +1,13 @@
 //! Degu: the server with the given number of workers, the client on tokio's current-thread runtime, and the blocking
 //! client. All have their default deadlines.
 
-use std::thread;
-
 use degu_client::{Method, blocking};
 use degu_server::{Error, Request, Response, Server, Session};
 
 use super::{Ready, Trips, blocking_calls, calls, split};
 use crate::Result;
 use crate::ends::End;
+use crate::message::Post;
 
 /// The largest number of connections. No suite opens more.
 const CONNECTIONS: usize = 100_000;
@@ -58,30 +57,24 @@ pub(super) fn pool(end: &End) -> Result<Trips> {
 }
 
 pub(super) fn blocking_client(end: &End) -> Result<Trips> {
-    let mut connection = blocking::Client::from(client_of(end)?).connect()?;
-    Ok(Box::new(blocking_calls(move |post| {
-        let mut response = connection.request(Method::Post, &post.path, &post.headers, post.body.as_slice())?;
-        Ok((response.status, response.body.read_all(LIMIT)?.len()))
-    })))
+    let client = blocking::Client::from(client_of(end)?);
+    blocking_calls(end, || {
+        let mut connection = client.connect()?;
+        Ok(move |post: &'static Post| {
+            let mut response = connection.request(Method::Post, &post.path, &post.headers, post.body.as_slice())?;
+            Ok((response.status, response.body.read_all(LIMIT)?.len()))
+        })
+    })
 }
 
 /// Makes a client whose threads share a pool.
 pub(super) fn blocking_pool(end: &End) -> Result<Trips> {
     let pool = blocking::Client::from(client_of(end)?).pool();
-    let client = |pool: blocking::Pool| {
-        blocking_calls(move |post| {
+    blocking_calls(end, || {
+        let pool = pool.clone();
+        Ok(move |post: &'static Post| {
             let mut response = pool.request(Method::Post, &post.path, &post.headers, post.body.as_slice())?;
             Ok((response.status, response.body.read_all(LIMIT)?.len()))
         })
-    };
-    let mut clients: Vec<_> = vec![pool; end.threads].into_iter().map(client).collect();
-    Ok(Box::new(move |count| {
-        let share = count.div_ceil(clients.len() as u64);
-        thread::scope(|scope| {
-            let [own, others @ ..] = &mut clients[..] else { return Ok(()) };
-            let others: Vec<_> = others.iter_mut().map(|trips| scope.spawn(move || trips(share))).collect();
-            own(share)?;
-            others.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
-        })
-    }))
+    })
 }

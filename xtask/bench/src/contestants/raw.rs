@@ -9,7 +9,7 @@ use socket2::Socket;
 use super::{Ready, Trips, blocking_calls};
 use crate::Result;
 use crate::ends::End;
-use crate::message::POSTS;
+use crate::message::{POSTS, Post};
 use crate::socket::{connect, listen};
 
 /// The name of the contestant that polls its socket without sleeping.
@@ -32,16 +32,18 @@ pub(super) fn serve(end: &End, ready: &mut Ready<'_>) -> Result {
 }
 
 pub(super) fn client(end: &End) -> Result<Trips> {
-    let mut socket = connect(&end.address)?;
-    socket.set_nonblocking(end.contestant == POLLING)?;
-    Ok(Box::new(blocking_calls(move |post| {
-        // Only one small message is in flight, so the socket's buffer always has room for it.
-        socket.write_all(&post.request)?;
-        if !fill(&mut socket, post.response.len())? {
-            return Err("the server closed the connection".into());
-        }
-        Ok((200, post.body.len()))
-    })))
+    blocking_calls(end, || {
+        let mut socket = connect(&end.address)?;
+        socket.set_nonblocking(end.contestant == POLLING)?;
+        Ok(move |post: &'static Post| {
+            // Only one small message is in flight, so the socket's buffer always has room for it.
+            socket.write_all(&post.request)?;
+            if !fill(&mut socket, post.response.len())? {
+                return Err("the server closed the connection".into());
+            }
+            Ok((200, post.body.len()))
+        })
+    })
 }
 
 /// Reads this number of bytes. Returns false if the connection ends before the first byte.

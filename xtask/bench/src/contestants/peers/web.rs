@@ -14,7 +14,7 @@ use super::socket_path;
 use crate::Result;
 use crate::contestants::{Ready, Trips, blocking_calls, calls};
 use crate::ends::End;
-use crate::message::TRACE;
+use crate::message::{Post, TRACE};
 use crate::socket::{Stream, connect, into_tokio, listen};
 
 pub(super) fn serve_axum(end: &End, ready: &mut Ready<'_>) -> Result {
@@ -76,9 +76,12 @@ pub(super) fn reqwest(end: &End) -> Result<Trips> {
 /// A client of ureq, which does not support Unix sockets.
 pub(super) fn ureq(end: &End) -> Result<Trips> {
     let (origin, agent) = (origin(end), ureq::Agent::new_with_defaults());
-    Ok(Box::new(blocking_calls(move |post| {
-        let request = agent.post(format!("{origin}{}", post.path)).header(TRACE, &post.trace);
-        let mut response = request.send(&post.body)?;
-        Ok((response.status().as_u16(), response.body_mut().read_to_vec()?.len()))
-    })))
+    blocking_calls(end, || {
+        let (origin, agent) = (origin.clone(), agent.clone());
+        Ok(move |post: &'static Post| {
+            let request = agent.post(format!("{origin}{}", post.path)).header(TRACE, &post.trace);
+            let mut response = request.send(&post.body)?;
+            Ok((response.status().as_u16(), response.body_mut().read_to_vec()?.len()))
+        })
+    })
 }
