@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Adapts the cases of a conformance probe to a device, over a serial line or over TCP.
 
-  cases.py line|tcp CASES.json ADAPTED.json
+  cases.py line|tcp NUMBER/BOARDS CASES.json ADAPTED.json
+
+Several boards share the cases: board NUMBER gets the cases NUMBER, NUMBER + BOARDS, NUMBER + 2 BOARDS, and so on.
 
 A device has small buffers. Neither side can close a serial line: where a server would close the connection, the device
 stays silent. Cases that do not work in this way are left out and listed.
@@ -49,11 +51,12 @@ def why_not(way, case, expected):
 
 
 def main():
-    way, source, target = sys.argv[1:]
+    way, share, source, target = sys.argv[1:]
+    number, boards = map(int, share.split("/"))
     with open(source, encoding="utf-8") as file:
         document = json.load(file)
     kept = []
-    for case in document["cases"]:
+    for case in document["cases"][number::boards]:
         expected = case["expect"] if isinstance(case["expect"], list) else [case["expect"]]
         reason = why_not(way, case, expected)
         if reason:

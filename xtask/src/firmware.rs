@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use lexopt::Parser;
 use xshell::{Shell, cmd};
 
 use crate::child::Server;
-use crate::{Result, cargo, cargo_in, root, run, skip_if_missing, skip_or_fail, target};
+use crate::{FEATURES, Result, cargo, cargo_in, root, run, skip_if_missing, skip_or_fail, target};
 use board::Board;
 
 const TARGET: &str = "thumbv7em-none-eabihf";
@@ -40,6 +41,9 @@ const ROUND: &[(&str, &str, &str, u16)] = &[
 ];
 /// The number of exchanges over the UART that `talk` performs.
 const EXCHANGES: usize = 1000;
+
+/// The number of boards that share the conformance cases.
+const BOARDS: usize = 4;
 
 /// The sections in flash, and the sections in RAM. `.data` is in both.
 const FLASH: &[&str] = &[".vector_table", ".text", ".rodata", ".data"];
@@ -126,8 +130,9 @@ fn round(board: &Board) -> Result {
 /// Tests a device over its UART with curl, Degu's client and the conformance probes. The device also sends a request to
 /// Degu's server.
 fn talk(shell: &Shell, image: &Path) -> Result {
+    // With these features, `cargo xtask test` has built all dependencies of the examples.
     run(cargo("build")
-        .args(["--quiet", "--package", "degu-misc", "--example", "fetch", "--example", "echo"])
+        .args(["--quiet", "--features", FEATURES, "--example", "fetch", "--example", "echo"])
         .current_dir(root()))?;
     let examples = target().join("debug/examples");
     let peer = Server::start(&examples.join("echo"), &["127.0.0.1:0".into()])?;
@@ -148,23 +153,30 @@ fn talk(shell: &Shell, image: &Path) -> Result {
         return Err(format!("our server answered the device with {told:?}, not with hello").into());
     }
     println!("our server answered the device: {told}");
+    drop(board);
     // The cases run one after another. Each ends with a pause, after which the device expects a new request.
     let options = ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"];
-    probe(shell, &board, &uart, "line", &options)?;
-    println!("{}", board.expect("GET", "/figures", "", 200)?.replace('\n', "  "));
-    Ok(())
+    probe("line", &options, || {
+        let board = Board::boot(image, &[])?;
+        let uart = format!("unix:{}", board.socket().display());
+        Ok((board, uart))
+    })
 }
 
 /// Tests a device with curl and the conformance probes over TCP, through the network that QEMU emulates.
 fn talk_over_tcp(shell: &Shell, image: &Path) -> Result {
-    // If another process takes this port before QEMU does, the run fails.
-    let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-    let network = format!("user,model=lan9118,hostfwd=tcp:{address}-10.0.2.15:80");
-    let board = Board::boot(image, &["-nic", &network])?;
+    let boot = || {
+        // If another process takes this port before QEMU does, the run fails.
+        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
+        let network = format!("user,model=lan9118,hostfwd=tcp:{address}-10.0.2.15:80");
+        Ok((Board::boot(image, &["-nic", &network])?, address))
+    };
     println!("over TCP:");
+    let (board, address) = boot()?;
     curl(shell, &["--data", "hello", &format!("http://{address}/")])?;
-    probe(shell, &board, &address.to_string(), "tcp", &["--jobs", "1"])?;
-    curl(shell, &[&format!("http://{address}/figures")])
+    curl(shell, &[&format!("http://{address}/figures")])?;
+    drop(board);
+    probe("tcp", &["--jobs", "1"], boot)
 }
 
 /// Sends a request with curl, and prints the body of the response.
@@ -174,15 +186,29 @@ fn curl(shell: &Shell, arguments: &[&str]) -> Result {
     Ok(())
 }
 
-/// Runs the conformance probes over a line or TCP, if their folder exists.
-fn probe(shell: &Shell, board: &Board, address: &str, way: &str, options: &[&str]) -> Result {
+/// Runs the conformance probes over lines or TCP, if their folder exists. Several boards share the cases, because a board
+/// waits during most of a case. `boot` boots a board, and returns its address.
+fn probe(way: &str, options: &[&str], boot: impl Fn() -> Result<(Board, String)> + Sync) -> Result {
     let probes = root().join("../shared/conformance");
     let (probe, source) = (probes.join("probe_server.py"), probes.join("server_cases.json"));
     if !probe.exists() {
         println!("conformance: skipped, because {} does not exist", probes.display());
         return Ok(());
     }
-    let cases = board.folder().join("cases.json");
-    cmd!(shell, "python3 xtask/firmware/cases.py {way} {source} {cases}").quiet().run()?;
-    Ok(cmd!(shell, "python3 {probe} --addr {address} {options...} --cases {cases}").quiet().run()?)
+    let run = &|number: usize| {
+        let shell = Shell::new()?;
+        shell.change_dir(root());
+        let (board, address) = boot()?;
+        let (share, cases) = (format!("{number}/{BOARDS}"), board.folder().join("cases.json"));
+        let left_out = cmd!(shell, "python3 xtask/firmware/cases.py {way} {share} {source} {cases}").quiet().read()?;
+        let run = cmd!(shell, "python3 {probe} --addr {address} {options...} --cases {cases}").quiet().ignore_status();
+        let output = run.output()?;
+        Result::Ok((format!("{left_out}\n{}", String::from_utf8_lossy(&output.stdout)), output.status.success()))
+    };
+    let results = thread::scope(|scope| {
+        let boards: Vec<_> = (0..BOARDS).map(|number| scope.spawn(move || run(number))).collect();
+        boards.into_iter().map(|board| board.join().map_err(|_| "a thread panicked")?).collect::<Result<Vec<_>>>()
+    })?;
+    results.iter().for_each(|(said, _)| print!("{said}"));
+    if results.iter().all(|(_, passed)| *passed) { Ok(()) } else { Err("a conformance case failed".into()) }
 }
