@@ -410,11 +410,6 @@ impl Exchange {
         })
     }
 
-    /// Returns whether the exchange waits for `100 Continue`.
-    pub(crate) fn awaits_continue(&self) -> bool {
-        self.waits_for() == Some(Wait::Continue)
-    }
-
     /// Returns whether the request has been sent, and the head of the response is awaited.
     pub(crate) fn awaits_head(&self) -> bool {
         self.stage == Stage::Head && self.is_sent()

@@ -45,8 +45,9 @@ impl Line<'_, Blocking> {
     /// wait, so no read lasts too long.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.exchange.is_socket;
-        if !is_socket && self.exchange.awaits_continue() {
-            // A wait for `100 Continue` over a stream of the caller could last forever, so the body is sent at once.
+        if !is_socket && !self.exchange.is_sent() {
+            // A read from a stream of the caller could last forever, because the server may wait for the rest of the
+            // request. So the whole request is sent before the first read, without a wait for `100 Continue`.
             self.exchange.machine.send_body_anyway();
             return Poll::Pending;
         }

@@ -198,6 +198,22 @@ fn a_connection_over_any_stream() {
     assert!(error.is_retryable() && connection.is_closed(), "{error}");
 }
 
+#[test]
+fn a_long_request_over_any_stream_is_sent_before_a_read() {
+    const LENGTH: usize = 4 * 1024 * 1024;
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let served = thread::spawn(move || {
+        let head = format!("PUT / HTTP/1.1\r\nhost: [::1]\r\ncontent-length: {LENGTH}\r\n\r\n");
+        far.read_exact(&mut vec![0; head.len() + LENGTH]).unwrap();
+        far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    });
+    let base = blocking::Client::new(Address::IPV6_LOOPBACK.with_port(80));
+    let mut connection = blocking::Connection::new(near, &base);
+    assert_eq!(connection.put("/", vec![0; LENGTH]).unwrap().status, 204);
+    served.join().unwrap();
+}
+
 /// A stream that sends nothing before it is flushed.
 struct Held(UnixStream, Vec<u8>);
 
