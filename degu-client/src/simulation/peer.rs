@@ -67,7 +67,9 @@ impl Peer {
     }
 
     fn receive(&mut self, dice: &mut Dice) -> bool {
-        if !self.reads {
+        let exchange = self.number.map(|number| &self.plan.exchanges[number]);
+        let writes_first = exchange.is_some_and(|exchange| exchange.writes_first) && !self.out.bytes.is_empty();
+        if !self.reads || writes_first && !self.far.is_dropped() {
             return false;
         }
         let bytes = self.far.receive(dice.portion(self.far.received()));

@@ -1,7 +1,7 @@
 //! The plan of a run: the requests, the server's responses, the way in which the client reads them, and the faults.
 
 use degu_simulation::{Bytestream, Dice, Ending, Fault, Kind, Message, Reading, Transport, Trouble, headers};
-use degu_wire::{Headers, Method};
+use degu_wire::{Chunk, Headers, Method};
 
 /// The exchanges of a run, one after the other.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Exchange {
     pub(super) until_close: bool,
     pub(super) interim: usize,
     pub(super) serving: Serving,
+    /// True if the server reads nothing while it sends the response.
+    pub(super) writes_first: bool,
     /// The server's fault while it sends the response.
     pub(super) trouble: Option<Trouble>,
     /// The server's fault after the exchange. Garbage is an unsolicited response.
@@ -76,13 +78,23 @@ const GARBAGE: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
 ];
 
+/// The length of a huge body, in bytes. The driver needs more than two turns to send it.
+const HUGE: usize = 5 << 19;
+
 impl Plan {
     pub(super) fn random(dice: &mut Dice, waits: bool) -> Self {
-        let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
+        let mut most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
         let looks = dice.one_in(2);
         let exchanges = 0..1 + dice.below(6);
         let mut exchanges: Vec<_> =
             exchanges.map(|number| Exchange::random(dice, number, most, looks, waits)).collect();
+        // After 1 MiB of a body, the driver lets other tasks run.
+        if dice.one_in(100) {
+            most = HUGE;
+            exchanges[0].method = Method::Put;
+            exchanges[0].request = Message::new(Kind::Bytes, [Chunk::new(dice.bytes(HUGE))]);
+            exchanges[0].fails = None;
+        }
         // A tunnel has no deadline, and is the last exchange.
         if let Some(last) = exchanges.last_mut()
             && !waits
@@ -102,7 +114,7 @@ impl Plan {
         for exchange in &mut plan.exchanges {
             if !plan.looks {
                 // Over such a stream, the client sends the whole request before it reads.
-                exchange.expects = false;
+                (exchange.expects, exchange.writes_first) = (false, false);
                 // The client cannot half-close such a stream.
                 exchange.tunnel.iter_mut().for_each(|tunnel| tunnel.ending = Ending::PeerFirst);
             }
@@ -157,6 +169,7 @@ impl Exchange {
             until_close,
             interim: dice.below(8).saturating_sub(5),
             serving,
+            writes_first: dice.one_in(4),
             trouble,
             afterwards,
             reading: if is_owned { Reading::Parts } else { Reading::random(dice) },

@@ -1,4 +1,4 @@
-//! The random choices of a run, which its seed determines.
+//! The random choices of a run. The seed of the run determines them.
 
 use bytes::Bytes;
 

@@ -1,4 +1,5 @@
-//! Waits of an app for something other than the connection, and bodies whose parts wait.
+//! The pauses of a simulated app, which stand for a database for example, and bodies that pause between their parts. The
+//! simulation decides when a pause ends.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

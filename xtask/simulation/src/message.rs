@@ -208,7 +208,7 @@ impl Seen {
         self.is_beginning_of(sent, chunks)?;
         let missing = sent.length() - self.data.len() as u64;
         if missing > 0 || !self.ended {
-            return Err(format!("{missing} of {} bytes are missing, has ended: {}", sent.length(), self.ended));
+            return Err(format!("{missing} of {} bytes are missing, end received: {}", sent.length(), self.ended));
         }
         let seen = (self.chunks.len(), &self.last, &self.trailers);
         let sent_end = (sent.pieces.len(), &sent.last, &sent.trailers);

@@ -54,5 +54,5 @@ pub fn send_part<R>(machine: &mut Connection<R>, parts: &mut VecDeque<Part>) -> 
         Some(part) => machine.send_part(part),
         None => machine.finish_body(),
     };
-    sent.map_err(|error| format!("the plan is wrong: {error}"))
+    sent.map_err(|error| format!("the planned body of the peer does not fit its head: {error}"))
 }

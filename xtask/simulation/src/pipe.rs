@@ -93,7 +93,11 @@ impl Lane {
     fn new(dice: &mut Dice, most: usize) -> Self {
         // A large body takes too many steps through a small window, and finds no more faults than a small body does.
         let windows = [1, 40, 500, 4_000, 70_000, 300_000];
-        let window = windows[if most > 10_000 { 3 + dice.below(3) } else { dice.below(6) }];
+        let window = match most {
+            ..=10_000 => *dice.pick(&windows),
+            ..=1_000_000 => *dice.pick(&windows[3..]),
+            _ => most / 5 * 3,
+        };
         Self { flight: VecDeque::new(), here: VecDeque::new(), window, ends: None, ended: None, written: 0, read: 0 }
     }
 

@@ -1,4 +1,4 @@
-//! Futures that are dropped early.
+//! A future that is polled only a limited number of times, and is dropped before it is ready, as after a timeout.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -44,7 +44,7 @@ pub fn seeds((package, test): (&str, &str), default: u64, simulate: impl Fn(u64)
     let Some((seed, failure)) = failures.first() else { return };
     let others: Vec<_> = failures.iter().skip(1).take(8).map(|(seed, _)| seed.to_string()).collect();
     panic!(
-        "seed {seed}: {failure}\n{} of {all} seeds fail; also {}\nrepeat it: DEGU_SEED={seed} cargo test -p \
+        "seed {seed}: {failure}\n{} of {all} seeds fail; others that fail (at most eight): {}\nrepeat it: DEGU_SEED={seed} cargo test -p \
          {package} {test} -- --nocapture",
         failures.len(),
         if others.is_empty() { "none".into() } else { others.join(", ") },
