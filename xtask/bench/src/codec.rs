@@ -1,5 +1,6 @@
-//! The codecs of the suite `wire`: Degu's codec and httparse. Both do the same work. Each run gets another input,
-//! except for the browser's request, and checks the length of the head that was found.
+//! The codecs of the suite `wire`: Degu's codec and httparse. Both do the same work. Each run parses another
+//! message, except in the task with a browser's request, which parses the same request in each run. Each run checks the
+//! length of the parsed head.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;

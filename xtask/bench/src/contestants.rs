@@ -112,5 +112,5 @@ fn check((status, length): (u16, usize), post: &Post) -> Result {
     if (status, length) == (200, post.body.len()) {
         return Ok(());
     }
-    Err(format!("status {status} with {length} bytes instead of {}", post.body.len()).into())
+    Err(format!("response with status {status} and {length} bytes instead of 200 and {} bytes", post.body.len()).into())
 }

@@ -8,11 +8,12 @@
 //!                               --connections, on --threads
 //! hold ADDRESS                  opens --connections, sends one request on each, and keeps them open
 //! busy                          keeps a core busy
-//! busy ADDRESS CONTESTANT       makes round trips without a pause
+//! busy ADDRESS CONTESTANT       makes round trips with a client, one after another
 //! codec TASK CONTESTANT         prints `TIMES NANOSECONDS`; with --trips does the task this number of times
 //! ```
 //!
-//! The roles `serve`, `hold` and `busy` first print `listening on ADDRESS`. They end at EOF on stdin.
+//! With `--trips`, the time is not measured, and NANOSECONDS is 0. The roles `serve`, `hold` and `busy` print one line when
+//! they are ready: `listening on ADDRESS`, `listening on N connections` or `listening on nothing`. They end at EOF on stdin.
 
 use std::hint::spin_loop;
 use std::io::{self, Read, Write};
@@ -25,9 +26,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::blocking_socket::connect;
 use crate::contestants::{Trips, find};
 use crate::message::get;
-use crate::socket::{Stream, connect, into_tokio};
+use crate::socket::{Stream, into_tokio};
 use crate::{Result, codec};
 
 /// The command line of an end.
@@ -202,7 +204,11 @@ async fn ask(mut stream: Stream, head: usize, depth: usize, until: Instant) -> R
         while wanted > 0 {
             match stream.read(&mut buffer).await? {
                 0 => return Err("the server closed a connection".into()),
-                count => wanted = wanted.checked_sub(count).ok_or("a head is longer than the first head")?,
+                count => {
+                    wanted = wanted.checked_sub(count).ok_or(
+                        "the head of a response is longer than the head of the first response on this connection",
+                    )?
+                }
             }
         }
         sent += depth;

@@ -115,7 +115,7 @@ fn children(process: u32) -> Vec<u32> {
 fn number(text: &str, name: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let word = line.and_then(|line| line.split_whitespace().next());
-    Ok(word.ok_or_else(|| format!("the kernel's list has no {name}"))?.parse()?)
+    Ok(word.ok_or_else(|| format!("a file of /proc has no line {name}"))?.parse()?)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! Absolute times differ between machines and between hours. Only ratios within one run can be compared. So every suite
 //! interleaves its contestants and measures each contestant once in each round. It reports the median, the range, and
 //! the ratios to chosen references. The ratios are computed for each round. Client and server are separate processes of
-//! this program: see `ends.rs`. Needs Linux.
+//! this program: see `ends.rs`. The program needs Linux.
 
+mod blocking_socket;
 mod chart;
 #[path = "../../interop/src/child.rs"]
 mod child;
@@ -38,11 +39,12 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 /// SUITES are duo, peers, polling, pool, open, throughput, idle, counts, wire and size. Without an argument, all suites
 /// except size run. docs/benchmark.md explains the suites and the tables.
 ///
-/// duo measures a round trip: from a finished request to a response that has been read to its end. Paths, fields and
-/// bodies are made before the first trip, so the client's figures include only sending, waiting and reading (for hyper,
-/// also making the request, because hyper takes ownership of it). The server's figures include a handler that sends the
-/// body back. counts subtracts a run of 100 trips from a run of 600 trips and divides by 500, so work that is done only
-/// once is not counted. In counts, Degu's ends do not spin.
+/// The suite duo measures a round trip: from a finished request to a response that has been read to its end. Paths,
+/// fields and bodies are made before the first trip, so the client's figures include only sending, waiting and reading
+/// (for hyper, also making the request, because hyper takes ownership of it). The server's figures include a handler that
+/// sends the body back. The suite counts subtracts the figures of 100 trips from the figures of 600 trips and divides by
+/// 500, so work that is done only once is not counted. In this suite, Degu's client and server do not spin: they do not
+/// poll a socket for a short time before they sleep.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 pub(crate) struct Options {
@@ -61,15 +63,6 @@ pub(crate) struct Options {
     /// Prints the tables of a saved file and draws its charts again, without measuring.
     #[arg(long, value_name = "FILE.json", exclusive = true)]
     show: Option<PathBuf>,
-    /// Adds a column to each table: the medians of an earlier run.
-    #[arg(long, value_name = "FILE.json")]
-    baseline: Option<PathBuf>,
-    /// For duo and peers: runs client and server only on one core, on two cores, or unpinned [default: all three].
-    #[arg(long, value_parser = ["same", "apart", "free"])]
-    placement: Option<String>,
-    /// For duo and peers: uses only this kind of address [default: all].
-    #[arg(long, value_parser = ["unix", "abstract", "ipv4", "ipv6"])]
-    address: Option<String>,
 }
 
 impl Options {
@@ -103,11 +96,9 @@ fn run(options: &Options) -> Result {
     if let Some(file) = &options.show {
         let run = read(file)?;
         println!("{}", run.machine);
-        run.reports.iter().for_each(|report| print!("{}", report.table(None)));
+        run.reports.iter().for_each(|report| print!("{}", report.table()));
         return chart::draw(&run, &file.with_extension(""));
     }
-    // The baseline is read first, because the run takes minutes and a wrong path would be noticed late.
-    let baseline = options.baseline.as_deref().map(read).transpose()?;
     let machine = machine::describe();
     let file = options.save.as_ref().map(|name| name.with_added_extension("json"));
     let mut run = match file.as_deref().filter(|file| file.exists()) {
@@ -131,8 +122,7 @@ fn run(options: &Options) -> Result {
         match suite(&stage) {
             Ok(mut report) => {
                 report.notes.push(format!("load average before: {load}"));
-                let before = baseline.iter().flat_map(|run| &run.reports).find(|before| before.suite == *name);
-                print!("{}", report.table(before));
+                print!("{}", report.table());
                 failed.extend((report.failures > 0).then_some(*name));
                 run.reports.retain(|old| old.suite != *name);
                 run.reports.push(report);

@@ -113,13 +113,11 @@ impl Group {
         self.name.split_once(": ").map_or(&self.name, |(condition, _)| condition)
     }
 
-    fn table(&self, before: Option<&Report>) -> Table {
+    fn table(&self) -> Table {
         let mut table = Table::new();
         let mut head = vec![self.name.clone(), self.unit.symbol().to_owned(), "range".to_owned()];
         head.extend(self.references.iter().flat_map(|name| [format!("of {name}'s"), "range".to_owned()]));
-        head.extend(before.map(|_| "before".to_owned()));
         table.set_header(head);
-        let before = before.and_then(|report| report.groups.iter().find(|other| other.name == self.name));
         let cells = |unit: Unit, summary: Option<Summary>| match summary {
             Some(Summary { median, low, high }) => {
                 [unit.show(median), format!("{}–{}", unit.show(low), unit.show(high))]
@@ -128,10 +126,8 @@ impl Group {
         };
         for entry in &self.entries {
             let ratios = self.references.iter().flat_map(|name| cells(Unit::Times, self.ratio(entry, name)));
-            let earlier = before.and_then(|group| group.entry(&entry.name)?.summary());
-            let earlier = earlier.map(|summary| self.unit.show(summary.median));
             let row = [entry.name.clone()].into_iter().chain(cells(self.unit, entry.summary()));
-            table.add_row(row.chain(ratios).chain(earlier));
+            table.add_row(row.chain(ratios));
         }
         table
     }
@@ -158,14 +154,13 @@ impl Report {
     }
 
     /// Formats a table for each group. A condition with more than two figures gets one table for all its figures.
-    /// `before` is the report of an earlier run.
-    pub(crate) fn table(&self, before: Option<&Self>) -> String {
+    pub(crate) fn table(&self) -> String {
         let mut text = format!("\n{}: {}\n", self.suite, self.about);
         self.notes.iter().for_each(|note| text += &format!("- {note}\n"));
         for groups in self.groups.chunk_by(|one, other| one.condition() == other.condition()) {
             let tables = match groups {
                 [_, _, _, ..] => vec![wide(groups)],
-                _ => groups.iter().map(|group| group.table(before)).collect(),
+                _ => groups.iter().map(|group| group.table()).collect(),
             };
             for mut table in tables {
                 table.load_preset(presets::ASCII_MARKDOWN);
@@ -210,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn table_has_ratios_within_a_round_and_the_earlier_median() {
+    fn table_has_ratios_within_a_round() {
         let entry = |name: &str, samples: &[f64]| Entry { name: name.into(), samples: samples.into() };
         let report = |hyper: &[f64]| Report {
             groups: vec![Group {
@@ -221,9 +216,9 @@ mod tests {
             }],
             ..Report::default()
         };
-        let table = report(&[200.0, 2000.0, 300.0]).table(Some(&report(&[500.0])));
+        let table = report(&[200.0, 2000.0, 300.0]).table();
         let words: Vec<&str> =
             table.lines().last().unwrap().split([' ', '|']).filter(|word| !word.is_empty()).collect();
-        assert_eq!(words, ["hyper", "300", "200–2000", "2.00", "2.00–3.00", "500"]);
+        assert_eq!(words, ["hyper", "300", "200–2000", "2.00", "2.00–3.00"]);
     }
 }

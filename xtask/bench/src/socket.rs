@@ -1,13 +1,11 @@
-//! Sockets for every kind of address. They do not use Degu's crates, because the contestants without HTTP are a lower
-//! bound for these crates.
+//! Sockets on tokio, with or without TLS.
 
-use std::net::SocketAddr;
-
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::Result;
+use crate::blocking_socket::listen;
 use crate::contestants::Ready;
 use crate::ends::End;
 
@@ -21,42 +19,6 @@ pub(crate) type Stream = Box<dyn Connection>;
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
-}
-
-/// Parses `unix:PATH`, `unix:@NAME` or an IP address with a port.
-fn parse(text: &str) -> Result<SockAddr> {
-    Ok(match text.strip_prefix("unix:") {
-        Some(path) if path.starts_with('@') => SockAddr::unix(path.replacen('@', "\0", 1))?,
-        Some(path) => SockAddr::unix(path)?,
-        None => text.parse::<SocketAddr>().map_err(|error| format!("{text}: {error}"))?.into(),
-    })
-}
-
-fn new(address: &SockAddr) -> Result<Socket> {
-    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
-    if address.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
-    }
-    Ok(socket)
-}
-
-/// Listens on an address. Returns the socket, and the address to which the kernel bound it. Accepted sockets inherit
-/// `TCP_NODELAY`.
-pub(crate) fn listen(address: &str) -> Result<(Socket, String)> {
-    let wanted = parse(address)?;
-    let socket = new(&wanted)?;
-    socket.bind(&wanted)?;
-    socket.listen(4096)?;
-    let bound = socket.local_addr()?.as_socket().map_or_else(|| address.to_owned(), |bound| bound.to_string());
-    Ok((socket, bound))
-}
-
-/// Connects a blocking socket.
-pub(crate) fn connect(address: &str) -> Result<Socket> {
-    let address = parse(address)?;
-    let socket = new(&address)?;
-    socket.connect(&address)?;
-    Ok(socket)
 }
 
 /// Converts a socket for the current tokio runtime.

@@ -1,5 +1,5 @@
-//! TLS for all contestants. The other contestants use the rustls configurations of Degu's policies. So all have the
-//! same certificates, provider (ring) and cipher suites. Each handshake is a full handshake, with certificates on both
+//! TLS for all contestants. Degu's contestants use Degu's policies. All others use the rustls configurations of these
+//! policies, so all have the same certificates, provider (ring) and cipher suites. Each handshake is a full handshake, with certificates on both
 //! sides.
 
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! A check before every run. All contestants must send the same bytes, because a contestant with fewer fields would
-//! have an advantage. The fields may have any order and case.
+//! A check before every run. All contestants of this program must send the same messages, because a contestant with fewer
+//! fields would have an advantage. Only the order and the case of the fields may differ. The contestants of the feature
+//! `peers` are not checked, because some of them add fields.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -11,10 +12,10 @@ use clap::Parser;
 use socket2::Socket;
 
 use crate::Result;
+use crate::blocking_socket::{connect, listen};
 use crate::contestants::{ALL, Contestant};
 use crate::ends::End;
 use crate::message::{get, post, response};
-use crate::socket::{connect, listen};
 
 /// The longest time that a contestant may take for one message.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -14,6 +14,8 @@
 //! | `netns.rs` | the server and the clients of `cargo xtask netns` |
 
 mod app;
+#[path = "../../bench/src/blocking_socket.rs"]
+mod blocking_socket;
 mod clients;
 mod content;
 mod exchange;

@@ -4,8 +4,8 @@
 //! The seed of the run and the number of a connection determine the faults of the connection. Each connection has two
 //! threads, one for each direction.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use degu_client::Address;
 use fastrand::Rng;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::Socket;
 
 use crate::Result;
+use crate::blocking_socket::{connect, listen};
 use crate::run::Run;
 use crate::tally::FAULTS;
 use crate::target::{Target, addresses};
@@ -62,30 +63,26 @@ pub(crate) fn start(
 ) -> Result<Vec<Address>> {
     let wanted = addresses(folder, &format!("{}-relay", target.name))?;
     let relays = wanted.into_iter().zip(servers).enumerate().map(|(kind, (wanted, server))| {
-        let (listener, address) = socket(&wanted)?;
-        listener.bind(&address)?;
-        listener.listen(1024)?;
-        let address = listener.local_addr()?.as_socket().map_or(wanted, Address::from);
-        let (run, server) = (run.clone(), server.clone());
+        let (listener, address) = listen(&wanted.to_string())?;
+        let (run, server) = (run.clone(), server.to_string());
         // Each connection gets a number that no other connection of any relay has in this run.
         let first = u64::from(target.is_secure) << 40 | (kind as u64 + 1) << 36;
         thread::spawn(move || relay(&run, &listener, target, &server, first));
-        Ok(address)
+        Ok(address.parse()?)
     });
     relays.collect()
 }
 
 /// Accepts connections forever, and forwards them to the server.
-fn relay(run: &Arc<Run>, listener: &Socket, target: &Target, server: &Address, first: u64) {
+fn relay(run: &Arc<Run>, listener: &Socket, target: &Target, server: &str, first: u64) {
     for number in first.. {
         let Ok((client, _)) = listener.accept() else {
             // The process has no free descriptor. New clients wait in the backlog.
             thread::sleep(Duration::from_millis(20));
             continue;
         };
-        let connect = || socket(server).and_then(|(socket, address)| socket.connect(&address).map(|()| socket));
         // If the relay cannot connect to the server, it closes the client's connection.
-        let Ok(server) = connect() else { continue };
+        let Ok(server) = connect(server) else { continue };
         run.tally.add(target.name, "connections", 1);
         run.relayed.fetch_add(1, Relaxed);
         let run = run.clone();
@@ -100,19 +97,6 @@ fn relay(run: &Arc<Run>, listener: &Socket, target: &Target, server: &Address, f
             run.relayed.fetch_sub(1, Relaxed);
         });
     }
-}
-
-/// Returns a new socket for an address, and the address in the form of socket2.
-fn socket(address: &Address) -> io::Result<(Socket, SockAddr)> {
-    let address = match (SocketAddr::try_from(address), address.to_string().strip_prefix("unix:")) {
-        (Ok(address), _) => address.into(),
-        (Err(_), path) => SockAddr::unix(path.unwrap_or_default().replacen('@', "\0", 1))?,
-    };
-    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
-    if address.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
-    }
-    Ok((socket, address))
 }
 
 impl Plan {

@@ -12,9 +12,10 @@ use hyper_util::rt::TokioIo;
 
 use super::{Ready, Trips, calls};
 use crate::Result;
+use crate::blocking_socket::connect;
 use crate::ends::End;
 use crate::message::TRACE;
-use crate::socket::{Stream, connect, into_tokio, serve_each};
+use crate::socket::{Stream, into_tokio, serve_each};
 
 /// The name of the contestant that sends the responses to pipelined requests together, when the last one is ready.
 pub(super) const FLUSHING: &str = "hyper-flush";

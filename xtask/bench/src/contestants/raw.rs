@@ -1,5 +1,6 @@
-//! The lower bounds: the same bytes over blocking sockets, with two system calls on each side, and over sockets that
-//! are polled without sleeping. There is no parsing, because both sides know the length of each message.
+//! The lower bounds: contestants that send the bytes of the same messages without HTTP. `raw` has blocking sockets, with
+//! two system calls on each side in each round trip. `raw-poll` polls its sockets without sleeping. There is no parsing,
+//! because both sides know the length of each message.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
@@ -8,9 +9,9 @@ use socket2::Socket;
 
 use super::{Ready, Trips, blocking_calls};
 use crate::Result;
+use crate::blocking_socket::{connect, listen};
 use crate::ends::End;
 use crate::message::{POSTS, Post};
-use crate::socket::{connect, listen};
 
 /// The name of the contestant that polls its socket without sleeping.
 pub(super) const POLLING: &str = "raw-poll";

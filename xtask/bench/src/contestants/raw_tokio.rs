@@ -4,9 +4,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Ready, Trips, calls};
 use crate::Result;
+use crate::blocking_socket::connect;
 use crate::ends::End;
 use crate::message::{POSTS, response};
-use crate::socket::{Stream, connect, into_tokio, serve_each};
+use crate::socket::{Stream, into_tokio, serve_each};
 
 pub(super) fn serve(end: &End, ready: &mut Ready<'_>) -> Result {
     serve_each(end, ready, answer)

@@ -52,7 +52,7 @@ const OURS: usize = 2;
 /// the cores on which the scheduler has started them, and the distance between these cores determines the time.
 const LOADED_TURNS: usize = 4;
 
-/// The kinds of addresses, in the table and on the command line. `peers` and a quick run use only the first two.
+/// The kinds of addresses: the name in the table, and the word for it elsewhere in this program. `peers` and a quick run use only the first two.
 const ADDRESSES: [(&str, &str); 4] = [("Unix", "unix"), ("IPv6", "ipv6"), ("abstract", "abstract"), ("IPv4", "ipv4")];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
@@ -70,7 +70,7 @@ pub(super) fn run_peers(stage: &Stage<'_>) -> Result<Report> {
 fn round_trips(stage: &Stage<'_>, suite: &str, others: &[&'static str], addresses: &[(&str, &str)]) -> Result<Report> {
     let (options, is_degu_018_there) = (stage.options, is_there(DEGU_018));
     let mut conditions = Vec::new();
-    for (name, kind) in addresses.iter().filter(|(_, kind)| options.address.as_deref().is_none_or(|it| it == *kind)) {
+    for (name, kind) in addresses {
         let takes_part = |pair: &&str| match split_pair(pair).0 {
             // ureq does not support Unix sockets. tonic and tarpc are measured only over Unix sockets.
             "ureq" => *kind != "unix",
@@ -79,10 +79,8 @@ fn round_trips(stage: &Stage<'_>, suite: &str, others: &[&'static str], addresse
             _ => true,
         };
         for at in machine::placements()? {
-            if options.placement.as_deref().is_none_or(|wanted| wanted == at.name) {
-                let pairs = [BOTH, others].concat().into_iter().filter(takes_part);
-                conditions.push(Condition::new(format!("{name}, {}", at.name), pairs, REFERENCES, (kind, at)));
-            }
+            let pairs = [BOTH, others].concat().into_iter().filter(takes_part);
+            conditions.push(Condition::new(format!("{name}, {}", at.name), pairs, REFERENCES, (kind, at)));
         }
     }
     let (rounds, time) = (options.rounds(), stage.time(Duration::from_millis(300)));

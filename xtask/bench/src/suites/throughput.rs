@@ -1,6 +1,6 @@
 //! GET requests over many connections. Server and load have separate cores. The number of requests in a second shows
-//! the capacity of a server on a machine without other work. The CPU time of a request shows the time that it takes
-//! from other programs.
+//! the capacity of a server on a machine without other work. The server's CPU time for a request shows how
+//! much time the server takes from other programs.
 
 use std::time::Duration;
 

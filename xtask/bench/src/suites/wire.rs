@@ -1,4 +1,4 @@
-//! Codecs on one core, without sockets. It measures times and, if valgrind is installed, instructions.
+//! Codecs on one core, without sockets. The suite measures times and, if valgrind is installed, instructions.
 
 use std::time::Duration;
 

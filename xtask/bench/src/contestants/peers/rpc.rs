@@ -17,9 +17,9 @@ use tonic::{Request, Response, Status};
 
 use super::socket_path;
 use crate::Result;
+use crate::blocking_socket::listen;
 use crate::contestants::{Ready, Trips, calls};
 use crate::ends::End;
-use crate::socket::listen;
 
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/bench.Echo.rs"));

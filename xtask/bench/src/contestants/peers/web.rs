@@ -12,10 +12,11 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::socket_path;
 use crate::Result;
+use crate::blocking_socket::{connect, listen};
 use crate::contestants::{Ready, Trips, blocking_calls, calls};
 use crate::ends::End;
 use crate::message::{Post, TRACE};
-use crate::socket::{Stream, connect, into_tokio, listen};
+use crate::socket::{Stream, into_tokio};
 
 pub(super) fn serve_axum(end: &End, ready: &mut Ready<'_>) -> Result {
     let answer = async |method: Method, uri: Uri, body: Bytes| {
