@@ -1,5 +1,5 @@
-//! The drivers for microcontrollers and the machines. For the same bytes in the same pieces, both have the same
-//! outcome.
+//! The drivers in `degu_wire::embedded`, compared with the state machines in `degu_wire::machine`. For the same bytes in
+//! the same pieces, driver and machine have the same outcome.
 #![no_main]
 
 #[path = "../../degu-wire/tests/embedded/drivers.rs"]

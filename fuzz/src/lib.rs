@@ -171,7 +171,9 @@ pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
     while !wire.is_empty() {
         let mut slots = [FieldSpan::EMPTY; FIELDS];
         let mut copy = wire.to_vec();
-        let head = parse_response(&mut copy, &mut slots, &WIDE).expect("sent bytes can be parsed").expect("as a whole");
+        let head = parse_response(&mut copy, &mut slots, &WIDE)
+            .expect("sent bytes can be parsed")
+            .expect("heads are written whole");
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut other = httparse::Response::new(&mut fields);
         assert_eq!(other.parse(wire), Ok(httparse::Status::Complete(head.head_len())));
@@ -199,10 +201,10 @@ pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
     let said = match (&values("content-length")[..], &values("transfer-encoding")[..]) {
         ([], []) => expected,
         ([digits], []) if digits.iter().all(u8::is_ascii_digit) => {
-            Framing::Length(std::str::from_utf8(digits).expect("digits").parse().expect("a number of 64 bits"))
+            Framing::Length(std::str::from_utf8(digits).expect("ASCII digits").parse().expect("it fits in 64 bits"))
         }
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
-        other => panic!("{other:?} is {framing:?}"),
+        other => panic!("ambiguous fields for framing, {other:?}, were parsed as {framing:?}"),
     };
     assert_eq!(framing, said);
 }
@@ -218,7 +220,8 @@ fn after_body(mut wire: &[u8], framing: Framing) -> &[u8] {
             while !decoder.is_done() {
                 let step = decoder.decode(wire).expect("sent bytes can be parsed");
                 if let Some(Event::End { trailers }) = step.event {
-                    parse_trailers(trailers, &mut [FieldSpan::EMPTY; FIELDS], &WIDE).expect("so can trailers");
+                    parse_trailers(trailers, &mut [FieldSpan::EMPTY; FIELDS], &WIDE)
+                        .expect("sent trailers can be parsed");
                 }
                 wire = &wire[step.consumed..];
                 if step.event.is_none() && step.consumed == 0 {

@@ -119,7 +119,7 @@ fn figures(image: &Path, program: &str) -> Result<(String, String)> {
     let text = board.expect("GET", "/figures", "", 200)?;
     match text.split_whitespace().collect::<Vec<_>>()[..] {
         ["future", future, "stack", stack] => Ok((future.into(), stack.into())),
-        _ => Err(format!("the device does not report its future and its stack: {text}").into()),
+        _ => Err(format!("the device did not report the sizes of its future and its stack: {text}").into()),
     }
 }
 

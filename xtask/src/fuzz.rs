@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: runs fuzz targets with cargo-fuzz, which needs a nightly toolchain.
 //!
-//! Every target begins with the cases of all corpora that the tests of degu-wire read, because libFuzzer drops the
-//! inputs that add nothing. A target also begins with the inputs that earlier runs kept in `fuzz/corpus/TARGET`.
+//! Every target begins with the cases of all corpora that the tests of degu-wire read, also with cases for another kind
+//! of input. libFuzzer drops the inputs that add nothing. A target also begins with the inputs that earlier runs kept in `fuzz/corpus/TARGET`.
 
 #[path = "../../degu-wire/tests/corpus/mod.rs"]
 mod corpus;

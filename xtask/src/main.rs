@@ -29,9 +29,9 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS]                       all tests of the crates; ARGS go to `cargo test`
-  tidy                              the house rules, from the sources and from `cargo tree`
+  tidy                              checks the house rules in the source files, and the dependencies of the crates
   no-std                            links and runs the codec without std
-  worlds                            compares the codec with a second implementation, on every short text; minutes
+  worlds                            compares the codec with a second implementation, for every short text (takes minutes)
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          succeeds if the tools are missing
@@ -63,7 +63,7 @@ fn dispatch(mut arguments: Parser) -> Result {
             return Ok(());
         }
         Some(other) => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
-        None => return Err(format!("no command\n\n{USAGE}").into()),
+        None => return Err(format!("the command is missing\n\n{USAGE}").into()),
     };
     let shell = Shell::new()?;
     shell.change_dir(root());
@@ -83,7 +83,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         // The profile for development checks for overflow.
         "soak" => start("soak", &[], arguments.raw_args()?),
         "bench" => start("bench", &["--release"], arguments.raw_args()?),
-        other => Err(format!("no command {other}\n\n{USAGE}").into()),
+        other => Err(format!("there is no command {other}\n\n{USAGE}").into()),
     }
 }
 

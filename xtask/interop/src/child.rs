@@ -100,7 +100,7 @@ impl Server {
         drop(self.process.stdin.take());
         let mut left = limit;
         while self.process.try_wait()?.is_none() {
-            left = left.checked_sub(STEP).ok_or("a server does not end when its stdin does")?;
+            left = left.checked_sub(STEP).ok_or("a server did not end in time after its stdin was closed")?;
             thread::sleep(STEP);
         }
         Ok(())

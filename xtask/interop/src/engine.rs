@@ -1,4 +1,5 @@
-//! Container engines over their Unix sockets. In Docker's API, the requests attach and exec switch protocols.
+//! Container engines over their Unix sockets. In Docker's API, two requests, `attach` and `exec`, switch
+//! the connection to another protocol.
 //!
 //! Podman and Docker run in temporary folders, and do not see the images of the machine. Their only image is imported
 //! from an archive of BusyBox.

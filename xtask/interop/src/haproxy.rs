@@ -1,7 +1,7 @@
 //! HAProxy in front of our server, with health checks.
 //!
-//! The page about deployment has two configurations: one for two copies of a server, and one for tunnels. A third proxy
-//! uses the request that HAProxy sends by default as a health check.
+//! The page about deployment has two configurations: one for two copies of a server, and one for tunnels. This
+//! test adds a third proxy, which checks our server with the default health check of HAProxy, `OPTIONS /`.
 
 use degu_server::Limits;
 

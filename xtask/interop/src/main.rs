@@ -122,7 +122,8 @@ fn target() -> PathBuf {
 fn write(shell: &Shell, matrix: &Matrix) -> Result {
     const PAGE: &str = "docs/interop.md";
     let text = format!("{}\n{matrix}", matrix.condensed());
-    let shown = show(&shell.read_file(PAGE)?, &text).ok_or_else(|| format!("{PAGE} has no place for a matrix"))?;
+    let shown = show(&shell.read_file(PAGE)?, &text)
+        .ok_or_else(|| format!("{PAGE} lacks one of the two comments between which the matrix belongs"))?;
     Ok(shell.write_file(PAGE, shown)?)
 }
 

@@ -158,7 +158,7 @@ fn block(page: &str, language: &str, number: usize) -> Option<String> {
 /// The configuration does not contain the text. Without the replacement, the test would run with a wrong configuration.
 pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     if !config.contains(place) {
-        return Err(format!("{place:?} is not in the configuration").into());
+        return Err(format!("the configuration does not contain {place:?}, which the test replaces").into());
     }
     Ok(config.replace(place, text))
 }

@@ -52,6 +52,10 @@ pub(crate) fn perform<S: 'static>(
     Ok(())
 }
 
+/// The outcome of a step that follows one of these failures. After other failures, the next step is performed.
+const NOT_PERFORMED: &str =
+    "not performed, because the preparation failed, or an earlier step panicked or took too long";
+
 /// Performs the steps one after another on a thread. Each step begins with a new connection. If a step takes longer
 /// than `limit`, this step and all later steps fail.
 pub(crate) fn perform_one<S: 'static>(
@@ -74,11 +78,15 @@ pub(crate) fn perform_one<S: 'static>(
             }
         }
     });
-    let outcome = |_: &Step<S>| {
-        receiver.recv_timeout(limit).unwrap_or_else(|error| match error {
-            RecvTimeoutError::Timeout => Outcome::Failed(format!("took longer than {} s", limit.as_secs())),
-            RecvTimeoutError::Disconnected => Outcome::Failed("not performed after a failure".into()),
-        })
+    let mut receiver = Some(receiver);
+    let outcome = |_: &Step<S>| match receiver.as_ref().map(|receiver| receiver.recv_timeout(limit)) {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(RecvTimeoutError::Timeout)) => {
+            // If the step ends later, its outcome must not become the outcome of the next step.
+            receiver = None;
+            Outcome::Failed(format!("took longer than {} s", limit.as_secs()))
+        }
+        Some(Err(RecvTimeoutError::Disconnected)) | None => Outcome::Failed(NOT_PERFORMED.into()),
     };
     steps.iter().map(outcome).collect()
 }
@@ -126,6 +134,6 @@ mod tests {
     #[test]
     fn steps_without_a_state_fail() {
         let failed = perform_one(STEPS, LIMIT, || Err("no state".into()));
-        assert_eq!(failed, ["no state", "not performed after a failure"].map(|why| Outcome::Failed(why.into())));
+        assert_eq!(failed, ["no state", NOT_PERFORMED].map(|why| Outcome::Failed(why.into())));
     }
 }

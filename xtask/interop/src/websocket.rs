@@ -24,7 +24,9 @@ pub(crate) fn connect(ours: &mut Ours, target: &str) -> Result<WebSocket<Box<dyn
     let headers = Headers::try_from([("sec-websocket-version", "13"), ("sec-websocket-key", &key)])?;
     let (headers, tunnel) = ours.upgrade(Method::Get, target, "websocket", headers, None)?.map_err(declined)?;
     let accept = headers.get("sec-websocket-accept");
-    wanted(accept == Some(&derive_accept_key(key.as_bytes())), || format!("accept is {accept:?}"))?;
+    wanted(accept == Some(&derive_accept_key(key.as_bytes())), || {
+        format!("sec-websocket-accept is {accept:?}, a wrong hash")
+    })?;
     Ok(WebSocket::from_raw_socket(tunnel, Role::Client, None))
 }
 

@@ -9,7 +9,7 @@
 //! | `POST /early` | 413; the app does not read the request's body |
 //! | `GET /fail`, `GET /panic` | 500, because the app fails or panics |
 //! | `GET /endless` | chunks until the client closes the connection |
-//! | `GET /silent` | one chunk, and then nothing until the client closes the connection. Over TCP only its FIN shows this |
+//! | `GET /silent` | one chunk, and then nothing until the client closes the connection. Over TCP, only the client's FIN tells this, because the server writes nothing |
 //! | `GET /tasks` | the number of tasks of the worker |
 
 use std::panic::panic_any;

@@ -1,5 +1,5 @@
-//! Faults of the process, which are injected one after another during the whole run: certificates are renewed, and no
-//! free descriptors are left.
+//! Faults of the process, which are injected one after another during the whole run: certificates are renewed, and for
+//! less than a second the process can open at most three more descriptors.
 
 use std::thread;
 use std::time::Duration;

@@ -66,20 +66,21 @@ fn compare(run: &Run, served: &Served) {
     let mut expected = vec![
         ("accepted", stats.accepted, count("connections")),
         ("refused", stats.refused, 0),
-        ("alive", Arc::strong_count(&served.counters.alive) as u64, 1),
+        ("handlers, sessions and bodies alive", Arc::strong_count(&served.counters.alive) as u64, 1),
         // The app and the server count requests separately.
         ("requests of the app", requests, stats.requests),
     ];
     if count(STALE) > tally.get(FAULTS, NO_DESCRIPTORS) * MOST_STALE {
-        tally.mistake(format!("{}: {} connections closed while idle", target.name, count(STALE)));
+        let what = "connections were closed while idle, more than the lack of descriptors explains";
+        tally.mistake(format!("{}: {} {what}", target.name, count(STALE)));
     }
     if target.is_faulty {
         // The server has counted every request that got a right response, and not more requests than the clients have
         // begun.
         let (right, attempts) = (count("right"), count("attempts"));
         if !(right..=attempts).contains(&stats.requests) {
-            let what = format!("{right} answered, {} seen by the server, {attempts} begun", stats.requests);
-            tally.mistake(format!("{}: {what}", target.name));
+            let range = format!("{right} (right responses) to {attempts} (begun requests)");
+            tally.mistake(format!("{}: the server counted {} requests, not {range}", target.name, stats.requests));
         }
         if taken < count("taken") {
             tally.mistake(format!("{}: /take has accepted more bytes than it received", target.name));

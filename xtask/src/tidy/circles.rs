@@ -7,8 +7,8 @@
 //! - An import is a path that begins with `crate::`, `super::` or `self::`, in a `use` or elsewhere in the code, or with
 //!   the name of a module that the file declares.
 //! - A path leads through re-exports to the file that defines the item. So a re-export in `lib.rs` or `mod.rs` is not an
-//!   import: `lib.rs` may re-export everything, and a module may use the items that `lib.rs` re-exports. A path does not
-//!   lead through the re-export of a glob.
+//!   import: `lib.rs` may re-export everything, and a module may use the items that `lib.rs` re-exports. The rule
+//!   does not follow a re-export that ends in `::*`, so it does not see an import through such a re-export.
 //! - `mod.rs` may import from the other files of its folder, or they may use items that it defines, but not both.
 //! - Tests, folders named `simulation` and comments do not count. Methods do not count, because they need no import. A
 //!   macro of the crate counts as an item of `lib.rs`.
