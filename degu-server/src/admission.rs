@@ -18,7 +18,7 @@ use crate::Options;
 use crate::future::first;
 use crate::listen::{Accepted, Accepting};
 use crate::report::Report;
-use crate::response::last_response;
+use crate::response::{last_response, refusal};
 use crate::state::{Phase, ServerState};
 
 /// The pause after a failed accept, if neither the client nor a lack of descriptors is the cause.
@@ -188,8 +188,8 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     // Under TLS no response can be sent before the handshake.
     if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
-        let (response, body_bytes) =
-            last_response(options, 503, "the server cannot take another connection now: try again later", is_head);
+        let text = refusal(503, "the server cannot take another connection now: try again later");
+        let (response, body_bytes) = last_response(options, 503, text, is_head);
         let is_sent = socket.send_with_flags(&response, MSG_NOSIGNAL).is_ok_and(|sent| sent == response.len());
         if is_sent && let Some(on_response) = &options.on_response {
             Report::without_head(on_response, accepted.peer.clone()).refuse(503, body_bytes);

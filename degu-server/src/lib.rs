@@ -80,7 +80,6 @@
 //! | `ERROR` for a status from 500 on, otherwise `DEBUG` | the server sent an error response | `peer`, `status`, `error`: the app's [`Error`], with its source |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: `max_connections` or the limit of descriptors is reached, and no connection is idle | `peer` |
-//! | `ERROR` | the service failed; the service panicked (only under `hyper::serve`) | `peer`, `error` |
 //! | `WARN` | cannot accept connections for now | `error`, for example no descriptors left; one line until accepting works again |
 //! | `WARN` | cannot serve an accepted connection | `error` of the runtime; the connection is closed |
 //! | `WARN` | cannot start another worker | `error`; the running workers get all connections |

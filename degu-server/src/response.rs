@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use degu_wire::machine::Reason;
@@ -169,14 +170,18 @@ pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
     format!("{}: {why}\n", reason_phrase(status))
 }
 
-/// Returns the bytes of a response that refuses a request, and the length of its body. Only code without the machine of
-/// degu-wire calls this function: the acceptor, and the connections of `hyper::serve`.
-pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: bool) -> (Vec<u8>, usize) {
-    let (media_type, body) = options.body_of_error(status, refusal(status, why));
+/// Returns the bytes of a response that refuses a request, and the length of its body. `text` is the default text of the
+/// response. Only code without the machine of degu-wire calls this function: the acceptor, and `hyper::serve`.
+pub(crate) fn last_response(options: &Options, status: u16, text: String, is_head: bool) -> (Vec<u8>, usize) {
+    let (media_type, body) = options.body_of_error(status, text);
     let (phrase, length) = (reason_phrase(status), body.len());
     let body = if is_head { "" } else { &body };
+    let date = match options.date {
+        true => format!("date: {}\r\n", httpdate::fmt_http_date(SystemTime::now())),
+        false => String::new(),
+    };
     let response = format!(
-        "HTTP/1.1 {status} {phrase}\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\
+        "HTTP/1.1 {status} {phrase}\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n{date}\
          connection: close\r\n\r\n{body}"
     );
     (response.into_bytes(), body.len())

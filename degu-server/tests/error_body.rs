@@ -276,11 +276,15 @@ mod hyper {
                             501,
                             "Not Implemented: a method that is not implemented",
                         ),
-                        ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the client sent the request too slowly"),
+                        (
+                            "GET / HTTP/1.1\r\nHost:",
+                            408,
+                            "Request Timeout: the client sent the head of a request too slowly",
+                        ),
                         (
                             "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
                             408,
-                            "Request Timeout: the client sent the request too slowly",
+                            "Request Timeout: the client sent the body of a request too slowly",
                         ),
                         ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
                     ];
@@ -314,7 +318,10 @@ mod hyper {
         raw.response_head().unwrap();
         raw.expect("fine");
         // The first byte of this part is that of HEAD.
-        assert_eq!(ask(raw, "Host: a\r\n"), problem(408, "Request Timeout: the client sent the request too slowly"));
+        assert_eq!(
+            ask(raw, "Host: a\r\n"),
+            problem(408, "Request Timeout: the client sent the head of a request too slowly")
+        );
     }
 
     #[test]

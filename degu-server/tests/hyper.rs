@@ -97,11 +97,14 @@ fn deadlines_are_on() {
         for (bytes, expected) in [
             ("", String::new()),
             (GET, FINE.to_owned()),
-            ("GET / HTTP/1.1\r\nhost:", refusal("408 Request Timeout", "the client sent the request too slowly")),
+            (
+                "GET / HTTP/1.1\r\nhost:",
+                refusal("408 Request Timeout", "the client sent the head of a request too slowly"),
+            ),
             ("\r\n", String::new()),
             (
                 "POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf",
-                refusal("408 Request Timeout", "the client sent the request too slowly"),
+                refusal("408 Request Timeout", "the client sent the body of a request too slowly"),
             ),
         ] {
             let server = &server;
@@ -134,7 +137,7 @@ fn deadlines_are_on() {
                 });
                 let answer = raw.end();
                 done.store(true, Ordering::Relaxed);
-                assert_eq!(answer, refusal("408 Request Timeout", "the client sent the request too slowly"));
+                assert_eq!(answer, refusal("408 Request Timeout", "the client sent the head of a request too slowly"));
                 assert!(began.elapsed() >= Duration::from_secs(1));
             });
         });
@@ -352,6 +355,28 @@ fn a_panic_loses_its_own_connection_only() {
     assert!(!raw.end().ends_with("0\r\n\r\n"));
     other.send(GET);
     other.expect(FINE);
+}
+
+#[test]
+fn refusal_follows_a_response_that_the_client_reads_late() {
+    let large = "x".repeat(8 << 20);
+    let body = large.clone();
+    let app = app().route("/large", get(async move || body));
+    let server = Serving::new(Server::options().handler_timeout(SECOND).date(true), TCP, app);
+    for (path, status, why) in [
+        ("panic", "500 Internal Server Error", "the server failed"),
+        ("never", "503 Service Unavailable", "the app took too long"),
+    ] {
+        let mut raw = server.connect();
+        raw.send(format!("GET /large HTTP/1.1\r\nhost: a\r\n\r\nGET /{path} HTTP/1.1\r\nhost: a\r\n\r\n"));
+        // The handler of the second request ends while most of the first response waits.
+        std::thread::sleep(Duration::from_millis(2500));
+        raw.response_head().unwrap();
+        raw.expect(&large);
+        let head = raw.response_head().unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")) && head.contains("\r\ndate: "), "{head}");
+        assert!(raw.rest().ends_with(&format!("{why}\n")), "{path}");
+    }
 }
 
 /// Says that it is ready once, and fails whenever it is asked; not for axum.

@@ -307,7 +307,7 @@ mod hyper {
         raw.send("GET");
         assert_eq!(raw.rest().matches("HTTP/1.1 408 ").count(), 1);
         // The report does not wait until the client closes its side.
-        lines.expect("- - 408 56B");
+        lines.expect("- - 408 66B");
         assert!(raw.try_send("x"), "the connection lingers");
         drop(raw);
 

@@ -184,6 +184,6 @@ impl fmt::Display for CloseReason {
 }
 
 /// Calls a function of the app, or polls a future of the app. Converts a panic into [`CloseReason::Panic`].
-pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
+pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }

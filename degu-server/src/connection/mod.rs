@@ -36,8 +36,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use active::Active;
-pub(crate) use close::CloseReason;
-use close::caught;
+pub(crate) use close::{CloseReason, caught};
 #[cfg(feature = "hyper")]
 pub(crate) use deadline::Deadline;
 #[cfg(any(feature = "hyper", test))]

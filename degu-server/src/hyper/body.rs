@@ -1,7 +1,6 @@
 //! The body of a request for the service, and the body of a response for hyper.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,7 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::pulse::Hold;
+use super::shared::{Hold, Stage};
+use crate::connection::{Wait, caught};
 use crate::options::Progress;
 
 /// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is closed
@@ -48,7 +48,11 @@ impl RequestBody {
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
             let progress = Progress::new(bytes, window.into());
-            hold.with(|state| state.deadline.body = Some(progress));
+            hold.with(|state| {
+                // The next wait for the body is another wait, with a deadline of its own.
+                state.deadline.set_wait(Wait::Handler, state.seconds);
+                state.deadline.body = Some(progress);
+            });
         }
     }
 
@@ -67,7 +71,7 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Some(hold) = &self.hold {
-            hold.wants(polled.is_pending());
+            hold.with(|state| state.is_wanted = polled.is_pending());
         }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
             self.hold = None;
@@ -87,10 +91,8 @@ impl Body for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(hold) = &self.hold {
-            hold.wants(false);
-            if self.body.size_hint().upper().is_none_or(|rest| rest > self.drained) {
-                hold.with(|state| state.has_left_body = true);
-            }
+            let leaves_body = self.body.size_hint().upper().is_none_or(|rest| rest > self.drained);
+            hold.with(|state| (state.is_wanted, state.has_left_body) = (false, leaves_body));
         }
     }
 }
@@ -102,23 +104,12 @@ impl fmt::Debug for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response: a body of the service, or a text of the server. When hyper drops this value, the exchange ends,
-    /// unless the service still holds the unread body of the request.
+    /// The body of a response. When hyper drops this value, the exchange ends, unless the service still holds the unread body of
+    /// the request.
     pub(super) struct ResponseBody<B> {
         #[pin]
-        body: Option<B>,
-        text: Bytes,
-        hold: Hold,
-    }
-}
-
-impl<B> ResponseBody<B> {
-    pub(super) const fn new(body: B, hold: Hold) -> Self {
-        Self { body: Some(body), text: Bytes::new(), hold }
-    }
-
-    pub(super) fn of_text(text: String, hold: Hold) -> Self {
-        Self { body: None, text: text.into(), hold }
+        pub(super) body: B,
+        pub(super) hold: Hold,
     }
 }
 
@@ -128,29 +119,27 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        let Some(body) = this.body.as_pin_mut() else {
-            let text = (!this.text.is_empty()).then(|| std::mem::take(this.text));
-            this.hold.sent(text.as_ref().map_or(0, Bytes::len));
-            return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
-        };
         // A panic becomes an error, so hyper cuts the response. The panic does not reach the runtime.
-        let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
+        let polled = match caught(|| this.body.poll_frame(cx)) {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
         };
         match &polled {
-            Poll::Ready(Some(Err(_))) => this.hold.fail(),
-            Poll::Ready(Some(Ok(frame))) => this.hold.sent(frame.data_ref().map_or(0, Buf::remaining)),
+            Poll::Ready(Some(Err(_))) => this.hold.with(|state| state.stage = Stage::Failed),
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Buf::remaining) as u64;
+                this.hold.with(|state| state.report.iter_mut().for_each(|report| report.add(bytes)));
+            }
             _ => {}
         }
         polled.map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().map_or(self.text.is_empty(), Body::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(self.text.len() as u64), Body::size_hint)
+        self.body.size_hint()
     }
 }

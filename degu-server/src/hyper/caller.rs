@@ -79,23 +79,3 @@ impl fmt::Debug for Caller {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Server;
-    use crate::alarm::Alarm;
-    use crate::hyper::pulse::Pulse;
-
-    #[test]
-    fn stored_caller_does_not_keep_the_state_of_its_connection() {
-        let options = Arc::new(Server::options().workers(1));
-        let peer = Peer::new(Address::unix("/run/a.sock"), None);
-        let pulse = Arc::new(Pulse::new(Arc::new(options.state()), options, Arc::new(Alarm::new(false)), peer));
-        let caller = Caller { peer: pulse.peer.clone(), server: pulse.server.clone(), requests: 1 };
-        let state = Arc::downgrade(&pulse);
-        drop(pulse);
-        assert!(state.upgrade().is_none());
-        assert_eq!(caller.address(), &Address::unix("/run/a.sock"));
-    }
-}

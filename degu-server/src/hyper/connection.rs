@@ -1,33 +1,61 @@
 //! The task of a connection under `hyper::serve`. It runs on the runtime of the program.
 //!
-//! The task polls the handshake, and then hyper. [`Pulse::watch`] ends both when a deadline expires.
+//! The task polls the handshake, then hyper, and then reads the rest of the peer's input. [`Task::watch`] ends each of these
+//! when a deadline expires. If the server refuses a request, the task drops hyper and sends the response itself, because hyper
+//! answers only requests whose whole head was received.
 
 use std::future::poll_fn;
+use std::mem::take;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use degu_wire::BoxError;
 use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tower_service::Service;
 
+use super::Room;
 use super::body::RequestBody;
-use super::io::{Io, Room};
-use super::pulse::Pulse;
+use super::io::Io;
 use super::service::Exchanges;
-use crate::connection::CloseReason;
+use super::shared::{Shared, Stage, State};
+use crate::alarm::Spare;
+use crate::connection::{CloseReason, LINGER_IN_ALL, Wait};
 use crate::listen::Accepted;
 use crate::options::Options;
+use crate::report::{Peer, Report};
+use crate::response::last_response;
+#[cfg(feature = "tls")]
+use crate::revocation::Vetted;
+use crate::state::Phase;
 use crate::stream::{Socket, Stream, Transport};
 
 /// The maximum size in bytes of hyper's buffers. They contain a head, a body that the service does not read, or a response that
 /// the peer does not read.
 const BUFFER: usize = 64 * 1024;
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The state of a connection that only its task uses.
+struct Task {
+    shared: Arc<Shared>,
+    options: Arc<Options>,
+    peer: Arc<Peer>,
+    #[cfg(feature = "tls")]
+    vetted: Option<Vetted>,
+    room: Arc<Room>,
+}
+
 /// Serves a connection until it ends.
-pub(super) async fn serve<S, B>(accepted: Accepted, room: Room, options: Arc<Options>, service: S)
+pub(super) async fn serve<S, B>(accepted: Accepted, room: Arc<Room>, options: Arc<Options>, service: S)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
         + Clone
@@ -35,98 +63,270 @@ where
         + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let (socket, client) = match Socket::register(accepted) {
+    let (socket, peer) = match Socket::register(accepted) {
         Ok(registered) => registered,
         Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
-    tracing::debug!(peer = %client.address, "connection opened");
-    let (stream, pulse) = (Stream::new(socket), Pulse::new(room.server.clone(), options, room.alarm.clone(), client));
-    #[cfg(feature = "tls")]
-    let (mut stream, mut pulse) = (stream, pulse);
-    #[cfg(feature = "tls")]
-    let secured = secure(&mut stream, &mut pulse).await;
-    let pulse = Arc::new(pulse);
-    let (server, options, peer) = (&pulse.server, &pulse.options, &pulse.peer.address);
-    let io = Io::new(stream, pulse.clone(), room);
-    #[cfg(feature = "tls")]
-    if let Err(reason) = secured {
-        reason.log(server, peer, 0);
-        let mut io = io;
-        let _ = pulse.watch(poll_fn(|cx| io.poll_end(cx))).await;
-        return;
-    }
-
-    let connection = http1::Builder::new()
-        .auto_date_header(options.date)
-        // With `half_close`, hyper does not end the connection when the peer ends its side. `Io` detects that the peer is gone.
-        .half_close(true)
-        .max_headers(options.limits.max_fields)
-        .max_header_size(options.limits.max_head)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(io), Exchanges::new(service, pulse.clone()))
-        .with_upgrades();
-    let ended = pulse.watch(connection).await;
-    let requests = pulse.lock().exchanges;
-    match &ended {
-        Err(reason) => reason.log(server, peer, requests),
-        Ok(Ok(())) => {
-            tracing::debug!(%peer, requests, reason = "the connection was closed, or was not kept alive after its last response", "connection ends")
-        }
-        Ok(Err(error)) => match error.is_parse().then(|| server.may_log()).flatten() {
-            Some(suppressed_lines) => {
-                tracing::info!(%peer, requests, reason = %error, suppressed_lines, "connection ends")
-            }
-            None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),
-        },
-    }
-    if pulse.lock().is_upgraded() {
-        // The byte stream belongs to the service now. If the service drops the byte stream, this task notices it within a
-        // second.
-        let is_gone = poll_fn(|_| if pulse.lock().is_gone { Poll::Ready(()) } else { Poll::Pending });
-        let watched = pulse.watch(is_gone).await;
-        if watched.is_err() {
-            pulse.cut();
-        }
-        if let Some(report) = pulse.take_report() {
-            match watched {
-                Ok(()) => report.end(),
-                Err(reason) => report.cut(&reason, 0),
-            }
-        }
-    } else {
-        report_last(&pulse, &ended);
-    }
-}
-
-/// Reports the last exchange of a connection, if it was not reported yet. In that case the response was cut, the response did
-/// not begin, or hyper refused the request.
-fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
-    match ended {
-        Ok(Err(error)) if error.is_parse() && pulse.owes_refusal() => {
-            return pulse.report_refusal(if error.is_parse_too_large() { 431 } else { 400 }, 0);
-        }
-        _ => {}
-    }
-    let Some(report) = pulse.take_report() else { return };
-    match ended {
-        Err(reason) => report.cut(reason, 0),
-        Ok(Err(error)) if error.is_user() => report.cut(&CloseReason::Body(error.to_string().into()), 0),
-        Ok(_) => report.cut(&CloseReason::Gone(None), 0),
-    }
-}
-
-/// Makes the TLS handshake, if the server has TLS.
-#[cfg(feature = "tls")]
-async fn secure(stream: &mut Stream<Socket>, pulse: &mut Pulse) -> Result<(), CloseReason> {
-    let Some(tls) = pulse.options.tls.clone() else { return Ok(()) };
-    let changes = tls.changes();
-    pulse.begin_handshake();
-    // A shutdown does not wait for a peer that has sent nothing.
-    let check = |socket: &Socket| match pulse.server.is_stopping() && !socket.has_input() {
-        true => Err(CloseReason::Shutdown),
-        false => Ok(()),
+    tracing::debug!(peer = %peer.address, "connection opened");
+    let task = Task {
+        shared: Arc::default(),
+        options,
+        peer: Arc::new(peer),
+        #[cfg(feature = "tls")]
+        vetted: None,
+        room,
     };
-    let identity = pulse.watch(stream.secure(&tls, check)).await??;
-    pulse.end_handshake(identity, changes);
-    Ok(())
+    let stream = Stream::new(socket);
+    #[cfg(feature = "tls")]
+    let (mut task, mut stream) = (task, stream);
+    #[cfg(feature = "tls")]
+    if let Err(reason) = task.secure(&mut stream).await {
+        reason.log(&task.room.server, &task.peer.address, 0);
+        return task.linger(stream, &[], || {}).await;
+    }
+    task.shared.lock().stream = Some(stream);
+    let exchanges = Exchanges {
+        service: TowerToHyperService::new(service),
+        shared: task.shared.clone(),
+        room: task.room.clone(),
+        options: task.options.clone(),
+        peer: task.peer.clone(),
+    };
+    let io = Io { shared: task.shared.clone(), _room: task.room.clone() };
+    let connection = http1::Builder::new()
+        .auto_date_header(task.options.date)
+        // With `half_close`, hyper does not end the connection when the peer ends its side. The task detects that the peer is gone.
+        .half_close(true)
+        .max_headers(task.options.limits.max_fields)
+        .max_header_size(task.options.limits.max_head)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(io), exchanges)
+        .with_upgrades();
+    let (ended, is_incomplete) = {
+        let mut connection = pin!(connection);
+        let ended = task.watch(connection.as_mut()).await;
+        (ended, task.shared.lock().is_incomplete())
+    };
+    let is_upgraded = task.shared.lock().is_upgraded();
+    match is_upgraded {
+        true => task.tunnel().await,
+        false => task.finish(ended, is_incomplete).await,
+    }
+}
+
+impl Task {
+    /// Makes the TLS handshake, if the server has TLS.
+    #[cfg(feature = "tls")]
+    async fn secure(&mut self, stream: &mut Stream<Socket>) -> Result<(), CloseReason> {
+        let Some(tls) = self.options.tls.clone() else { return Ok(()) };
+        let changes = tls.changes();
+        self.shared.lock().deadline.set_wait(Wait::Handshake, 0);
+        self.room.alarm.set_spare(Spare::Fresh, 0, next_turn);
+        // A shutdown does not wait for a peer that has sent nothing.
+        let check = |socket: &Socket| match self.room.server.is_stopping() && !socket.has_input() {
+            true => Err(CloseReason::Shutdown),
+            false => Ok(()),
+        };
+        let identity = self.watch(stream.secure(&tls, check)).await??;
+        self.shared.lock().deadline.restart();
+        self.vetted = Vetted::new(&self.options, identity.as_ref(), changes);
+        Arc::make_mut(&mut self.peer).identity = identity;
+        Ok(())
+    }
+
+    /// Polls a future of the connection until it is done, or until a deadline, a shutdown, a revocation or a request to make room
+    /// ends it. The timer of this method, which ticks once a second, is the only timer of a connection.
+    async fn watch<F: Future>(&self, part: F) -> Result<F::Output, CloseReason> {
+        let (alarm, server) = (&self.room.alarm, &self.room.server);
+        let mut part = pin!(part);
+        let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut aborting = pin!(server.reached(Phase::Aborting));
+        poll_fn(|cx| {
+            alarm.set_task(cx.waker());
+            // This future wakes the task when any phase begins.
+            if aborting.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(CloseReason::Shutdown));
+            }
+            // The reason to end the connection if it is idle.
+            let mut leaves = server.is_stopping().then_some(CloseReason::Shutdown);
+            if alarm.is_asked() {
+                alarm.set(u32::MAX);
+                leaves = server.is_full().then_some(CloseReason::Room).or(leaves);
+            }
+            while seconds.poll_tick(cx).is_ready() {
+                match self.second() {
+                    Some(CloseReason::Deadline(Wait::Request)) => leaves = Some(CloseReason::Deadline(Wait::Request)),
+                    Some(reason) => return Poll::Ready(Err(reason)),
+                    None => {}
+                }
+            }
+            let done = part.as_mut().poll(cx);
+            let ended = self.shared.lock().take_ended();
+            ended.into_iter().for_each(Report::end);
+            match done {
+                Poll::Ready(done) => Poll::Ready(Ok(done)),
+                Poll::Pending => self.settle(cx, leaves).map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
+            }
+        })
+        .await
+    }
+
+    /// Counts a second. Returns the reason for which the connection must end, if there is one.
+    fn second(&self) -> Option<CloseReason> {
+        #[cfg(feature = "tls")]
+        if self.vetted.as_ref().is_some_and(Vetted::is_revoked) {
+            return Some(CloseReason::Revoked);
+        }
+        let state = &mut *self.shared.lock();
+        state.seconds += 1;
+        let wait = state.deadline.expired(state.seconds, &self.options.deadlines)?;
+        if wait == Wait::Handler && state.is_blocked {
+            // The client gets the rest of the last response before the response to this request.
+            state.deadline.handler = None;
+            state.end = Some(CloseReason::Deadline(wait));
+            return None;
+        }
+        Some(CloseReason::Deadline(wait))
+    }
+
+    /// Updates the deadline and the alarm after the connection was polled. Returns the reason for which the connection ends now, if
+    /// there is one. `leaves` is a reason that applies if the connection is idle.
+    fn settle(&self, cx: &mut Context<'_>, leaves: Option<CloseReason>) -> Option<CloseReason> {
+        let state = &mut *self.shared.lock();
+        let (wait, is_upgraded) = (state.wait(), state.is_upgraded());
+        let Some(stream) = &mut state.stream else {
+            // A handshake, or a peer that has got its last response, only ends to make room.
+            return leaves.filter(|reason| matches!(reason, CloseReason::Room));
+        };
+        if is_upgraded {
+            return None;
+        }
+        state.deadline.set_wait(wait, state.seconds);
+        let alarm = &self.room.alarm;
+        match (wait, state.exchanges) {
+            // The kernel is asked for input, because the runtime may not know of new input yet.
+            (Wait::Request, _) if leaves.is_some() && !stream.has_input() => return leaves,
+            (Wait::Request, 0) => alarm.set_spare(Spare::Fresh, 0, next_turn),
+            (Wait::Request, _) => alarm.set_spare(Spare::Idle, 0, next_turn),
+            _ => alarm.set_busy(),
+        }
+        if !state.is_blocked && state.end.is_some() {
+            return state.end.take();
+        }
+        if state.held > 0 { state.check_peer(cx).err() } else { None }
+    }
+
+    /// Waits until the service drops the byte stream of another protocol, and notices this within a second. Cuts the connection
+    /// earlier for a shutdown or a revocation.
+    async fn tunnel(&self) {
+        let is_gone = |_: &mut Context<'_>| match self.shared.lock().stream {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(()),
+        };
+        let ended = self.watch(poll_fn(is_gone)).await;
+        let State { stream, report, exchanges, reader, writer, .. } = take(&mut *self.shared.lock());
+        drop(stream);
+        [reader, writer].into_iter().flatten().for_each(Waker::wake);
+        let is_cut = ended.is_err();
+        let reason = ended.err().unwrap_or(CloseReason::Tunnel);
+        reason.log(&self.room.server, &self.peer.address, exchanges);
+        match report {
+            Some(report) if is_cut => report.cut(&reason, 0),
+            Some(report) => report.end(),
+            None => {}
+        }
+    }
+
+    /// Ends a connection without hyper: sends the last response, if hyper has not sent it, and reports the last exchange.
+    async fn finish(&self, ended: Result<Result<(), hyper::Error>, CloseReason>, is_incomplete: bool) {
+        let (server, peer) = (&self.room.server, &self.peer.address);
+        let State { stream, mut report, exchanges: requests, is_eof, is_head, stage, is_blocked, .. } =
+            take(&mut *self.shared.lock());
+        let Some(mut stream) = stream else { return };
+        let reason = match ended {
+            Err(reason) => reason,
+            Ok(Ok(())) if is_eof => CloseReason::Client,
+            Ok(Ok(())) => CloseReason::LastResponse,
+            Ok(Err(error)) if error.is_parse() => {
+                match server.may_log() {
+                    Some(suppressed_lines) => {
+                        tracing::info!(%peer, requests, reason = %error, suppressed_lines, "connection ends")
+                    }
+                    None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),
+                }
+                self.report_refusal(report, if error.is_parse_too_large() { 431 } else { 400 }, 0);
+                return self.linger(stream, &[], || {}).await;
+            }
+            Ok(Err(error)) if error.is_user() => CloseReason::Body(error.to_string().into()),
+            Ok(Err(error)) => CloseReason::Gone(Some(std::io::Error::other(error))),
+        };
+        reason.log(server, peer, requests);
+        // The last response is not of the request whose head is late.
+        let may_answer = stage == Stage::Awaited || matches!(reason, CloseReason::Deadline(Wait::Head));
+        let may_answer = may_answer && !is_blocked && (reason.is_ours() || self.options.answers_faults());
+        if let Some(status) = reason.status().filter(|_| may_answer) {
+            let (response, body_bytes) = last_response(&self.options, status, reason.text(status), is_head);
+            let sent = || self.report_refusal(report.take(), status, body_bytes);
+            self.linger(stream, &response, sent).await;
+            return report.into_iter().for_each(|report| report.cut(&reason, 0));
+        }
+        let (is_done, lingers) = match reason {
+            CloseReason::Client | CloseReason::LastResponse => (stage == Stage::Begun, true),
+            CloseReason::Deadline(Wait::Request) | CloseReason::Room | CloseReason::Shutdown => (false, !is_incomplete),
+            _ => (false, false),
+        };
+        match report {
+            Some(report) if is_done => report.end(),
+            Some(report) => report.cut(&reason, 0),
+            None => {}
+        }
+        if lingers {
+            self.linger(stream, &[], || {}).await;
+        } else if is_incomplete {
+            // A reset shows the peer that the response is incomplete.
+            stream.reset_on_close();
+        }
+    }
+
+    /// Reports that a whole response with this status has refused the request of this report, or a request without a head.
+    fn report_refusal(&self, report: Option<Report>, status: u16, body_bytes: usize) {
+        let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, Peer::clone(&self.peer)));
+        if let Some(report) = report.or_else(without_head) {
+            report.refuse(status, body_bytes);
+        }
+    }
+
+    /// Sends the response, calls `sent`, and half-closes the connection. Then reads and drops further input, because closing a
+    /// socket with unread input would reset the connection (RFC 9112 §9.6). Ends after a maximum time, or earlier if the peer
+    /// sends too slowly.
+    async fn linger(&self, mut stream: Stream<Socket>, response: &[u8], sent: impl FnOnce()) {
+        {
+            let state = &mut *self.shared.lock();
+            state.deadline.set_wait(Wait::Linger, state.seconds);
+        }
+        self.room.alarm.set_busy();
+        self.room.alarm.set_spare(Spare::Done, 0, next_turn);
+        self.room.server.linger(0);
+        let ends = async {
+            stream.write_all(response).await?;
+            stream.flush().await?;
+            sent();
+            stream.shutdown().await?;
+            let mut input = [0; 4096];
+            loop {
+                match stream.read(&mut input).await? {
+                    0 => return Ok::<(), std::io::Error>(()),
+                    read => self.shared.lock().moved(read),
+                }
+            }
+        };
+        let _ = timeout(SECOND * LINGER_IN_ALL, self.watch(ends)).await;
+    }
+}
+
+/// Returns a number that orders connections by the time at which they began to wait for a request.
+fn next_turn() -> u32 {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    TURN.fetch_add(1, Relaxed)
 }
