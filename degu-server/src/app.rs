@@ -47,9 +47,6 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(logged(closure));
 /// ```
 ///
-/// Middleware that is a closure does not call the inner app's [`on_connect`](Self::on_connect). If the inner app needs that
-/// call, write the middleware as a type that forwards both methods.
-///
 /// An `async fn` that returns plain `impl IntoResponse` is not an `App`. Such a return type captures the lifetimes of the
 /// arguments. It is therefore a different type for each call, and not a single type `R`.
 ///
@@ -80,7 +77,9 @@ use crate::{IntoResponse, Request, Response, Session};
 pub trait App: Send + Sync + 'static {
     /// Returns whether a connection is accepted. If the method returns `false`, the server closes the connection without a
     /// response. The server calls this method once for each connection, before the first request. By default every connection
-    /// is accepted.
+    /// is accepted. An app around an app must forward this call, as the apps of [`applib`](crate::applib) do. Middleware that
+    /// is a closure accepts every connection, and does not call the method of the app inside. If that app needs the call, write
+    /// the middleware as a type that forwards both methods.
     ///
     /// # Cancel safety
     ///

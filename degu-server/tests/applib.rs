@@ -2,7 +2,7 @@
 
 use crate::common::{Running, failed};
 use degu_server::applib::{AllowedMethods, Hosts, Router, Validator};
-use degu_server::{Address, BackgroundServer, Method, Request, Response, Session};
+use degu_server::{Address, App, BackgroundServer, Method, Request, Response, Session};
 
 async fn show(_: &mut Session, request: Request<'_>) -> String {
     format!("{:?} {:?} {:?}", request.mount(), request.segments(), request.query())
@@ -37,6 +37,36 @@ fn routers_shift_the_path_and_nest() {
         let answer = server.ask(format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(answer.ends_with(end), "{request}: {answer:?}");
     }
+}
+
+/// Notes in the session that it was asked about the connection.
+struct Gate(&'static str, bool);
+
+impl App for Gate {
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        let asked = session.remove::<String>().unwrap_or_default() + self.0;
+        session.insert(asked);
+        self.1
+    }
+
+    async fn handle(&self, session: &mut Session, _: Request<'_>) -> Response {
+        session.get::<String>().cloned().unwrap_or_default().into()
+    }
+}
+
+#[test]
+fn router_asks_all_its_apps_about_a_connection() {
+    let router = |second| {
+        let inner = Router::new().mount("x", AllowedMethods::new([Method::Get], Gate("b", second)));
+        Router::new()
+            .otherwise(Gate("d", true))
+            .index(Hosts::only(["a"], Gate("c", true)))
+            .mount("first", Validator::new(Gate("a", true)))
+            .mount("second", inner)
+    };
+    let ask = |app| Running::new(Address::ABSTRACT, app).ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(ask(router(true)).ends_with("\r\n\r\nabcd"));
+    assert_eq!(ask(router(false)), "", "the connection is closed without a response");
 }
 
 #[test]

@@ -7,8 +7,9 @@ use crate::{App, BoxedApp, Request, Response, Session};
 ///
 /// A request whose path has no app gets 404. Segments are compared as they were sent, without percent-decoding.
 ///
-/// A router does not call [`on_connect`](App::on_connect) of its apps. To check connections, use
-/// [`Options::on_connect`](crate::Options::on_connect), or write an app around the router.
+/// For a new connection, the router calls [`on_connect`](App::on_connect) of all its apps, because the path of the first request
+/// is not known yet: first of the mounted apps in the order of their calls to `mount`, then of the index, then of the app for
+/// all other paths. The first app that refuses the connection ends this.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Router};
@@ -74,6 +75,16 @@ impl Router {
 }
 
 impl App for Router {
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        let mounted = self.mounted.iter().map(|(_, app)| app);
+        for app in mounted.chain(&self.index).chain(&self.otherwise) {
+            if !app.on_connect(session).await {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
         let app = match request.segments().first() {
             None => self.index.as_ref(),
