@@ -20,15 +20,16 @@ const SHOWN_OF_METHOD: usize = 32;
 ///
 /// ```text
 /// GET /todos?text=milk 200 38B 0.214ms unix:@ pid=4242 uid=1000
-/// POST /todos 413 62B 0.090ms [::1]:41234 CN=device-7,O=Example
+/// POST /todos 413 62B 0.090ms [::1]:41234 "CN=device 7,O=Example"
 /// GET /feed 200 81920B 2514.003ms 127.0.0.1:41236 cut: the peer is gone
 /// - - 400 58B 0.000ms 127.0.0.1:41238
 /// ```
 ///
 /// The line has method, target, status, bytes of the response's body, duration and address. The ids of the client's
-/// process and the subject of the client's certificate follow, if they are known. For a response that was cut, the line
-/// ends with the reason. `-` stands for an unknown value. Control characters are escaped. A target is cut after 512
-/// bytes. The target includes the query, which may contain secrets. `Debug` leaves the query out.
+/// process and the subject of the client's certificate follow, if they are known. The subject is in quotes, because it may
+/// contain spaces. In the subject, `"` and `\` are escaped with `\`. For a response that was cut, the line ends with the
+/// reason. `-` stands for an unknown value. Control characters are escaped. A target, a subject and a reason are each cut after
+/// 512 bytes. The target includes the query, which may contain secrets. `Debug` leaves the query out.
 ///
 /// Metrics are collected in the same function:
 ///
@@ -174,7 +175,7 @@ impl fmt::Display for Exchange {
         }
         #[cfg(feature = "tls")]
         if let Some(identity) = self.identity() {
-            write!(f, " {}", identity.subject())?;
+            write!(f, " {:?}", identity.subject())?;
         }
         if let Some(why) = self.cut() {
             f.write_str(" cut: ")?;

@@ -269,6 +269,19 @@ fn an_open_connection_of_hyper_ends_when_its_client_is_revoked() {
 }
 
 #[test]
+fn log_line_has_the_subject_of_the_client_in_quotes() {
+    let pki = TempPki::new();
+    let (tell, told) = std::sync::mpsc::channel();
+    let options = one_thread().on_response(move |exchange| tell.send(exchange.to_string()).unwrap());
+    let server = serve(options, &pki.server_tls(), who);
+    for answer in both(&client(server.address(), &pki.client_tls())) {
+        assert_eq!(answer.unwrap(), CLIENT);
+        let line = told.recv().unwrap();
+        assert!(line.ends_with(" \"CN=client\""), "{line}");
+    }
+}
+
+#[test]
 fn a_session_is_of_one_policy() {
     let pki = TempPki::new();
     for version in Version::BOTH {
