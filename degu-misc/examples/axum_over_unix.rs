@@ -46,7 +46,7 @@ async fn run() -> Result<(), BoxError> {
 
 fn listen(argument: usize, default: &str) -> Result<Listener, BoxError> {
     let address = std::env::args().nth(argument);
-    let listener = Listener::bind(address.as_deref().unwrap_or(default).parse::<Address>()?, None)?;
+    let listener = Server::options().listener(address.as_deref().unwrap_or(default).parse::<Address>()?)?;
     println!("listening on {}", listener.address());
     Ok(listener)
 }

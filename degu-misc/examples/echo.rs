@@ -21,7 +21,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body as AxumBody, Bytes};
 use axum::extract::Request as AxumRequest;
-use degu_server::{Address, App, Body, BoxError, Chunk, Listener, Options, Request, Response, Server, Session};
+use degu_server::{Address, App, Body, BoxError, Chunk, Options, Request, Response, Server, Session};
 use hyper::body::Frame;
 use lexopt::{Arg, ValueExt};
 
@@ -140,7 +140,7 @@ async fn serve_on_hyper(address: Address, options: Options, mode: Mode) -> Resul
         Mode::Ignore => AxumBody::from("ignored"),
         Mode::Silent => AxumBody::new(Silent { has_begun: false }),
     };
-    let listener = Listener::bind(address, None)?;
+    let listener = options.listener(address)?;
     listening_on(listener.address())?;
     let stop = async { drop(stop_signal().await) };
     degu_server::hyper::serve(listener, options, Router::new().fallback(answer), stop).await?;

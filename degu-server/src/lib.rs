@@ -51,7 +51,6 @@
 //! - [`Request::upgrade`] returns the client's offer to switch to another protocol, if there is one.
 //! - [`Options`] has every limit, deadline and switch of a server. [`Server::options`] returns the default options.
 //! - [`Server::spawn`] starts the server on threads of its own. It returns a [`Handle`], which shuts the server down.
-//! - [`BackgroundServer`] is a server inside an application that has no runtime.
 //! - [`degu_wire`] parses requests, and refuses malformed ones. Its [`Limits`] bound the size of a request.
 //!
 //! # Features
@@ -106,7 +105,6 @@ mod alarm;
 mod app;
 pub mod applib;
 mod atomic;
-mod background;
 mod blocking;
 mod body_channel;
 mod connection;
@@ -144,7 +142,6 @@ mod worker;
 mod worker_state;
 
 pub use app::{App, BoxedApp};
-pub use background::BackgroundServer;
 pub use blocking::{Blocking, BlockingRequest, blocking};
 pub use credentials::{Credentials, own_credentials};
 pub use error::Error;

@@ -116,7 +116,7 @@ impl<A: App> Server<A> {
     ///
     /// # Panics
     ///
-    /// If it is called in a task of a tokio runtime, because such a task must not block. Use [`serve`](Self::serve) there.
+    /// If it is called in a task of a tokio runtime, because such a task must not block. Use [`spawn`](Self::spawn) there.
     #[cfg(feature = "signal")]
     pub fn serve_until_signal(self) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -135,21 +135,6 @@ impl<A: App> Server<A> {
             handle.ended().await;
             handle.join()
         })
-    }
-
-    /// Serves until the future is dropped. The server has threads of its own, so the future works in any runtime.
-    ///
-    /// # Errors
-    ///
-    /// A thread could not be started, or the server's thread panicked.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future begins a graceful shutdown, and does not wait for its end. To wait for the end, use a [`Handle`].
-    pub async fn serve(self) -> io::Result<()> {
-        let mut handle = self.spawn()?;
-        handle.ended().await;
-        handle.join()
     }
 
     /// Serves on the current runtime until the future is dropped. The server has no thread of its own. On Linux, deadlines follow
@@ -224,28 +209,30 @@ impl Options {
     ///
     /// The errors of [`Server::bind`].
     pub fn bind<A: App>(self, address: impl Into<Address>, app: A) -> io::Result<Server<A>> {
-        self.bind_all([address.into()], app)
-    }
-
-    /// Binds several addresses for one server: see [`Server::bind`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Server::bind`], or there is no address.
-    pub fn bind_all<A: App>(self, addresses: impl IntoIterator<Item = Address>, app: A) -> io::Result<Server<A>> {
-        let listeners = addresses.into_iter().map(|address| self.listener(address)).collect::<io::Result<Vec<_>>>()?;
-        self.listen(listeners, app)
+        let listener = self.listener(address)?;
+        self.listen([listener], app)
     }
 
     /// Binds an address, and returns the listening socket, for [`listen`](Self::listen) or `hyper::serve`. Only the options for
     /// sockets apply: [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and
     /// [`ipv6_only`](Self::ipv6_only).
     ///
+    /// ```
+    /// use degu_server::{Address, BoxError, Request, Server, Session};
+    ///
+    /// let options = Server::options().socket_mode(0o600);
+    /// let listeners = [Address::IPV6_LOOPBACK, Address::ABSTRACT].map(|address| options.listener(address));
+    /// let listeners: Vec<_> = listeners.into_iter().collect::<Result<_, _>>()?;
+    /// let server = options.listen(listeners, async |_: &mut Session, _: Request<'_>| "hello")?;
+    /// assert_eq!(server.addresses().count(), 2);
+    /// # Ok::<(), BoxError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`Server::bind`].
     pub fn listener(&self, address: impl Into<Address>) -> io::Result<Listener> {
-        Listener::bind_with(&address.into(), &self.socket)
+        Listener::bind(&address.into(), &self.socket)
     }
 
     /// Returns a server for sockets that already listen.

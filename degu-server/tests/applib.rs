@@ -2,7 +2,7 @@
 
 use crate::common::{Running, failed};
 use degu_server::applib::{AllowedMethods, Hosts, Router, Validator};
-use degu_server::{Address, App, BackgroundServer, Method, Request, Response, Session};
+use degu_server::{Address, App, Method, Request, Response, Server, Session};
 
 async fn show(_: &mut Session, request: Request<'_>) -> String {
     format!("{:?} {:?} {:?}", request.mount(), request.segments(), request.query())
@@ -70,8 +70,8 @@ fn router_asks_all_its_apps_about_a_connection() {
 }
 
 #[test]
-fn an_embedded_server_ends_with_its_value() {
-    let server = BackgroundServer::start(Address::ABSTRACT, show).unwrap();
+fn dropped_handle_lets_an_exchange_end() {
+    let server = Server::bind(Address::ABSTRACT, show).unwrap().spawn().unwrap();
     let mut raw = crate::common::Raw::connect(server.address());
     raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     raw.expect("HTTP/1.1 200 OK\r\n");

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Raw, Running, failed};
 use degu_server::{
-    Address, App, Body, BoxError, Chunk, Error, Incoming, Limits, Listener, Part, Request, Response, Server, Session,
-    Source,
+    Address, App, Body, BoxError, Chunk, Error, Incoming, Limits, Part, Request, Response, Server, Session, Source,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -96,7 +95,7 @@ fn servers_that_follow_each_other_on_one_path_keep_their_files() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while rounds.load(Ordering::Relaxed) < 100 {
-                    let Ok(listener) = Listener::bind(Address::unix(&path), None) else {
+                    let Ok(listener) = Server::options().listener(Address::unix(&path)) else {
                         std::thread::yield_now();
                         continue;
                     };
@@ -119,10 +118,10 @@ fn a_lock_file_that_says_something_is_somebody_elses() {
     let folder = tempfile::tempdir().unwrap();
     let lock = folder.path().join("socket.lock");
     std::fs::write(&lock, "1234").unwrap();
-    drop(Listener::bind(Address::unix(folder.path().join("socket")), None).unwrap());
+    drop(Server::options().listener(Address::unix(folder.path().join("socket"))).unwrap());
     assert_eq!(std::fs::read(&lock).unwrap(), b"1234");
     std::fs::write(&lock, "").unwrap();
-    drop(Listener::bind(Address::unix(folder.path().join("socket")), None).unwrap());
+    drop(Server::options().listener(Address::unix(folder.path().join("socket"))).unwrap());
     assert!(!lock.exists(), "one that was left behind");
 }
 

@@ -14,7 +14,7 @@ use axum::http::{Request, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use degu_server::hyper::{Caller, RequestBody, serve};
-use degu_server::{Address, Listener, Options, Server, Session, own_credentials};
+use degu_server::{Address, Options, Server, Session, own_credentials};
 use http_body_util::{BodyExt, StreamBody};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -262,7 +262,7 @@ fn a_shutdown_under_load_answers_what_has_begun() {
             let address = server.address.clone();
             server.shut_down();
             // The address is free at once.
-            drop(Listener::bind(&address, None).unwrap());
+            drop(Server::options().listener(&address).unwrap());
         });
         assert_eq!(answered.load(Ordering::SeqCst), begun.load(Ordering::SeqCst), "each request, and none by half");
     }
@@ -458,14 +458,14 @@ fn half_closed_client_is_answered_and_one_that_is_gone_is_not() {
 #[tokio::test]
 async fn what_can_not_be_asked_is_refused() {
     let options = Server::options().on_connect(async |_: &mut Session| true);
-    let listener = Listener::bind(Address::ABSTRACT, None).unwrap();
+    let listener = Server::options().listener(Address::ABSTRACT).unwrap();
     let error = serve(listener, options, fine(), std::future::pending()).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_it_is_a_shutdown() {
-    let listener = Listener::bind(Address::ABSTRACT, None).unwrap();
+    let listener = Server::options().listener(Address::ABSTRACT).unwrap();
     let address = listener.address().clone();
     // That it can be spawned is a part of the promise.
     let serving = tokio::spawn(serve(listener, Server::options(), app(), std::future::pending()));

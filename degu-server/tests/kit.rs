@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use degu_server::hyper::{RequestBody, serve};
-use degu_server::{Address, BoxError, Listener, Options};
+use degu_server::{Address, BoxError, Options};
 use futures_core::Stream;
 use http_body::Frame;
 use tokio::runtime::Builder;
@@ -43,7 +43,7 @@ impl Serving {
         S: Service<Request<RequestBody>, Response = Response<Body>, Error: Into<BoxError>> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let listener = Listener::bind(address, None).unwrap();
+        let listener = options.listener(address).unwrap();
         let address = listener.address().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {

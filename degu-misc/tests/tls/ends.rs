@@ -243,7 +243,7 @@ fn a_client_that_closes_is_noticed_while_a_service_waits() {
         let _tell = Tell(told.clone());
         std::future::pending::<&str>().await
     });
-    let listener = degu_server::Listener::bind(Address::IPV6_LOOPBACK, None).unwrap();
+    let listener = degu_server::Server::options().listener(Address::IPV6_LOOPBACK).unwrap();
     let address = listener.address().clone();
     let options = one_thread().half_close_timeout(SECOND).tls(pki.server_tls());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -258,7 +258,7 @@ fn a_client_that_closes_is_noticed_while_a_service_waits() {
 fn a_large_body_reaches_hyper_whole() {
     let pki = TempPki::new();
     let service = axum::Router::new().fallback(async |body: axum::body::Bytes| body);
-    let listener = degu_server::Listener::bind(Address::IPV6_LOOPBACK, None).unwrap();
+    let listener = degu_server::Server::options().listener(Address::IPV6_LOOPBACK).unwrap();
     let client = blocking::Client::options().tls(pki.client_tls()).server_name("localhost").client(listener.address());
     let options = one_thread().tls(pki.server_tls());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use degu_client::{Client, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
-use degu_server::{Address, Listener, Method, Request, Response, Server, Session, Tunnel};
+use degu_server::{Address, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
 use degu_tls::rustls::pki_types::UnixTime;
@@ -255,7 +255,7 @@ fn a_tunnel_ends_when_its_client_is_revoked() {
 fn an_open_connection_of_hyper_ends_when_its_client_is_revoked() {
     use axum::routing::get;
 
-    let (pki, listener) = (TempPki::new(), Listener::bind(Address::IPV6_LOOPBACK, None).unwrap());
+    let (pki, listener) = (TempPki::new(), Server::options().listener(Address::IPV6_LOOPBACK).unwrap());
     let (tls, address) = (pki.server_tls(), listener.address().clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = axum::Router::new().route("/", get(async || "ok").put(std::future::pending::<()>));

@@ -7,7 +7,7 @@
 //! ```no_run
 //! use axum::{Extension, Router, routing::get};
 //! use degu_server::hyper::{Caller, serve};
-//! use degu_server::{Address, BoxError, Listener, Server};
+//! use degu_server::{Address, BoxError, Server};
 //!
 //! async fn whoami(Extension(caller): Extension<Caller>) -> String {
 //!     format!("{:?}\n", caller.credentials().map(|process| process.uid))
@@ -15,9 +15,10 @@
 //!
 //! # async fn run() -> Result<(), BoxError> {
 //! let app = Router::new().route("/", get(whoami));
-//! let listener = Listener::bind(Address::unix("/run/whoami.sock"), Some(0o666))?;
+//! let options = Server::options().socket_mode(0o666);
+//! let listener = options.listener(Address::unix("/run/whoami.sock"))?;
 //! let stop = async { drop(tokio::signal::ctrl_c().await) };
-//! serve(listener, Server::options(), app, stop).await?;
+//! serve(listener, options, app, stop).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -82,7 +83,7 @@
 //!   check Host itself, as a protection against DNS rebinding. [`Hosts`](crate::applib::Hosts) shows the rules.
 //! - **[`workers`](Options::workers)** has no effect, because the threads belong to the runtime.
 //!
-//! To bind a socket with the options for sockets, use [`Options::listener`].
+//! [`Options::listener`] binds the socket.
 
 mod body;
 mod caller;

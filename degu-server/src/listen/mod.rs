@@ -26,7 +26,7 @@ const KEEPALIVE: TcpKeepalive =
 /// in use for IPv6.
 const TRIES: u32 = 16;
 
-/// A listening socket. It was bound by this process, or inherited from its parent.
+/// A listening socket. It was bound by [`Options::listener`](crate::Options::listener), or inherited from a parent process.
 ///
 /// ```no_run
 /// use std::os::fd::AsFd;
@@ -35,9 +35,10 @@ const TRIES: u32 = 16;
 ///
 /// // Socket activation of inetd, or of systemd with `StandardInput=socket`: the standard input is the socket.
 /// let activated = Listener::try_from(std::io::stdin().as_fd().try_clone_to_owned()?)?;
-/// let beside = Listener::bind(Address::unix("/run/beside.sock"), Some(0o660))?;
+/// let options = Server::options().socket_mode(0o660);
+/// let beside = options.listener(Address::unix("/run/beside.sock"))?;
 /// let app = async |_: &mut Session, _: Request<'_>| "hello";
-/// Server::options().listen([activated, beside], app)?.serve_forever()?;
+/// options.listen([activated, beside], app)?.serve_forever()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -57,17 +58,7 @@ struct Bound {
 }
 
 impl Listener {
-    /// Binds an address, and listens: see [`Server::bind`](crate::Server::bind). `mode` is the mode of a Unix socket's file. It
-    /// has no effect for other addresses. [`Options::listener`](crate::Options::listener) has more options.
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Server::bind`](crate::Server::bind).
-    pub fn bind(address: impl Into<Address>, mode: Option<u32>) -> io::Result<Self> {
-        Self::bind_with(&address.into(), &SocketOptions { mode, ..SocketOptions::default() })
-    }
-
-    pub(crate) fn bind_with(address: &Address, options: &SocketOptions) -> io::Result<Self> {
+    pub(crate) fn bind(address: &Address, options: &SocketOptions) -> io::Result<Self> {
         match Bound::all(address, options) {
             Ok(sockets) => Ok(Self { sockets }),
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))),
@@ -252,7 +243,7 @@ mod tests {
     #[test]
     fn accepted_connections_notice_a_pulled_cable() {
         let options = crate::Server::options().progress(1024, Duration::from_secs(60));
-        let listener = Listener::bind(Address::IPV4_LOOPBACK, None).unwrap();
+        let listener = options.listener(Address::IPV4_LOOPBACK).unwrap();
         listener.detect_dead_peers(&options.deadlines).unwrap();
         let address = std::net::SocketAddr::try_from(listener.address()).unwrap();
         let _peer = std::net::TcpStream::connect(address).unwrap();

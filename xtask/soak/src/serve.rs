@@ -34,7 +34,10 @@ pub(crate) fn start(folder: &Path, tls: &ServerTls) -> Result<Vec<Served>> {
     }));
     let serve = |target: &'static Target| {
         let counters = Arc::new(Counters::default());
-        let server = options(target, tls).bind_all(addresses(folder, target.name)?, app(counters.clone()))?;
+        let options = options(target, tls);
+        let listeners = addresses(folder, target.name)?.into_iter().map(|address| options.listener(address));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let server = options.listen(listeners, app(counters.clone()))?;
         Ok(Served { target, handle: server.spawn()?, counters })
     };
     TARGETS.iter().map(serve).collect()
