@@ -41,7 +41,8 @@ pub(crate) struct Admission {
     /// The index of the socket that is polled first. The index changes with each accept, so a busy socket does not starve the
     /// other sockets.
     turn: usize,
-    /// A connection that was accepted from the kernel, and may have to wait for room.
+    /// A connection that was accepted from the kernel, and was not handed over or refused yet. It is a field, so it is not lost
+    /// if a shutdown ends the wait for room. [`drain`](Self::drain) then admits it.
     newcomer: Option<Accepted>,
     state: Arc<ServerState>,
     options: Arc<Options>,
@@ -57,7 +58,8 @@ impl Admission {
         let stopping = self.state.reached(Phase::Draining);
         let _ = first(stopping, self.accept(&mut hand_over)).await;
         self.sockets.iter_mut().for_each(Accepting::unlink);
-        // Clients that connected before the shutdown are still served. Other clients may connect at any time, so the time is limited.
+        // Clients that connected before the shutdown are still served. More clients may connect while the sockets are open, so this
+        // phase ends after `LAST`.
         let aborting = self.state.reached(Phase::Aborting);
         let _ = first(aborting, timeout(LAST, self.drain(&mut hand_over))).await;
     }
@@ -71,7 +73,7 @@ impl Admission {
                 return;
             }
             self.admit(PATIENCE.saturating_sub(began.elapsed()), hand_over).await;
-            // The connections of this thread must not wait for the end of the backlogs.
+            // The connections of this thread must not wait until the backlogs are empty.
             yield_now().await;
         }
     }
@@ -81,8 +83,8 @@ impl Admission {
         loop {
             match self.next().await {
                 Ok(accepted) => {
-                    // If an idle connection was closed because the process had no free descriptor, this accept does not mean
-                    // that the shortage has ended.
+                    // If the server was out of descriptors, this accept uses the descriptor of an idle connection that was closed.
+                    // The shortage may go on. `failing_since` is then kept, so the next failure writes no new log line.
                     if !self.state.set_out_of_descriptors(false) {
                         failing_since = None;
                     }
@@ -106,7 +108,8 @@ impl Admission {
                     }
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     match is_shortage {
-                        // The app also opens descriptors, so the process may have none left below `max_connections`.
+                        // The app also opens descriptors, so the process may run out of them below `max_connections`. Closing an
+                        // idle connection frees a descriptor.
                         true if since.elapsed() >= SHORTAGE => {
                             self.state.set_out_of_descriptors(true);
                             self.ask_for_room().await;
@@ -179,13 +182,13 @@ impl Admission {
     }
 }
 
-/// Sends a 503 without waiting, except under TLS. Reads up to 4,096 bytes of the available input first, because closing
-/// a socket with unread input would reset the connection. The client could then lose the response.
+/// Refuses a connection without waiting: sends a 503, and half-closes the socket. Under TLS no response is sent, because that
+/// would need a handshake. Reads up to 4,096 bytes of the available input first, because closing a socket with unread input
+/// would reset the connection. The client could then lose the response.
 fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];
     let read = (&*socket).read(&mut input).unwrap_or(0);
-    // Under TLS no response can be sent before the handshake.
     if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
         let text = refusal(503, "the server cannot take another connection now: try again later");

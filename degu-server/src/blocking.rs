@@ -7,7 +7,7 @@
 //!        ◀───────────────────────────────────────────────────┘
 //! ```
 //!
-//! The pool is the pool for blocking functions of a tokio runtime that has no other task.
+//! The threads are the blocking threads of a tokio runtime that runs no async task.
 
 use std::fmt;
 use std::num::NonZero;
@@ -86,7 +86,7 @@ struct Pool {
     places: Arc<Semaphore>,
     /// The permits for requests that run.
     turns: Arc<Semaphore>,
-    /// A runtime that is used only for its threads. `None` after the pool was dropped.
+    /// A runtime that is used only for its blocking threads. `None` if it could not be built. `drop` takes it.
     runtime: Option<Runtime>,
 }
 
@@ -137,7 +137,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
         let Ok(place) = pool.places.clone().try_acquire_owned() else { return busy() };
         // If the client goes away during this wait, the future is dropped. This frees the permit `place`.
         let (Ok(turn), Some(runtime)) = (pool.turns.clone().acquire_owned().await, &pool.runtime) else {
-            return Response::from_error("a blocking handler has no threads");
+            return Response::from_error("cannot start the threads of a handler made by `blocking`");
         };
         let function = self.function.clone();
         let answer = runtime.spawn_blocking(move || {
@@ -153,7 +153,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
     }
 }
 
-/// Returns the response for a request that gets no place.
+/// Returns the response for a request that finds all threads busy and the queue full.
 fn busy() -> Response {
     let text = "the server is busy: all threads of this handler are in use, try again later\n";
     Error::new(503, text).header("retry-after", 1).into()

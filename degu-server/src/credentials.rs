@@ -17,9 +17,9 @@ pub fn own_credentials() -> Credentials {
     Credentials { pid: std::process::id() as i32, uid: geteuid().as_raw(), gid: getegid().as_raw() }
 }
 
-/// Returns a connected, non-blocking Unix socket, and the credentials of its peer, if the system provides them. Each system has
-/// another call for credentials. tokio knows these calls, but needs a socket that is registered with the runtime of this
-/// thread.
+/// Returns a connected, non-blocking Unix socket, and the credentials of its peer, if the system provides them. The
+/// system call for credentials differs between systems. tokio knows these calls, but needs a socket that is registered with the
+/// runtime of this thread.
 pub(crate) fn of_peer(socket: Socket) -> io::Result<(OwnedFd, Option<Credentials>)> {
     let stream = UnixStream::from_std(socket.into())?;
     let credentials = stream.peer_cred().ok();

@@ -111,7 +111,7 @@ impl Error {
     }
 
     /// Returns the client's fault in the body, if such a fault caused the error. The connection is closed after the response,
-    /// because the server does not read on to the next request.
+    /// because the server does not know where the next request begins.
     pub const fn fault(&self) -> Option<RemoteError> {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }

@@ -60,7 +60,7 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// After its first poll the future may be dropped. The shutdown then continues.
+    /// The future may be dropped at any time. The shutdown then begins or continues without a task that waits for it.
     pub async fn shutdown(self) {
         self.begin_shutdown();
         self.ended().await;

@@ -87,8 +87,8 @@
 //!
 //! A peer could otherwise fill the log. Lines about refused peers, failed accepts, responses with 503 and messages that a
 //! proxy cannot forward therefore have a common limit: ten lines at once, then one line each second. The lines over the
-//! limit are suppressed, and the next line has their number in the field `suppressed_lines`. Except for failed accepts and for
-//! connections that the full server refuses, a line over the limit is written at `DEBUG`.
+//! limit are written at `DEBUG`, and the next line within the limit has their number in the field `suppressed_lines`. Lines
+//! over the limit about failed accepts, and about connections that a full server refuses, are not written at all.
 //! Lines about revoked certificates are limited only under `hyper::serve`.
 //!
 //! # What it never does

@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     left: u32,
-    /// The time at which `left` last grew. While `left` has its maximum, the time of the last call.
+    /// The time at which `left` last grew. While `left` is at its maximum, this is the time of the last call of `pass`.
     since: Instant,
     suppressed_lines: u64,
 }

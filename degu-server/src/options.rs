@@ -55,8 +55,8 @@ pub(crate) struct Deadlines {
     pub(crate) head: u32,
     pub(crate) idle: u32,
     pub(crate) progress: Progress,
-    /// The window of the minimum rate after the last response. The peer must send at this rate until it closes its side of the
-    /// connection.
+    /// The window, in seconds, of the minimum rate after the last response. In each window the peer must send at least
+    /// `LINGER_BYTES`, until it closes its side of the connection.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
@@ -252,8 +252,8 @@ impl Options {
     /// At the maximum, each new connection costs a search through all open connections. With very many connections, leave enough
     /// room between the usual number and the maximum.
     ///
-    /// Default: 1,024. If the process may open few file descriptors, the default is their number minus 64, or half of a very low
-    /// number. The app can then still open files.
+    /// Default: 1,024. If the process may open fewer than 1,088 file descriptors, the default is this limit minus 64. If the
+    /// limit is below 128, the default is half of it. The app can then still open files.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);
         self
@@ -287,9 +287,9 @@ impl Options {
     /// the socket for some microseconds before it blocks. If client and server run on different cores, spinning makes a round
     /// trip as fast as on one core.
     ///
-    /// While a connection spins, it yields after every few polls. The other busy connections of its worker run at each
-    /// yield. Idle connections and the acceptor run after 32 requests or 50 µs. No connection spins if more than four
-    /// connections of its worker are busy.
+    /// While a connection spins, it yields after every few polls, and the other busy connections of its worker run. Idle
+    /// connections and the acceptor run when the connection has answered 32 requests or has spun for 50 µs, whichever comes
+    /// first. No connection spins if more than four connections of its worker are busy.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -411,8 +411,8 @@ impl Options {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// An exchange that switches to another protocol ends when the handler of that protocol returns. Its body is the bytes sent
-    /// to the client. A connection that `on_connect` or the handshake refused has no exchange.
+    /// An exchange that switches to another protocol ends when the handler of that protocol returns.
+    /// [`Exchange::body_bytes`] is then the number of bytes of the new protocol that were sent to the client. A connection that `on_connect` or the handshake refused has no exchange.
     ///
     /// `report` runs in the task of the connection, so it must not block for long. If it panics, the connection continues. With
     /// this option, responses to pipelined requests are written one by one. Default: none.

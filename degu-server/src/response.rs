@@ -165,7 +165,7 @@ fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>) {
     }
 }
 
-/// Returns the text of an error response: a line with the reason phrase of the status, and the reason.
+/// Returns the text of an error response: a line with the standard phrase of the status, a colon, and `why`.
 pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
     format!("{}: {why}\n", reason_phrase(status))
 }

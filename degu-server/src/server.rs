@@ -122,7 +122,7 @@ impl<A: App> Server<A> {
         use tokio::signal::unix::{SignalKind, signal};
 
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            // The signals are caught first, so a signal cannot cut a connection.
+            // The signals are caught before the server starts, so no signal ends the process while a connection is open.
             let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut handle = self.spawn()?;
             for end in [Handle::begin_shutdown, Handle::abort] {

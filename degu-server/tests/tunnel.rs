@@ -480,7 +480,7 @@ mod through_a_proxy {
     }
 
     #[test]
-    #[should_panic(expected = "the proxy does not forward an upgrade to `h2c`")]
+    #[should_panic(expected = "the proxy cannot check requests in `h2c`: remove `h2c` from the protocols")]
     fn h2c_cannot_be_listed() {
         let _ = ProxyApp::new(Client::new(Address::ABSTRACT)).with_tunnels(["H2C"]);
     }

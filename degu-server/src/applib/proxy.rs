@@ -20,9 +20,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// **Bodies** are forwarded while they are received, with their chunks, extensions and trailers. The proxy buffers only a
 /// part of a body, so a slow reader slows the writer on the other side.
 ///
-/// **Connections**: connections of clients never share a connection to the upstream. Between two requests of a client's
-/// connection, the proxy keeps at most one connection to the upstream. The proxy closes the kept connection at the
-/// latest when the client's connection ends. A request does not use a connection that was idle for 4 s. The proxy uses no
+/// **Connections**: each client connection has an upstream connection of its own. While a client connection waits for its next
+/// request, the proxy keeps at most one upstream connection for it. The proxy closes the upstream connection at the latest
+/// when the client connection ends. A request does not use an upstream connection that was idle for 4 s. The proxy uses no
 /// [pool](degu_client::PoolOf), because a connection of a pool carries requests of different clients: if the upstream parsed
 /// one request as two, a client could get a response that belongs to another client. So a client that sends only one request
 /// costs a new connection to the upstream.
@@ -67,9 +67,10 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// it. The server cuts the response when the client goes away, or reads more slowly than
 /// [`Options::progress`](crate::Options::progress) allows.
 ///
-/// An upstream may answer before it has received the whole request. If the client reads nothing before it has sent everything,
-/// such a response must fit into the buffers of the connection, some hundred KiB. Otherwise the proxy stops reading the request,
-/// and client and proxy wait for each other until `Options::progress` ends the connection.
+/// An upstream may send its response before it has received the whole request. Some clients do not read before they have sent
+/// their whole request. Until then the response waits in the buffers of the client connection, which have some hundred KiB. If
+/// the response is longer, the proxy stops reading the request, and client and proxy wait for each other until
+/// `Options::progress` ends the connection.
 ///
 /// # Failures
 ///
@@ -112,7 +113,8 @@ const IDLE: Duration = Duration::from_secs(4);
 struct Kept(Rc<RefCell<Vec<(u64, Connection, Instant)>>>);
 
 impl Kept {
-    /// Returns the kept connection of this proxy, if there is one. Closes a connection that has been idle for [`IDLE`].
+    /// Removes and returns the kept connection of the proxy with this number. If this connection has been idle for [`IDLE`] or
+    /// longer, closes it and returns `None`.
     fn take(&self, id: u64, now: Instant) -> Option<Connection> {
         let mut kept = self.0.borrow_mut();
         let at = kept.iter().position(|(of, ..)| *of == id)?;
@@ -147,7 +149,10 @@ impl ProxyApp {
     /// If the name is not a token (RFC 9110 §5.6.2) with an optional port.
     #[must_use]
     pub fn with_pseudonym(mut self, pseudonym: &str) -> Self {
-        assert!(is_received_by(pseudonym), "{pseudonym:?} is not a valid pseudonym for the field `via`");
+        assert!(
+            is_received_by(pseudonym),
+            "{pseudonym:?} is not a valid pseudonym for the field `via`: pass a token with an optional port"
+        );
         self.pseudonym = pseudonym.into();
         self
     }
@@ -178,7 +183,7 @@ impl ProxyApp {
         self.tunnels = protocols.into_iter().map(Into::into).collect();
         assert!(
             self.tunnels.iter().all(|protocol| !protocol.eq_ignore_ascii_case("h2c")),
-            "the proxy does not forward an upgrade to `h2c`"
+            "the proxy cannot check requests in `h2c`: remove `h2c` from the protocols"
         );
         self
     }
@@ -274,8 +279,8 @@ impl ProxyApp {
         Ok((status, reason, headers, body).into())
     }
 
-    /// Sends the request on the kept connection, if there is one, otherwise on a new connection. The upstream may have closed
-    /// the kept connection. The kept connection is therefore used only if the body can be sent again.
+    /// Sends the request on the kept connection, if there is one and the body can be sent again, otherwise on a new connection.
+    /// If the upstream has closed the kept connection, and sending again is safe, sends the request again on a new connection.
     async fn exchange(
         &self,
         kept: &Kept,
@@ -307,7 +312,8 @@ impl ProxyApp {
             // The body of the client's request could not be read. The error inside determines the status.
             ErrorKind::Body(_) => return Err(error.into()),
             ErrorKind::Timeout(_) => status::GATEWAY_TIMEOUT,
-            // Only the fields that the proxy added make the head too large. The request was not sent.
+            // The head that the client sent was within the limit, so the fields that the proxy added made it too large. The
+            // request was not sent.
             ErrorKind::Local(LocalError::HeadTooLarge) => status::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => status::BAD_GATEWAY,
         };

@@ -52,7 +52,7 @@ impl Router {
         let component = component.into();
         assert!(
             component.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#".contains(&byte)),
-            "{component:?} is not one segment of a path, without slashes and percent-encoded"
+            "{component:?} is not a segment of a path: pass one segment without `/`, `?` and `#`, percent-encoded"
         );
         self.mounted.retain(|(mounted, _)| *mounted != component);
         self.mounted.push((component, BoxedApp::new(app)));

@@ -11,7 +11,7 @@ use crate::{App, Request, Response, Session};
 ///
 /// | response | RFC 9110 |
 /// | --- | --- |
-/// | 206 to a request that is not a GET or HEAD with the field `range` | §14.2 |
+/// | 206, if the method is neither GET nor HEAD, or the request has no field `range` | §14.2 |
 /// | 206 without a valid `content-range`, unless its type is `multipart/byteranges` | §15.3.7 |
 /// | 206 with both `content-range` and the type `multipart/byteranges` | §15.3.7 |
 /// | 401 without `www-authenticate`, 407 without `proxy-authenticate` | §15.5.2, §15.5.8 |

@@ -45,7 +45,7 @@ impl<S: Source + ?Sized> Body for HttpBody<S> {
 
     /// # Errors
     ///
-    /// Any error of the source. The source has fewer or more bytes than its length.
+    /// An error if the source fails, or if it gives fewer or more bytes than its length.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if !self.bytes.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))));

@@ -40,7 +40,7 @@ impl Caller {
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of
-    /// addresses, and if the system provides no credentials. A check of the user must therefore refuse `None`.
+    /// addresses, and if the system provides no credentials. An app that checks the user of the client must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }

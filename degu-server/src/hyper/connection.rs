@@ -228,13 +228,12 @@ impl Task {
         let State { stream, report, exchanges, reader, writer, .. } = take(&mut *self.shared.lock());
         drop(stream);
         [reader, writer].into_iter().flatten().for_each(Waker::wake);
-        let is_cut = ended.is_err();
         let reason = ended.err().unwrap_or(CloseReason::Tunnel);
         reason.log(&self.room.server, &self.peer.address, exchanges);
-        match report {
-            Some(report) if is_cut => report.cut(&reason, 0),
-            Some(report) => report.end(),
-            None => {}
+        match (report, reason) {
+            (Some(report), CloseReason::Tunnel) => report.end(),
+            (Some(report), reason) => report.cut(&reason, 0),
+            _ => {}
         }
     }
 
@@ -244,6 +243,15 @@ impl Task {
         let State { stream, mut report, exchanges: requests, is_eof, is_head, stage, is_blocked, .. } =
             take(&mut *self.shared.lock());
         let Some(mut stream) = stream else { return };
+        let is_whole = match &ended {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => error.is_parse(),
+            Err(_) => false,
+        };
+        if is_whole && stage == Stage::Begun {
+            // hyper has sent the whole last response, although the service still holds the body of the request.
+            report.take().into_iter().for_each(Report::end);
+        }
         let reason = match ended {
             Err(reason) => reason,
             Ok(Ok(())) if is_eof => CloseReason::Client,
@@ -271,16 +279,12 @@ impl Task {
             self.linger(stream, &response, sent).await;
             return report.into_iter().for_each(|report| report.cut(&reason, 0));
         }
-        let (is_done, lingers) = match reason {
-            CloseReason::Client | CloseReason::LastResponse => (stage == Stage::Begun, true),
-            CloseReason::Deadline(Wait::Request) | CloseReason::Room | CloseReason::Shutdown => (false, !is_incomplete),
-            _ => (false, false),
+        report.into_iter().for_each(|report| report.cut(&reason, 0));
+        let lingers = match reason {
+            CloseReason::Client | CloseReason::LastResponse => true,
+            CloseReason::Deadline(Wait::Request) | CloseReason::Room | CloseReason::Shutdown => !is_incomplete,
+            _ => false,
         };
-        match report {
-            Some(report) if is_done => report.end(),
-            Some(report) => report.cut(&reason, 0),
-            None => {}
-        }
         if lingers {
             self.linger(stream, &[], || {}).await;
         } else if is_incomplete {

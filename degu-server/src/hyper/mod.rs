@@ -31,8 +31,8 @@
 //!
 //! # Which options apply
 //!
-//! All [`Options`] apply, except those that the sections below name. Degu itself enforces the deadlines. hyper has a
-//! deadline only for heads, which Degu does not use.
+//! All [`Options`] apply, except those that the sections below name. Degu itself enforces the deadlines. The
+//! deadline of hyper for heads is switched off.
 //!
 //! | deadline | limits | when it expires |
 //! | --- | --- | --- |

@@ -76,8 +76,8 @@ where
                     pending().await
                 }
             };
-            // In HTTP/1.0, the end of the connection marks the end of a body without a length. hyper does not say so in the
-            // field `connection`.
+            // In HTTP/1.0, the end of the connection marks the end of a body without a length. In this case hyper does not send
+            // `connection: close`, so it is added below.
             let is_unframed =
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH);
             let is_last = is_http10 && is_unframed

@@ -179,8 +179,8 @@ impl Bound {
     }
 }
 
-/// Converts a listening socket that another process, or another part of the program, has bound. The server does not remove the
-/// file of such a Unix socket at its end.
+/// Converts a listening socket that another process, or another part of the program, has bound. When the
+/// server ends, it does not remove the file of such a Unix socket.
 ///
 /// # Errors
 ///
@@ -197,7 +197,8 @@ impl TryFrom<OwnedFd> for Listener {
     }
 }
 
-/// Returns the index of a network interface. The system's resolver finds the zone of an IP address without a name server.
+/// Returns the index of a network interface. The function asks the system's resolver for an IP address with this zone. The
+/// resolver finds the index without a name server.
 fn interface_index(name: &str) -> io::Result<u32> {
     match (format!("fe80::1%{name}"), 0).to_socket_addrs().map(|mut found| found.next()) {
         Ok(Some(SocketAddr::V6(address))) => Ok(address.scope_id()),

@@ -56,7 +56,8 @@ impl SocketFile {
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
-        // The file is declared before the lock, so after an error it is dropped after the lock. Dropping the file takes the lock.
+        // Dropping a `SocketFile` takes the lock. `file` is declared before `_lock`, so after an error `_lock` is dropped first, and
+        // dropping `file` does not wait for the lock of this function.
         let file;
         let _lock = Lock::take(path, PATIENCE).map_err(|error| match (error.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(folder)) => {
@@ -147,7 +148,8 @@ fn user(id: u32) -> String {
     }
 }
 
-/// Returns the ids of `user`, `user:group` or `:group`, each a name or a number.
+/// Parses `user`, `user:group` or `:group`, each a name or a number. Returns the ids of the user and of the group, or `None` for
+/// a part that the text does not have. Returns an error if there is no user or group of this name.
 fn ids(owner: &str) -> io::Result<(Option<u32>, Option<u32>)> {
     let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
     let id = |kind: &str, name: &str, known: fn(&str) -> nix::Result<Option<u32>>| match name.parse() {
