@@ -16,7 +16,7 @@
 //! # Ok::<(), degu_wire::Fault>(())
 //! ```
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
@@ -45,6 +45,8 @@ pub struct Event {
     /// The time that a client should wait before it connects again, sent in milliseconds. A [`Decoder`] does not set
     /// this field: it returns the time by [`Decoder::retry`], because a server may send the time without an event.
     pub retry: Option<Duration>,
+    /// True if the identifier could not be formatted.
+    is_refused: bool,
 }
 
 /// Writes only the length of the data, because an event may be secret.
@@ -66,10 +68,13 @@ impl Event {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Returns the event with an identifier.
+    /// Returns the event with an identifier. If `id` cannot be formatted because its [`Display`](fmt::Display) fails,
+    /// [`encode`](Self::encode) refuses the event.
     #[must_use]
-    pub fn id(self, id: impl fmt::Display) -> Self {
-        Self { id: Some(id.to_string()), ..self }
+    pub fn id(mut self, id: impl fmt::Display) -> Self {
+        let mut text = String::new();
+        self.is_refused = write!(text, "{id}").is_err();
+        Self { id: Some(text), ..self }
     }
 
     /// Returns the event with the time that a client should wait before it connects again.
@@ -83,8 +88,11 @@ impl Event {
     /// # Errors
     ///
     /// The name or the identifier has a line end, or the identifier has a NUL. A client would ignore the identifier, or
-    /// read a part of the text as another field.
+    /// read a part of the text as another field. Also if the identifier could not be formatted.
     pub fn encode(&self) -> Result<Bytes, FieldError> {
+        if self.is_refused {
+            return Err(FieldError::new("id", LocalError::FieldValue));
+        }
         let mut text = String::with_capacity(self.data.len() + 32);
         for (field, value, refused) in [("event", &self.name, "\r\n"), ("id", &self.id, "\r\n\0")] {
             let Some(value) = value else { continue };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use degu_wire::sse::{Decoder, Event};
-use degu_wire::{Fault, Lines};
+use degu_wire::{Fault, Lines, LocalError};
 
 /// Reads all events of a stream that comes in pieces of `step` bytes.
 fn events(stream: &str, step: usize) -> (Vec<Event>, Decoder) {
@@ -63,6 +63,14 @@ fn an_event_that_is_encoded_is_decoded_to_itself() {
     for event in [Event::new("").id("a\nb"), Event::new("").id("a\0"), Event::new("").name("a\rb")] {
         assert!(event.encode().is_err(), "{event:?}");
     }
+}
+
+#[test]
+fn an_identifier_that_cannot_be_formatted_is_refused() {
+    let event = Event::new("x").id(std::fmt::from_fn(|_| Err(std::fmt::Error)));
+    let error = event.encode().unwrap_err();
+    assert_eq!((error.name(), error.rule()), ("id", LocalError::FieldValue));
+    assert_eq!(event.id(7).encode().unwrap(), "id: 7\ndata: x\n\n");
 }
 
 #[test]
