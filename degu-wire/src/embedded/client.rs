@@ -4,12 +4,13 @@ use core::fmt;
 
 use embedded_io_async::{Read, Write};
 
-use super::buffers::{Buffers, Window};
+use super::buffers::Buffers;
 use super::clock::{Clock, Options};
 use super::error::Error;
+use super::incoming::{Incoming, Input};
 use super::link::{Link, State, checked};
-use super::reader::{BodyReader, Incoming};
-use super::writer::{BodyWriter, Outgoing};
+use super::reader::BodyReader;
+use super::writer::BodyWriter;
 use crate::decoder::BodyDecoder;
 use crate::exchange::{Asked, Terms, put_request};
 use crate::head::{FieldSpan, ResponseHead, ResponseMeta, scan_response};
@@ -80,27 +81,17 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
-        link.write_queued().await?;
         let (host, lines) = (host.as_bytes(), checked(fields)?);
         let asked = link.encode_head(|out| put_request(out, method, target, host, lines, framing, false))?;
         link.state.is_between = false;
-        Ok(Call {
-            window: Window::new(buffers.input, 0),
-            fields: &mut *buffers.fields,
-            limits,
-            outgoing: Outgoing::new(asked.framing, false),
-            asked,
-            link,
-        })
+        link.state.set_rest(asked.framing);
+        Ok(Call { input: Input::new(buffers.input, 0, buffers.fields, limits), asked, link })
     }
 }
 
 /// A request whose head has been sent. The caller writes the request's body, and then reads the response.
 pub struct Call<'r, S, C> {
-    window: Window<'r>,
-    fields: &'r mut [FieldSpan],
-    limits: &'r Limits,
-    outgoing: Outgoing,
+    input: Input<'r>,
     asked: Asked,
     link: Link<'r, S, C>,
 }
@@ -108,7 +99,7 @@ pub struct Call<'r, S, C> {
 impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     /// Returns the writer of the request's body.
     pub const fn body(&mut self) -> BodyWriter<'_, 'r, S, C> {
-        BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
+        BodyWriter { link: &mut self.link }
     }
 
     /// Waits for the server's answer to `expect: 100-continue`. Returns `true` if the caller may send the body. Returns
@@ -143,32 +134,32 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
                 break meta;
             }
         };
-        let Self { window, fields, limits, mut asked, link, .. } = self;
-        let (fields, window, slots) = window.split_head(meta.common.len, fields, meta.common.fields)?;
+        let Self { mut input, mut asked, link } = self;
+        let fields = input.split_head(meta.common.len, meta.common.fields)?;
         let head = ResponseHead { fields, meta };
         let (framing, partial_length) = asked.note_response(&head, |name| fields.get(name))?;
-        let mut body = BodyDecoder::new(limits);
-        body.begin(framing, limits, true, partial_length);
+        let mut body = BodyDecoder::new(input.limits);
+        body.begin(framing, input.limits, true, partial_length);
         link.state.terms.persistent = asked.persistent && is_sent;
-        link.state.is_between = body.has_ended() && window.len() == 0;
-        Ok(Response { head, incoming: Incoming { window, body, slots, limits, of_request: false }, link })
+        link.state.is_between = body.has_ended() && input.len() == 0;
+        Ok(Response { head, incoming: Incoming { input, body, of_request: false }, link })
     }
 
-    /// Reads the next head. Returns the head of the final response, which stays in the window. Drops an interim
+    /// Reads the next head. Returns the head of the final response, which stays in the input. Drops an interim
     /// response, and returns `None` for it.
     async fn read_head(&mut self) -> Result<Option<ResponseMeta>, Error<S::Error>> {
-        let Self { window, fields, limits, .. } = self;
         let mut meta = ResponseMeta::default();
-        let scan = |input: &mut [u8]| scan_response(input, fields, limits, &mut meta);
-        if !self.link.read_head(window, limits, scan).await? {
+        let scan =
+            |input: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| scan_response(input, slots, limits, &mut meta);
+        if !self.link.read_head(&mut self.input, scan).await? {
             return Err(Error::Peer(Fault::NoResponse.into()));
         }
         match meta.status {
             // The request did not offer another protocol.
             101 => Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
             100..=199 => {
-                self.window.take(meta.common.len.into());
-                self.asked.note_interim(meta.status, self.limits)?;
+                self.input.skip(meta.common.len.into());
+                self.asked.note_interim(meta.status, self.input.limits)?;
                 Ok(None)
             }
             _ => Ok(Some(meta)),
@@ -203,15 +194,12 @@ impl<S, C> fmt::Debug for Client<'_, S, C> {
 
 impl<S, C> fmt::Debug for Call<'_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("outgoing", &self.outgoing).finish_non_exhaustive()
+        f.debug_struct("Call").field("asked", &self.asked).finish_non_exhaustive()
     }
 }
 
 impl<S, C> fmt::Debug for Response<'_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
-            .field("head", &self.head)
-            .field("incoming", &self.incoming.body)
-            .finish_non_exhaustive()
+        f.debug_struct("Response").field("head", &self.head).finish_non_exhaustive()
     }
 }

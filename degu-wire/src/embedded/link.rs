@@ -6,12 +6,12 @@ use core::time::Duration;
 use embedded_io_async::{Read, Write};
 
 use super::Error;
-use super::buffers::Window;
 use super::clock::Clock;
+use super::incoming::Input;
 use crate::exchange::{Line, Terms};
-use crate::head::{Search, check_field};
+use crate::head::{FieldSpan, Search, check_field};
 use crate::sink::{Sink, SliceSink};
-use crate::{Limits, LocalError, RemoteError};
+use crate::{Framing, Limits, LocalError, RemoteError};
 
 /// The parts of a connection that an exchange borrows.
 pub(super) struct Link<'l, S, C> {
@@ -39,12 +39,19 @@ pub(super) struct State {
     pub(super) terms: Terms,
     /// True if the peer's message has been read to its end, and no byte has arrived after it.
     pub(super) is_between: bool,
+    /// The framing of the rest of the body that this side sends. `None` until the head of the message has been sent, and
+    /// [`Framing::None`] after the end of the body.
+    pub(super) rest: Option<Framing>,
 }
 
 impl State {
     /// Notes that this number of bytes was received or sent.
     fn moved(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(Duration::from_millis(bytes as u64 * 8)).min(self.most);
+    }
+
+    pub(super) fn set_rest(&mut self, framing: Framing) {
+        self.rest = Some(framing.of_rest());
     }
 }
 
@@ -54,38 +61,39 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         (self.state.left, self.state.most) = (time, time);
     }
 
-    /// Waits until `scan` finds a whole head at the front of the window. Returns false if the connection ended before a
+    /// Waits until `scan` finds a whole head at the front of the input. Returns false if the connection ended before a
     /// head began.
     pub(super) async fn read_head(
         &mut self,
-        window: &mut Window<'_>,
-        limits: &Limits,
-        mut scan: impl FnMut(&mut [u8]) -> Result<bool, RemoteError>,
+        input: &mut Input<'_>,
+        mut scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<bool, RemoteError>,
     ) -> Result<bool, Error<S::Error>> {
         let mut search = Search::default();
+        let limits = input.limits;
         loop {
-            let found = search.find(window.bytes_mut(), self.state.eof, limits, &mut scan)?;
+            let (bytes, slots) = input.head_mut();
+            let found = search.find(bytes, self.state.eof, limits, |bytes| scan(bytes, slots, limits))?;
             if found || self.state.eof {
                 return Ok(found);
             }
-            self.fill(window).await?;
+            self.fill(input).await?;
         }
     }
 
-    /// Sends all queued bytes, and then reads into the window. Waits for at least one byte, or for EOF.
-    pub(super) async fn fill(&mut self, window: &mut Window<'_>) -> Result<(), Error<S::Error>> {
+    /// Sends all queued bytes, and then reads into the input. Waits for at least one byte, or for EOF.
+    pub(super) async fn fill(&mut self, input: &mut Input<'_>) -> Result<(), Error<S::Error>> {
         if self.state.eof {
             return Ok(());
         }
         self.flush().await?;
-        let room = window.room();
+        let room = input.room();
         if room.is_empty() {
             return Err(LocalError::BufferTooSmall.into());
         }
         let read = self.clock.limit(&mut self.state.left, self.io.read(room)).await;
         let read = read.ok_or(Error::Timeout)?.map_err(Error::Io)?;
         self.state.moved(read);
-        window.filled(read);
+        input.filled(read);
         self.state.eof = read == 0;
         Ok(())
     }

@@ -94,6 +94,7 @@ mod buffers;
 mod client;
 mod clock;
 mod error;
+mod incoming;
 mod line;
 mod link;
 mod reader;

@@ -5,13 +5,11 @@ use core::fmt;
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::Error;
-use super::buffers::Window;
 use super::clock::Clock;
+use super::incoming::Incoming;
 use super::link::Link;
 use crate::chunk::Event;
-use crate::decoder::BodyDecoder;
-use crate::head::{FieldSpan, parse_trailers};
-use crate::{Fault, Limits, RemoteError};
+use crate::{Fault, RemoteError};
 
 /// A reader of the body of a [request](super::Request::body), or of a [response](super::Response::body).
 ///
@@ -63,9 +61,8 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     /// answers this fault with 413.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
         // A client that waits for `100 Continue` gets the refusal before it sends the body.
-        if self.incoming.of_request
-            && self.incoming.body.remaining().is_some_and(|remaining| remaining > buffer.len() as u64)
-        {
+        let is_too_long = |length| length > buffer.len() as u64;
+        if self.incoming.of_request && self.incoming.body.remaining().is_some_and(is_too_long) {
             return Err(Error::Peer(Fault::BodyTooLarge.into()));
         }
         let mut length = 0;
@@ -98,7 +95,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     /// Reads the next event. If the event is data, it has at most `most` bytes. Returns `None` at the end of the body.
     async fn next(&mut self, most: usize) -> Result<Option<Event<'_>>, Error<S::Error>> {
         let Self { incoming, link } = self;
-        if core::mem::take(&mut link.state.terms.continue_pending) && incoming.window.len() == 0 {
+        if core::mem::take(&mut link.state.terms.continue_pending) && incoming.input.len() == 0 {
             // `100 Continue` is not needed if bytes of the body have arrived already (RFC 9110 §10.1.1).
             link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
@@ -107,12 +104,12 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
                 break found;
             }
             if incoming.body.has_ended() {
-                link.state.is_between = incoming.window.len() == 0;
+                link.state.is_between = incoming.input.len() == 0;
                 return Ok(None);
             }
-            link.fill(&mut incoming.window).await?;
+            link.fill(&mut incoming.input).await?;
         };
-        Ok(incoming.body.decode(incoming.window.take(found), false)?.event)
+        Ok(incoming.take(found)?)
     }
 }
 
@@ -129,42 +126,5 @@ impl<S: Read + Write, C: Clock> Read for BodyReader<'_, '_, S, C> {
 impl<S, C> fmt::Debug for BodyReader<'_, '_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.incoming.body.fmt(f)
-    }
-}
-
-/// The unread rest of the body of the peer's message.
-pub(super) struct Incoming<'x> {
-    pub(super) window: Window<'x>,
-    pub(super) body: BodyDecoder,
-    /// The storage for the positions of trailer fields.
-    pub(super) slots: &'x mut [FieldSpan],
-    pub(super) limits: &'x Limits,
-    pub(super) of_request: bool,
-}
-
-impl Incoming<'_> {
-    /// Finds and checks the next event. The event stays in the window. Returns the length of the event in bytes; for data,
-    /// at most `most`. If there is no event, drops the bytes that the decoder has consumed (the CRLF after the data of a
-    /// chunk), and returns `None`.
-    fn find(&mut self, most: usize, eof: bool) -> Result<Option<usize>, RemoteError> {
-        // A copy of the decoder finds the event, and the caller decodes the same bytes again. An event borrows the
-        // window, so a loop that returns its event cannot also fill the window. After a fault the decoder and the window
-        // are unchanged, so each later call returns the fault again.
-        let mut body = self.body;
-        let step = body.decode(self.window.bytes(), eof)?;
-        let found = step.consumed;
-        match step.event {
-            None => {
-                self.window.take(found);
-                self.body = body;
-                return Ok(None);
-            }
-            Some(Event::Data(_)) => return Ok(Some(found.min(most))),
-            Some(Event::End { trailers }) => {
-                parse_trailers(trailers, self.slots, self.limits)?;
-            }
-            Some(Event::Chunk { .. } | Event::LastChunk { .. }) => {}
-        }
-        Ok(Some(found))
     }
 }

@@ -4,15 +4,16 @@ use core::fmt;
 
 use embedded_io_async::{Read, Write};
 
-use super::buffers::{Buffers, Window, move_to_front};
+use super::buffers::Buffers;
 use super::clock::{Clock, Options};
 use super::error::Error;
+use super::incoming::{Incoming, Input, move_to_front};
 use super::link::{Link, State, checked};
-use super::reader::{BodyReader, Incoming};
-use super::writer::{BodyWriter, Outgoing};
+use super::reader::BodyReader;
+use super::writer::BodyWriter;
 use crate::decoder::BodyDecoder;
 use crate::exchange::Terms;
-use crate::head::{FieldSpan, RequestHead, RequestMeta, has_begun, scan_request};
+use crate::head::{RequestHead, RequestMeta, has_begun, scan_request};
 use crate::{Fault, Framing, Limits, LocalError, Method, reason_phrase};
 
 /// The largest number of bytes that the server reads and drops at the end of a request's body to keep the connection.
@@ -68,24 +69,19 @@ impl<'b> Server<'b> {
         loop {
             let Self { buffers: Buffers { input, fields, output }, limits, options } = self;
             let mut link = Link { io: &mut *io, clock, output, state: &mut state };
-            let mut window = Window::new(input, received);
+            let unread = Input::new(input, received, fields, limits);
+            let mut incoming = Incoming { input: unread, body: BodyDecoder::new(limits), of_request: true };
             let mut meta = RequestMeta::default();
-            match read_head(&mut link, &mut window, fields, limits, options, &mut meta).await {
+            match read_head(&mut link, &mut incoming.input, options, &mut meta).await {
                 Ok(true) => {}
                 Ok(false) => return link.flush().await.map(|()| End::Done),
                 Err(error) => return link.refuse(error, options).await,
             }
-            let (fields, window, slots) = window.split_head(meta.common.len, fields, meta.common.fields)?;
+            let fields = incoming.input.split_head(meta.common.len, meta.common.fields)?;
+            incoming.body.begin(meta.common.framing, limits, false, None);
             link.allow(options.progress);
-            link.state.terms = Terms::of(&meta);
-            let mut request = Request {
-                head: RequestHead { fields, meta },
-                incoming: Incoming { window, body: BodyDecoder::new(limits), slots, limits, of_request: true },
-                outgoing: Outgoing::new(Framing::None, false),
-                has_responded: false,
-                link,
-            };
-            request.incoming.body.begin(meta.common.framing, limits, false, None);
+            (link.state.terms, link.state.rest) = (Terms::of(&meta), None);
+            let mut request = Request { head: RequestHead { fields, meta }, incoming: &mut incoming, link };
             let handled = match request.head.method() {
                 // This server supports neither CONNECT nor TRACE (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
@@ -94,7 +90,7 @@ impl<'b> Server<'b> {
             if let Some(end) = request.end(handled, options).await? {
                 return Ok(end);
             }
-            let (head, unused) = (usize::from(meta.common.len), request.incoming.window.unused());
+            let (head, unused) = (usize::from(meta.common.len), request.incoming.input.unused());
             received = move_to_front(input, head + unused.start..head + unused.end);
         }
     }
@@ -114,22 +110,20 @@ pub enum End<E> {
 /// before a request began.
 async fn read_head<S: Read + Write, C: Clock>(
     link: &mut Link<'_, S, C>,
-    window: &mut Window<'_>,
-    fields: &mut [FieldSpan],
-    limits: &Limits,
+    input: &mut Input<'_>,
     options: &Options,
     meta: &mut RequestMeta,
 ) -> Result<bool, Error<S::Error>> {
     let read = async {
-        if window.len() == 0 {
+        if input.len() == 0 {
             link.allow(options.idle);
-            link.fill(window).await?;
+            link.fill(input).await?;
         }
         link.allow(options.head);
-        link.read_head(window, limits, |input| scan_request(input, fields, limits, meta)).await
+        link.read_head(input, |bytes, slots, limits| scan_request(bytes, slots, limits, meta)).await
     };
     match read.await {
-        Err(Error::Timeout) if !has_begun(window.bytes()) => Ok(false),
+        Err(Error::Timeout) if !has_begun(input.head_mut().0) => Ok(false),
         read => read,
     }
 }
@@ -170,9 +164,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
 /// [response's body](Self::response_body).
 pub struct Request<'x, S, C> {
     head: RequestHead<'x>,
-    incoming: Incoming<'x>,
-    outgoing: Outgoing,
-    has_responded: bool,
+    incoming: &'x mut Incoming<'x>,
     link: Link<'x, S, C>,
 }
 
@@ -184,7 +176,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
 
     /// Returns the reader of the request's body.
     pub const fn body(&mut self) -> BodyReader<'_, 'x, S, C> {
-        BodyReader { incoming: &mut self.incoming, link: &mut self.link }
+        BodyReader { incoming: self.incoming, link: &mut self.link }
     }
 
     /// Makes this exchange the last exchange of its connection, as `connection: close` among the fields of the response
@@ -204,7 +196,13 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
     pub async fn reply(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Error<S::Error>> {
         self.abandon_body();
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };
-        self.respond(status, fields, framing).await?.write(body).await
+        self.respond(status, fields, framing).await?;
+        // `BodyWriter::write` would take 800 bytes more of flash, because it can also send chunks.
+        if !self.link.state.terms.is_head {
+            self.link.put(body).await?;
+        }
+        self.link.state.set_rest(Framing::None);
+        Ok(())
     }
 
     /// Sends the head of the response, and returns the writer of its body. The handler then writes a body with this
@@ -224,25 +222,28 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         fields: &[(&str, &str)],
         framing: Framing,
     ) -> Result<BodyWriter<'_, 'x, S, C>, Error<S::Error>> {
-        if self.has_responded {
+        if self.has_responded() {
             return Err(LocalError::State.into());
         }
         self.link.write_queued().await?;
         let framing = self.link.put_reply(status, fields, framing)?;
-        self.outgoing = Outgoing::new(framing, self.link.state.terms.is_head);
-        self.has_responded = true;
+        self.link.state.set_rest(framing);
         Ok(self.response_body())
     }
 
     /// Returns the writer of the response's body. Until the head has been sent with [`respond`](Self::respond), writing
     /// fails.
     pub const fn response_body(&mut self) -> BodyWriter<'_, 'x, S, C> {
-        BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
+        BodyWriter { link: &mut self.link }
+    }
+
+    const fn has_responded(&self) -> bool {
+        self.link.state.rest.is_some()
     }
 
     /// Decides whether the connection can be kept although the handler reads no more of the body.
     fn abandon_body(&mut self) {
-        self.link.state.terms.abandon_body(self.incoming.body.remaining(), self.incoming.window.len(), DRAIN);
+        self.link.state.terms.abandon_body(self.incoming.body.remaining(), self.incoming.input.len(), DRAIN);
     }
 
     /// Ends the exchange. Returns `None` if the connection can carry the next request.
@@ -252,14 +253,14 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         options: &Options,
     ) -> Result<Option<End<S::Error>>, Error<S::Error>> {
         let ended = match handled {
-            Ok(()) if self.has_responded => self.response_body().finish(&[], &[]).await,
+            Ok(()) if self.has_responded() => self.response_body().finish(&[], &[]).await,
             // The handler has not answered.
             Ok(()) => Err(LocalError::State.into()),
             failed => failed,
         };
         match ended {
             Ok(()) => {}
-            Err(error) if self.has_responded => return Err(error),
+            Err(error) if self.has_responded() => return Err(error),
             Err(error) => return self.link.refuse(error, options).await.map(Some),
         }
         if !self.incoming.body.has_ended() {
@@ -271,7 +272,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
             return Ok(None);
         }
         self.link.flush().await?;
-        if !self.incoming.body.has_ended() || self.incoming.window.len() > 0 {
+        if !self.incoming.body.has_ended() || self.incoming.input.len() > 0 {
             self.link.linger(options.linger).await;
         }
         Ok(Some(End::Done))
@@ -280,10 +281,6 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
 
 impl<S, C> fmt::Debug for Request<'_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("head", &self.head)
-            .field("incoming", &self.incoming.body)
-            .field("outgoing", &self.outgoing)
-            .finish_non_exhaustive()
+        f.debug_struct("Request").field("head", &self.head).finish_non_exhaustive()
     }
 }

@@ -15,23 +15,7 @@ use crate::{Framing, LocalError};
 ///
 /// The type also implements [`Write`].
 pub struct BodyWriter<'w, 'x, S, C> {
-    pub(super) outgoing: &'w mut Outgoing,
     pub(super) link: &'w mut Link<'x, S, C>,
-}
-
-/// The rest of the body that the caller writes.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    /// The framing of the rest of the body: [`Framing::None`] after the end of the body, or if there is no body.
-    rest: Framing,
-    /// True for a response to HEAD. The bytes of its body are dropped.
-    is_dropped: bool,
-}
-
-impl Outgoing {
-    pub(super) fn new(framing: Framing, is_dropped: bool) -> Self {
-        Self { rest: framing.of_rest(), is_dropped }
-    }
 }
 
 impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
@@ -43,11 +27,11 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
     /// [`LocalError::BodyTooLong`] if the data is longer than the rest of the announced length; [`Error::Timeout`] if
     /// the peer reads too slowly.
     pub async fn write(&mut self, data: &[u8]) -> Result<(), Error<S::Error>> {
-        match self.outgoing.rest {
-            _ if data.is_empty() || self.outgoing.is_dropped => return Ok(()),
+        match self.rest()? {
+            _ if data.is_empty() || self.link.state.terms.is_head => return Ok(()),
             Framing::Length(left) => {
                 let left = left.checked_sub(data.len() as u64).ok_or(LocalError::BodyTooLong)?;
-                self.outgoing.rest = Framing::Length(left).of_rest();
+                self.link.state.set_rest(Framing::Length(left));
             }
             Framing::Chunked => return self.write_chunk(data, &[]).await,
             Framing::UntilClose => {}
@@ -64,8 +48,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
     /// [`LocalError::ChunkLength`] if there is no data, [`LocalError::ChunkExtension`] if the extensions cannot be
     /// sent.
     pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
-        match self.outgoing.rest {
-            _ if self.outgoing.is_dropped => Ok(()),
+        match self.rest()? {
+            _ if self.link.state.terms.is_head => Ok(()),
             // An empty chunk would be the last chunk.
             Framing::Chunked if data.is_empty() => Err(LocalError::ChunkLength.into()),
             Framing::Chunked => {
@@ -92,8 +76,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         extensions: &[Extension<'_>],
         trailers: &[(&str, &str)],
     ) -> Result<(), Error<S::Error>> {
-        match self.outgoing.rest {
-            _ if self.outgoing.is_dropped => {}
+        match self.rest()? {
+            _ if self.link.state.terms.is_head => {}
             Framing::Chunked => {
                 self.link.write_queued().await?;
                 self.link.encode(|out| {
@@ -105,7 +89,7 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
             Framing::None if !(extensions.is_empty() && trailers.is_empty()) => return Err(LocalError::State.into()),
             Framing::UntilClose | Framing::None => {}
         }
-        self.outgoing.rest = Framing::None;
+        self.link.state.set_rest(Framing::None);
         Ok(())
     }
 
@@ -118,6 +102,11 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
     /// The errors of [`write`](Self::write).
     pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         self.link.flush().await
+    }
+
+    /// Returns the framing of the rest of the body.
+    fn rest(&self) -> Result<Framing, LocalError> {
+        self.link.state.rest.ok_or(LocalError::State)
     }
 }
 
@@ -138,6 +127,6 @@ impl<S: Read + Write, C: Clock> Write for BodyWriter<'_, '_, S, C> {
 
 impl<S, C> fmt::Debug for BodyWriter<'_, '_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.outgoing.fmt(f)
+        f.debug_tuple("BodyWriter").field(&self.link.state.rest).finish()
     }
 }
