@@ -7,6 +7,7 @@ use core::str::FromStr;
 use percent_encoding::percent_decode_str;
 
 use super::{Address, AddressError, AddressFault, Repr, Zone};
+use crate::abnf::decimal;
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -44,8 +45,8 @@ impl FromStr for Address {
             return Err(AddressFault::Brackets.into());
         }
         let digits = rest.strip_prefix(':').ok_or(AddressError::at(AddressFault::PortMissing, end))?;
-        let port = port(digits).ok_or(AddressError::at(AddressFault::Port, end + 1))?;
-        Self::from_host(head, port)
+        let port = decimal(digits.as_bytes()).and_then(|port| u16::try_from(port).ok());
+        Self::from_host(head, port.ok_or(AddressError::at(AddressFault::Port, end + 1))?)
     }
 }
 
@@ -88,11 +89,6 @@ impl Address {
             host => Ok(Self(Repr::Name { host: host.into(), port })),
         }
     }
-}
-
-/// Parses a port: `1*DIGIT` of at most 16 bits. Unlike `u16::from_str`, this function accepts no sign.
-fn port(digits: &str) -> Option<u16> {
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 /// Parses the text after `unix:`.
