@@ -62,30 +62,25 @@ pub enum Leaf {
     OtherClient,
 }
 
-impl Leaf {
-    /// All certificates that a [`TempPki`] issues.
-    pub const ALL: [Self; 8] = [
-        Self::Server,
-        Self::Client,
-        Self::ExpiredServer,
-        Self::ExpiredClient,
-        Self::RevokedServer,
-        Self::RevokedClient,
-        Self::OtherServer,
-        Self::OtherClient,
-    ];
+/// All certificates of a [`TempPki`], each with the name of its files without the extension.
+const LEAVES: [(Leaf, &str); 8] = [
+    (Leaf::Server, "server"),
+    (Leaf::Client, "client"),
+    (Leaf::ExpiredServer, "expired-server"),
+    (Leaf::ExpiredClient, "expired-client"),
+    (Leaf::RevokedServer, "revoked-server"),
+    (Leaf::RevokedClient, "revoked-client"),
+    (Leaf::OtherServer, "other-server"),
+    (Leaf::OtherClient, "other-client"),
+];
 
-    const fn stem(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::ExpiredServer => "expired-server",
-            Self::ExpiredClient => "expired-client",
-            Self::RevokedServer => "revoked-server",
-            Self::RevokedClient => "revoked-client",
-            Self::OtherServer => "other-server",
-            Self::OtherClient => "other-client",
-        }
+/// The labels of the CAs, which are also the names of their files without the extension.
+const CAS: [&str; 3] = ["server-ca", "client-ca", "other-ca"];
+
+impl Leaf {
+    fn stem(self) -> &'static str {
+        let (_, stem) = LEAVES.into_iter().find(|(leaf, _)| *leaf == self).expect("each certificate is in the table");
+        stem
     }
 
     fn is_server(self) -> bool {
@@ -110,13 +105,9 @@ impl TempPki {
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("cannot create a temporary folder: {error}"));
         let pki = Self { folder, issued: Mutex::default() };
-        for name in ["server-ca", "client-ca", "other-ca"] {
-            let ca = pki.make_ca(name);
-            for leaf in Leaf::ALL.into_iter().filter(|leaf| leaf.ca() == name) {
-                pki.issue(leaf, &ca);
-            }
-            pki.make_crl(name, &ca);
-        }
+        CAS.into_iter().for_each(|name| pki.make_ca(name));
+        LEAVES.into_iter().for_each(|(leaf, _)| pki.issue(leaf));
+        CAS.into_iter().for_each(|name| pki.make_crl(name));
         pki
     }
 
@@ -202,9 +193,8 @@ impl TempPki {
     /// Issues a certificate again, for a new key, and replaces the old files. The new version of
     /// [`RevokedServer`](Leaf::RevokedServer) and [`RevokedClient`](Leaf::RevokedClient) is revoked, too.
     pub fn renew(&self, leaf: Leaf) {
-        let ca = self.issuer(leaf.ca());
-        self.issue(leaf, &ca);
-        self.make_crl(leaf.ca(), &ca);
+        self.issue(leaf);
+        self.make_crl(leaf.ca());
     }
 
     /// Revokes the last issued version of a certificate: adds it to the revocation list of its CA, and writes the file
@@ -213,7 +203,7 @@ impl TempPki {
         if let Some((_, revoked)) = self.issued().iter_mut().rfind(|(issued, _)| *issued == leaf) {
             *revoked = true;
         }
-        self.make_crl(leaf.ca(), &self.issuer(leaf.ca()));
+        self.make_crl(leaf.ca());
     }
 
     fn issued(&self) -> MutexGuard<'_, Vec<(Leaf, bool)>> {
@@ -233,12 +223,10 @@ impl TempPki {
         sure("CA", ca_set.and_then(|ca_set| ca_set.with_crl_file(self.file(name, "crl"))))
     }
 
-    fn make_ca(&self, name: &str) -> Issuer<'static, KeyPair> {
+    fn make_ca(&self, name: &str) {
         let key = sure("key", KeyPair::generate());
-        let params = ca_params(name);
-        self.write(name, "pem", &sure("CA", params.self_signed(&key)).pem());
+        self.write(name, "pem", &sure("CA", ca_params(name).self_signed(&key)).pem());
         self.write(name, "key", &key.serialize_pem());
-        Issuer::new(params, key)
     }
 
     /// Returns the CA with this name as an issuer of certificates. Reads the key of the CA from its file.
@@ -247,7 +235,7 @@ impl TempPki {
         Issuer::new(ca_params(name), sure("key", KeyPair::from_pem(&key)))
     }
 
-    fn issue(&self, leaf: Leaf, ca: &Issuer<'_, KeyPair>) {
+    fn issue(&self, leaf: Leaf) {
         let serial = {
             let mut issued = self.issued();
             issued.push((leaf, matches!(leaf, Leaf::RevokedServer | Leaf::RevokedClient)));
@@ -266,11 +254,11 @@ impl TempPki {
         if leaf.is_expired() {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
-        self.write(leaf.stem(), "pem", &sure("certificate", params.signed_by(&key, ca)).pem());
+        self.write(leaf.stem(), "pem", &sure("certificate", params.signed_by(&key, &self.issuer(leaf.ca()))).pem());
         self.write(leaf.stem(), "key", &key.serialize_pem());
     }
 
-    fn make_crl(&self, name: &str, ca: &Issuer<'_, KeyPair>) {
+    fn make_crl(&self, name: &str) {
         let issued = self.issued();
         let revoked = (1_u64..).zip(&*issued).filter(|(_, (leaf, revoked))| *revoked && leaf.ca() == name);
         let revoked_certs = revoked.map(|(serial, _)| RevokedCertParams {
@@ -287,7 +275,7 @@ impl TempPki {
             revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let list = sure("revocation list", list.signed_by(ca).and_then(|list| list.pem()));
+        let list = sure("revocation list", list.signed_by(&self.issuer(name)).and_then(|list| list.pem()));
         self.write(name, "crl", &list);
     }
 }
