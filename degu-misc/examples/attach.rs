@@ -17,7 +17,6 @@ use degu_client::{Address, BoxError, Client, Method, Reason, Upgrade, blocking};
 use lexopt::{Arg, ValueExt};
 use tokio::io::AsyncWriteExt;
 
-#[cfg(feature = "tls")]
 mod tls;
 
 const USAGE: &str = "usage: attach [--blocking] [-X METHOD] [--token TOKEN] [--data TEXT] [--tls-ca FILE [--tls-cert FILE \
@@ -33,7 +32,6 @@ struct Options {
     data: Option<String>,
     address: Address,
     target: String,
-    #[cfg(feature = "tls")]
     files: tls::Files,
 }
 
@@ -41,7 +39,6 @@ impl Options {
     fn from_arguments() -> Result<Self, BoxError> {
         let (mut blocking, mut method, mut token, mut data) = (false, "POST".to_owned(), "tcp".to_owned(), None);
         let (mut address, mut target) = (None, None);
-        #[cfg(feature = "tls")]
         let mut files = tls::Files::default();
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
@@ -52,38 +49,19 @@ impl Options {
                 Arg::Long("data") => data = Some(arguments.value()?.string()?),
                 Arg::Value(value) if address.is_none() => address = Some(value.parse()?),
                 Arg::Value(value) if target.is_none() => target = Some(value.string()?),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-ca") => files.ca = Some(arguments.value()?.into()),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-no-name") => files.no_name = true,
+                Arg::Long(name @ ("tls-ca" | "tls-cert" | "tls-key" | "tls-no-name")) => {
+                    let name = name.to_owned();
+                    files.take(&name, &mut arguments)?;
+                }
                 other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
             }
         }
         let (Some(address), Some(target)) = (address, target) else { return Err(USAGE.into()) };
-        Ok(Self {
-            blocking,
-            method,
-            token,
-            data,
-            address,
-            target,
-            #[cfg(feature = "tls")]
-            files,
-        })
+        Ok(Self { blocking, method, token, data, address, target, files })
     }
 
     fn client(&self) -> Result<Client, BoxError> {
-        let options = Client::options();
-        #[cfg(feature = "tls")]
-        let options = match self.files.client()? {
-            Some(policy) => options.tls(policy),
-            None => options,
-        };
-        Ok(options.client(&self.address))
+        Ok(self.files.on_client(Client::options())?.client(&self.address))
     }
 
     fn method(&self) -> Method<'_> {

@@ -25,7 +25,6 @@ use degu_server::{Address, App, Body, BoxError, Chunk, Options, Request, Respons
 use hyper::body::Frame;
 use lexopt::{Arg, ValueExt};
 
-#[cfg(feature = "tls")]
 mod tls;
 
 const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] \
@@ -84,7 +83,6 @@ enum Mode {
 fn run() -> Result<(), BoxError> {
     let mut options = Server::options();
     let (mut address, mut mode, mut on_hyper) = (None, Mode::Echo, false);
-    #[cfg(feature = "tls")]
     let mut files = tls::Files::default();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
@@ -100,19 +98,14 @@ fn run() -> Result<(), BoxError> {
             }
             Arg::Long("hyper") => on_hyper = true,
             Arg::Long("log") => tracing_subscriber::fmt().with_writer(io::stderr).init(),
-            #[cfg(feature = "tls")]
-            Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
-            #[cfg(feature = "tls")]
-            Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
-            #[cfg(feature = "tls")]
-            Arg::Long("tls-clients") => files.clients = Some(arguments.value()?.into()),
+            Arg::Long(name @ ("tls-cert" | "tls-key" | "tls-clients")) => {
+                let name = name.to_owned();
+                files.take(&name, &mut arguments)?;
+            }
             other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
         }
     }
-    #[cfg(feature = "tls")]
-    if let Some(policy) = files.server()? {
-        options = options.tls(policy);
-    }
+    options = files.on_server(options)?;
     let address = address.ok_or(USAGE)?;
     match mode {
         _ if on_hyper => serve_on_hyper(address, options, mode),
@@ -123,13 +116,9 @@ fn run() -> Result<(), BoxError> {
 }
 
 /// Serves until a signal comes, and then until every request is answered.
-#[tokio::main(flavor = "current_thread")]
-async fn serve<A: App>(server: Server<A>) -> Result<(), BoxError> {
+fn serve<A: App>(server: Server<A>) -> Result<(), BoxError> {
     listening_on(server.address())?;
-    let handle = server.spawn()?;
-    stop_signal().await?;
-    handle.shutdown().await;
-    Ok(())
+    Ok(server.serve_until_signal()?)
 }
 
 /// Serves with `degu_server::hyper` until a signal comes, and then until every request is answered.

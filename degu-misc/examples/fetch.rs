@@ -16,7 +16,6 @@ use degu_client::{
 };
 use lexopt::{Arg, ValueExt};
 
-#[cfg(feature = "tls")]
 mod tls;
 
 const USAGE: &str = "usage: fetch [--blocking] [-X METHOD] [-H 'name: value'] [--data TEXT | --chunk 'TEXT[;ext=value]'...] \
@@ -32,7 +31,6 @@ struct Options {
     show_chunks: bool,
     address: Option<Address>,
     target: Option<String>,
-    #[cfg(feature = "tls")]
     files: tls::Files,
 }
 
@@ -54,14 +52,10 @@ impl Options {
                 Arg::Long("chunks") => options.show_chunks = true,
                 Arg::Value(value) if options.address.is_none() => options.address = Some(value.parse()?),
                 Arg::Value(value) if options.target.is_none() => options.target = Some(value.string()?),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-ca") => options.files.ca = Some(arguments.value()?.into()),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-cert") => options.files.cert = Some(arguments.value()?.into()),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-key") => options.files.key = Some(arguments.value()?.into()),
-                #[cfg(feature = "tls")]
-                Arg::Long("tls-no-name") => options.files.no_name = true,
+                Arg::Long(name @ ("tls-ca" | "tls-cert" | "tls-key" | "tls-no-name")) => {
+                    let name = name.to_owned();
+                    options.files.take(&name, &mut arguments)?;
+                }
                 other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
             }
         }
@@ -72,13 +66,7 @@ impl Options {
     }
 
     fn client(&self) -> Result<Client, BoxError> {
-        let options = Client::options();
-        #[cfg(feature = "tls")]
-        let options = match self.files.client()? {
-            Some(policy) => options.tls(policy),
-            None => options,
-        };
-        Ok(options.client(self.address.as_ref().ok_or(USAGE)?))
+        Ok(self.files.on_client(Client::options())?.client(self.address.as_ref().ok_or(USAGE)?))
     }
 
     fn method(&self) -> Method<'_> {

@@ -13,7 +13,6 @@ use tokio_tungstenite::{
     tungstenite::{Error, handshake::derive_accept_key, protocol::Role},
 };
 
-#[cfg(feature = "tls")]
 mod tls;
 
 const USAGE: &str = "usage: terminal [--tls-cert FILE --tls-key FILE [--tls-clients CA]] ADDRESS";
@@ -57,27 +56,20 @@ async fn app(_: &mut Session, request: Request<'_>) -> Response {
 }
 
 fn run() -> Result<(), BoxError> {
-    let (mut address, mut options) = (None, Server::options());
-    #[cfg(feature = "tls")]
+    let mut address = None;
     let mut files = tls::Files::default();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
-            #[cfg(feature = "tls")]
-            Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
-            #[cfg(feature = "tls")]
-            Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
-            #[cfg(feature = "tls")]
-            Arg::Long("tls-clients") => files.clients = Some(arguments.value()?.into()),
+            Arg::Long(name @ ("tls-cert" | "tls-key" | "tls-clients")) => {
+                let name = name.to_owned();
+                files.take(&name, &mut arguments)?;
+            }
             Arg::Value(value) if address.is_none() => address = Some(value.parse::<Address>()?),
             other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
         }
     }
-    #[cfg(feature = "tls")]
-    if let Some(policy) = files.server()? {
-        options = options.tls(policy);
-    }
-    let server = options.bind(address.ok_or(USAGE)?, app)?;
+    let server = files.on_server(Server::options())?.bind(address.ok_or(USAGE)?, app)?;
     println!("listening on {}", server.address());
     Ok(server.serve_forever()?)
 }

@@ -7,12 +7,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use degu_client::{Address, BodyOf, BoxError, Client, Error, ErrorKind, Method, Stats, blocking};
+use degu_client::{Address, BodyOf, BoxError, Client, Error, ErrorKind, Method, Pool, Stats, blocking};
 use lexopt::{Arg, ValueExt};
 use serde_json::json;
 
@@ -22,18 +25,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest response that the program reads, in bytes.
 const LIMIT: usize = 1 << 20;
 
-struct Options {
+/// The requests of all workers. Each worker takes the next request again and again.
+struct Work {
     blocking: bool,
     threads: usize,
     requests: usize,
     method: String,
     address: Address,
     target: String,
-}
-
-/// The requests of all workers. Each worker takes the next request again and again.
-struct Work<'o> {
-    options: &'o Options,
+    /// The number of the next request.
     next: AtomicUsize,
 }
 
@@ -44,13 +44,13 @@ struct Tally {
     failed: BTreeMap<&'static str, usize>,
 }
 
-impl Work<'_> {
+impl Work {
     fn take(&self) -> Option<usize> {
-        Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < self.options.requests)
+        Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < self.requests)
     }
 
     fn body<S: ?Sized>(&self, number: usize) -> BodyOf<S> {
-        if Method::from(&*self.options.method).expects_content() { number.to_string().into() } else { BodyOf::none() }
+        if Method::from(&*self.method).expects_content() { number.to_string().into() } else { BodyOf::none() }
     }
 }
 
@@ -84,10 +84,10 @@ fn kind(error: &Error) -> &'static str {
     }
 }
 
-fn work_blocking(work: &Work<'_>, pool: &blocking::Pool) -> Tally {
+fn work_blocking(work: &Work, pool: &blocking::Pool) -> Tally {
     let mut tally = Tally::default();
     let ask = |number| {
-        let response = pool.request(&*work.options.method, &work.options.target, (), work.body(number))?;
+        let response = pool.request(&*work.method, &work.target, (), work.body(number))?;
         response.success()?.body.read_all(LIMIT).map(drop)
     };
     while let Some(number) = work.take() {
@@ -100,10 +100,10 @@ fn work_blocking(work: &Work<'_>, pool: &blocking::Pool) -> Tally {
     tally
 }
 
-async fn work(work: &Work<'_>, pool: &degu_client::Pool) -> Tally {
+async fn work_async(work: Arc<Work>, pool: Pool) -> Tally {
     let mut tally = Tally::default();
     let ask = async |number| {
-        let response = pool.request(&*work.options.method, &work.options.target, (), work.body(number)).await?;
+        let response = pool.request(&*work.method, &work.target, (), work.body(number)).await?;
         response.success().await?.body.read_all(LIMIT).await.map(drop)
     };
     while let Some(number) = work.take() {
@@ -116,27 +116,20 @@ async fn work(work: &Work<'_>, pool: &degu_client::Pool) -> Tally {
     tally
 }
 
-fn run_blocking(options: &Options) -> (Tally, Stats) {
-    let pool = blocking::Client::options().timeout(TIMEOUT).client(&options.address).pool();
-    let shared = Work { options, next: AtomicUsize::new(0) };
+fn run_blocking(work: &Work) -> (Tally, Stats) {
+    let pool = blocking::Client::options().timeout(TIMEOUT).client(&work.address).pool();
     let tally = thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.threads).map(|_| scope.spawn(|| work_blocking(&shared, &pool))).collect();
+        let workers: Vec<_> = (0..work.threads).map(|_| scope.spawn(|| work_blocking(work, &pool))).collect();
         workers.into_iter().map(|worker| worker.join().expect("a worker")).fold(Tally::default(), Tally::add)
     });
     (tally, pool.stats())
 }
 
 #[tokio::main]
-async fn run_async(options: Options) -> (Tally, Stats) {
-    let pool = Client::options().timeout(TIMEOUT).client(&options.address).pool();
-    let options: &'static Options = Box::leak(Box::new(options));
-    let shared: &'static Work = Box::leak(Box::new(Work { options, next: AtomicUsize::new(0) }));
-    let workers: Vec<_> = (0..options.threads)
-        .map(|_| {
-            let pool = pool.clone();
-            tokio::spawn(async move { work(shared, &pool).await })
-        })
-        .collect();
+async fn run_async(work: Work) -> (Tally, Stats) {
+    let pool = Client::options().timeout(TIMEOUT).client(&work.address).pool();
+    let work = Arc::new(work);
+    let workers: Vec<_> = (0..work.threads).map(|_| tokio::spawn(work_async(work.clone(), pool.clone()))).collect();
     let mut tally = Tally::default();
     for worker in workers {
         tally = tally.add(worker.await.expect("a worker"));
@@ -144,7 +137,7 @@ async fn run_async(options: Options) -> (Tally, Stats) {
     (tally, pool.stats())
 }
 
-fn options() -> Result<Options, BoxError> {
+fn work() -> Result<Work, BoxError> {
     let (mut blocking, mut threads, mut requests, mut method) = (false, 8, 10_000, "GET".to_owned());
     let mut values = Vec::new();
     let mut arguments = lexopt::Parser::from_env();
@@ -159,14 +152,14 @@ fn options() -> Result<Options, BoxError> {
         }
     }
     let [address, target] = &values[..] else { return Err(USAGE.into()) };
-    let (address, target) = (address.parse()?, target.clone());
-    Ok(Options { blocking, threads, requests, method, address, target })
+    let (address, target, next) = (address.parse()?, target.clone(), AtomicUsize::new(0));
+    Ok(Work { blocking, threads, requests, method, address, target, next })
 }
 
 fn run() -> Result<(), BoxError> {
-    let options = options()?;
-    let sent = options.requests;
-    let (Tally { ok, failed }, stats) = if options.blocking { run_blocking(&options) } else { run_async(options) };
+    let work = work()?;
+    let sent = work.requests;
+    let (Tally { ok, failed }, stats) = if work.blocking { run_blocking(&work) } else { run_async(work) };
     let Stats { open, idle, waiting, dialled, reused, stale, retried, .. } = stats;
     let stats = json!({
         "open": open, "idle": idle, "waiting": waiting,

@@ -4,19 +4,38 @@
 use std::path::PathBuf;
 
 use degu_client::BoxError;
+#[cfg(feature = "tls")]
 use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 
 /// The files that the command line names.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) cert: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-    pub(crate) clients: Option<PathBuf>,
-    pub(crate) no_name: bool,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    clients: Option<PathBuf>,
+    no_name: bool,
 }
 
 impl Files {
+    /// Takes an option of the command line whose name begins with `tls-`, and its value.
+    pub(crate) fn take(&mut self, name: &str, arguments: &mut lexopt::Parser) -> Result<(), BoxError> {
+        let file = match name {
+            _ if cfg!(not(feature = "tls")) => return Err("this program was built without the feature `tls`".into()),
+            "tls-ca" => &mut self.ca,
+            "tls-cert" => &mut self.cert,
+            "tls-key" => &mut self.key,
+            "tls-clients" => &mut self.clients,
+            _ => {
+                self.no_name = true;
+                return Ok(());
+            }
+        };
+        *file = Some(arguments.value()?.into());
+        Ok(())
+    }
+
+    #[cfg(feature = "tls")]
     fn identity(&self) -> Result<Option<Identity>, BoxError> {
         match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => Ok(Some(Identity::from_pem_files(cert, key)?)),
@@ -25,26 +44,32 @@ impl Files {
         }
     }
 
-    /// Returns the policy of a server, if there are `--tls-cert` and `--tls-key`. With `--tls-clients`, only clients with a
+    /// Adds the policy of a server, if there are `--tls-cert` and `--tls-key`. With `--tls-clients`, only clients with a
     /// certificate of this CA are accepted.
-    pub(crate) fn server(&self) -> Result<Option<ServerTls>, BoxError> {
-        let Some(identity) = self.identity()? else { return Ok(None) };
-        let builder = ServerTls::builder(identity);
-        Ok(Some(match &self.clients {
-            Some(clients) => builder.require_clients(CaSet::from_pem_file(clients)?).build()?,
-            None => builder.allow_unauthenticated_clients().build()?,
-        }))
+    pub(crate) fn on_server(&self, options: degu_server::Options) -> Result<degu_server::Options, BoxError> {
+        #[cfg(feature = "tls")]
+        if let Some(identity) = self.identity()? {
+            let builder = ServerTls::builder(identity);
+            return Ok(options.tls(match &self.clients {
+                Some(clients) => builder.require_clients(CaSet::from_pem_file(clients)?).build()?,
+                None => builder.allow_unauthenticated_clients().build()?,
+            }));
+        }
+        Ok(options)
     }
 
-    /// Returns the policy of a client, if there is `--tls-ca`. The client shows its certificate, if it has one. With
+    /// Adds the policy of a client, if there is `--tls-ca`. The client shows its certificate, if it has one. With
     /// `--tls-no-name`, it does not check the name of the server.
-    pub(crate) fn client(&self) -> Result<Option<ClientTls>, BoxError> {
-        let Some(ca) = &self.ca else { return Ok(None) };
-        let builder = ClientTls::private(CaSet::from_pem_file(ca)?);
-        let builder = if self.no_name { builder.without_name_check() } else { builder };
-        Ok(Some(match self.identity()? {
-            Some(identity) => builder.identity(identity).build()?,
-            None => builder.build()?,
-        }))
+    pub(crate) fn on_client(&self, options: degu_client::Options) -> Result<degu_client::Options, BoxError> {
+        #[cfg(feature = "tls")]
+        if let Some(ca) = &self.ca {
+            let builder = ClientTls::private(CaSet::from_pem_file(ca)?);
+            let builder = if self.no_name { builder.without_name_check() } else { builder };
+            return Ok(options.tls(match self.identity()? {
+                Some(identity) => builder.identity(identity).build()?,
+                None => builder.build()?,
+            }));
+        }
+        Ok(options)
     }
 }
