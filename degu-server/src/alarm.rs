@@ -98,7 +98,8 @@ impl Alarm {
         }
     }
 
-    /// Returns whether the connection may be closed to make room.
+    /// Returns whether [`set_spare`](Self::set_spare) has marked the connection, which then waits or has sent its last response.
+    /// [`rank`](Self::rank) has two more conditions.
     pub(crate) fn can_be_spared(&self) -> bool {
         self.spare.load(Relaxed) != 0
     }
@@ -117,7 +118,8 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to close. A connection that has become busy meanwhile stays open.
+    /// Asks the connection to close, and wakes its task. If the connection is busy when the task notices the request, it stays
+    /// open.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();

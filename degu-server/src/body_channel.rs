@@ -21,7 +21,7 @@ use crate::options::Progress;
 /// The state of the channel. The connection's task and the reader share it, and run on the same thread.
 #[derive(Default)]
 struct BodyChannel {
-    /// The next part, or `Some(None)` for the end of the body.
+    /// The part that was supplied and not yet taken, or `Some(None)` for the end of the body. `None` if the slot is empty.
     slot: Option<Option<Part>>,
     /// The fault of the peer that the decoder or the reader has found.
     fault: Option<RemoteError>,
@@ -33,9 +33,11 @@ struct BodyChannel {
     is_abandoned: bool,
     /// The minimum rate of the body, if the reader has set one.
     progress: Option<Progress>,
-    /// The connection's task, which supplies parts.
+    /// The waker of the connection's task. The receiver wakes this task when it begins or stops to wait for a part. `None`
+    /// until the first call of [`Supplier::is_wanted`].
     supplier: Option<Waker>,
-    /// The task of a reader that waits for a part, if it is not the connection's task.
+    /// The waker of a reader that waits for a part in another task. A reader in the connection's task, such as the handler,
+    /// needs no waker, because that task polls the handler after it has supplied a part.
     reader: Option<Waker>,
 }
 

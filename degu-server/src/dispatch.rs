@@ -20,7 +20,7 @@ pub(crate) struct Dispatcher<A> {
     queues: Vec<UnboundedSender<Accepted>>,
     /// The threads of the other workers.
     threads: Threads,
-    /// True if no more workers will be started.
+    /// True if all workers have started, or one could not be started. No more workers are started then.
     is_complete: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::body_channel::Receiver;
 use crate::options::Progress;
 
-/// The body of a request. The value is a handle on the connection: it reads the body while the body is received.
+/// The body of a request. The body may not have been received yet: an app uses this value to read it from the connection.
 ///
 /// An app reads the body whole with a limit, piece by piece, or chunk by chunk. It may mix these ways: each read continues where
 /// the last read stopped, and no data is returned twice. A client that waits for `100 Continue` gets it at the first read.
@@ -233,8 +233,8 @@ impl Incoming {
             .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
-    /// Returns the next data of the body, at least one byte, or `None` at the end. A piece of data is as long as the network
-    /// delivers it. A piece may be a part of a chunk.
+    /// Returns the next data of the body, at least one byte, or `None` at the end. The length of the data depends on how the
+    /// network delivers it. The data may be a part of a chunk.
     ///
     /// # Errors
     ///
@@ -299,8 +299,8 @@ impl Incoming {
         }
     }
 
-    /// Returns the error for a fault of the client that the reader has found. After this call, no more of a body that
-    /// comes through a channel is received.
+    /// Returns the error for a fault of the client that the reader has found. If the body comes through a channel, its rest is
+    /// not received any more.
     fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
             Rest::Memory(_) => RemoteError::from(fault).into(),
@@ -359,7 +359,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Returns the trailer fields, or `None` until the body has been read to its end. A body without trailers has no fields.
+    /// Returns the trailer fields, or `None` until the body has been read to its end. If the body has no trailers, the result at
+    /// its end is an empty list.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.last().map(|(_, trailers)| trailers)
     }
@@ -390,7 +391,7 @@ impl Incoming {
         Poll::Ready(Ok(self.shown()))
     }
 
-    /// Returns the data that was received and not returned.
+    /// Returns the data of the part in `held`, without consuming it. The data is empty if there is no such part.
     fn shown(&self) -> &[u8] {
         match self.stored.as_ref().and_then(|stored| stored.held.as_ref()) {
             Some(Part::Data(data) | Part::Chunk { data, .. }) => data,

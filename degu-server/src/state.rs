@@ -28,8 +28,8 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// Open connections by number, each with its alarm and the handle that aborts its task. The hash function needs no secret,
-/// because the server chooses the numbers.
+/// Open connections by number, each with its alarm and the handle that aborts its task. Connections of `hyper::serve` have no
+/// handle, because they end their tasks themselves. The hash function needs no secret, because the server chooses the numbers.
 pub(crate) type Connections = HashMap<u64, (Arc<Alarm>, Option<AbortHandle>), BuildHasherDefault<DefaultHasher>>;
 
 /// The state that all threads of a server share. It does not depend on the app.
@@ -128,8 +128,8 @@ impl ServerState {
         self.connections[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a connection of this worker was added, has sent its last response, or has ended. No such event between this
-    /// call and the first poll of the future is lost.
+    /// Waits until a connection of this worker was added, has sent its last response, or has ended. An event between this call
+    /// and the first poll of the future is not lost.
     pub(crate) fn changed(&self, worker: usize) -> Notified<'_> {
         self.changed[worker].notified()
     }
@@ -151,7 +151,8 @@ impl ServerState {
         self.changed[worker].notify_waiters();
     }
 
-    /// Records that a connection of this worker has sent its last response.
+    /// A connection of this worker calls this method when its last response was sent. Wakes a shutdown that waits for this, and
+    /// the acceptor if it may wait for room.
     pub(crate) fn linger(&self, worker: usize) {
         self.changed[worker].notify_waiters();
         self.notify_room(0);
@@ -165,9 +166,9 @@ impl ServerState {
         self.changed[worker].notify_waiters();
     }
 
-    /// Wakes the acceptor if it may wait for room. The acceptor can wait only if the server was full before the last `left`
-    /// connections ended. A connection also calls this method with 0 when its last response has been sent, and when it was
-    /// asked to close but stays open.
+    /// Wakes the acceptor if it may wait for room. `left` is the number of connections that have just ended. If the server was
+    /// not full with these connections, the acceptor does not wait. A connection also calls this method with 0 when its last
+    /// response has been sent, and when it was asked to close but stays open.
     pub(crate) fn notify_room(&self, left: usize) {
         // The acceptor checks again, so a wake-up without room does no harm.
         if self.is_full_without(left) {

@@ -27,7 +27,7 @@ pub(crate) struct Worker<A> {
     pub(crate) app: Arc<A>,
 }
 
-/// The threads of some workers.
+/// The threads of workers, which the first worker joins.
 pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
 /// A future that runs on a worker's thread next to its connections. It returns the threads of other workers. The worker's

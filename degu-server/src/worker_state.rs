@@ -50,12 +50,14 @@ pub(crate) struct WorkerState {
     began: Instant,
 }
 
-/// The place of a connection in the list of its worker. Dropping this value removes the connection from the list.
+/// The place of a connection in the list of its worker. Dropping this value removes the connection from the list, and counts it
+/// as ended. This makes room for another connection.
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
     number: u64,
-    /// The reason for which the connection may be closed to make room while it waits.
+    /// The reason that [`set_spare`](Self::set_spare) records when the connection begins to wait: `Fresh` until the first
+    /// request, then `Idle`, and `Done` after the last response.
     pub(crate) spare: Spare,
 }
 

@@ -21,14 +21,6 @@ use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
 use crate::{App, Error, Request, Response, Session};
 
-/// The way in which the last response of a connection ended.
-enum Last {
-    Whole,
-    Cut,
-    /// The server closes the connection at once. It does not wait until the peer has read the last bytes.
-    Nothing,
-}
-
 /// The step that follows the handler of a request.
 enum Next {
     /// The next request, because the machine has the whole response.
@@ -63,7 +55,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             if !self.is_accepted().await? {
                 return Err(CloseReason::Unwanted);
             }
-            // Bytes that were received during `on_connect` are already in the buffer. The socket would not report them again.
+            // The connection must not become idle if bytes or the end of the input arrived during `on_connect`, because the socket
+            // does not report them again.
             if self.driver.machine.buffered().is_empty() && !self.driver.endpoint.is_eof {
                 return Ok(None);
             }
@@ -81,7 +74,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                     has_answered = true;
                     if spinner.message() {
-                        // A peer that sends hundreds of requests at once must not block other connections.
+                        // A peer may send hundreds of requests at once. After some of them, the task writes the responses and lets
+                        // the other tasks run.
                         self.driver.flush().await?;
                         yield_now().await;
                         self.driver.endpoint.check_alarm()?;
@@ -149,7 +143,6 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             driver.flush().await?;
             driver.endpoint.end_exchange();
         }
-        driver.endpoint.deadline.restart();
         if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain().await? {
             return Err(CloseReason::LastResponse);
         }
@@ -196,25 +189,53 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the connection must
     /// [linger](Endpoint::linger), because the peer may not have read all bytes yet.
     pub(super) async fn finish(&mut self, reason: CloseReason) -> bool {
-        self.driver.body = None;
         reason.count(self.worker.counters());
         reason.log(&self.worker.server, self.session.address(), self.session.requests);
         let mut report = self.last_report(&reason);
-        let ended = self.send_last(&reason, report.as_deref_mut()).await;
+        let is_silent = !self.worker.options.answers_faults() && !reason.is_ours();
+        let does_peer_read =
+            !matches!(reason, CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed));
+        // Nothing is written into data that only a reset can mark as incomplete.
+        let writes = does_peer_read && !self.driver.endpoint.is_unframed;
+        let is_refused = writes && self.refuse(&reason, is_silent, report.as_deref_mut());
+        let Self { driver, session, .. } = self;
+        driver.body = None;
+        driver.endpoint.deadline.restart();
+        driver.endpoint.work();
+        let written = if writes { driver.flush().await } else { Ok(()) };
         if let Some(report) = report {
-            let unsent = self.driver.machine.pending().bytes();
-            match &ended {
-                Ok(Last::Whole) => report.end(),
-                Ok(_) => report.cut(&reason, unsent),
+            let unsent = driver.machine.pending().bytes();
+            match &written {
+                Ok(()) if is_refused || matches!(reason, CloseReason::Tunnel) => report.end(),
+                Ok(()) => report.cut(&reason, unsent),
                 Err(reason) => report.cut(reason, unsent),
             }
         }
-        // After `Last::Nothing` or an error, there is no response that the peer could still read.
-        matches!(ended, Ok(Last::Whole | Last::Cut))
+        // A client that gets no answer to its first request has nothing to read.
+        let is_unanswered = is_silent && reason.status().is_some() && session.requests == 0;
+        writes && written.is_ok() && !is_unanswered
     }
 
-    /// Returns the report of the exchange in progress. If there is none, and a request is refused before its whole head
-    /// was received, returns a report of this request.
+    /// Stops the machine. If the reason has a status and no response has begun, gives an error response to the machine, unless
+    /// `is_silent` is true. Returns whether there is an error response.
+    fn refuse(&mut self, reason: &CloseReason, is_silent: bool, report: Option<&mut Report>) -> bool {
+        let machine = &mut self.driver.machine;
+        let Some(status) = reason.status().filter(|_| !is_silent) else {
+            machine.cut();
+            return false;
+        };
+        let (media_type, body) = self.worker.options.body_of_error(status, reason.text(status));
+        let Some(length) = machine.refuse(status, media_type, &body) else { return false };
+        if let Some(report) = report {
+            report.respond(status);
+            report.add(length as u64);
+        }
+        true
+    }
+
+    /// Returns the report of the exchange in progress. If no exchange is in progress and the reason has a status, the server
+    /// refuses a request before its whole head was received. Then returns a new report of that request. Returns `None` in
+    /// all other cases, and if the server has no `on_response`.
     fn last_report(&mut self, reason: &CloseReason) -> Option<Box<Report>> {
         let on_response = self.worker.options.on_response.as_ref();
         let is_refusal = reason.status().is_some() && !self.driver.machine.has_responded();
@@ -222,43 +243,6 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             let on_response = on_response.filter(|_| is_refusal)?;
             Some(Box::new(Report::without_head(on_response, self.session.peer.clone())))
         })
-    }
-
-    /// Writes the pending bytes of earlier responses. If the reason has a status and no response has begun, also writes an
-    /// error response, unless the options forbid it.
-    async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
-        let Self { driver, worker, .. } = self;
-        if driver.endpoint.is_unframed {
-            return Ok(Last::Nothing);
-        }
-        let is_silent = !worker.options.answers_faults() && !reason.is_ours();
-        let mut last = Last::Cut;
-        match (reason, reason.status()) {
-            (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed), _) => {
-                return Ok(Last::Nothing);
-            }
-            // No error is written into a response that has begun.
-            (_, Some(status)) if !is_silent => {
-                let (media_type, body) = worker.options.body_of_error(status, reason.text(status));
-                if let Some(length) = driver.machine.refuse(status, media_type, &body) {
-                    last = Last::Whole;
-                    if let Some(report) = report {
-                        report.respond(status);
-                        report.add(length as u64);
-                    }
-                }
-            }
-            _ => driver.machine.cut(),
-        }
-        if matches!(reason, CloseReason::Tunnel) {
-            last = Last::Whole;
-        }
-        driver.endpoint.deadline.handler = None;
-        driver.endpoint.deadline.restart();
-        driver.endpoint.work();
-        driver.flush().await?;
-        let is_unanswered = is_silent && reason.status().is_some() && self.session.requests == 0;
-        Ok(if is_unanswered { Last::Nothing } else { last })
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) enum CloseReason {
     Peer(RemoteError),
     /// A deadline expired.
     Deadline(Wait),
-    /// The peer closed or reset the connection in the middle of an exchange.
+    /// The peer closed or reset the connection in the middle of an exchange. Contains the error of the socket if a read or a
+    /// write failed, and `None` if the kernel was asked about the peer or the stream of a tunnel failed.
     Gone(Option<io::Error>),
     /// The handshake failed.
     #[cfg(feature = "tls")]

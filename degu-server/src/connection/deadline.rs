@@ -11,7 +11,8 @@ use crate::options::{Deadlines, Progress};
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// The handler of a request, or no event because the connection's task works. The peer cannot be late.
+    /// The handler of a request. A connection whose task works and waits for nothing has this value, too. The peer has no
+    /// deadline then.
     #[default]
     Handler,
     /// The TLS handshake.
@@ -48,9 +49,9 @@ const LINGER_BYTES: u32 = 5 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
-    /// The kind of the last wait for the peer. Waits of the same kind share a deadline, which continues from one wait to the
-    /// next. `Idle` is of the kind `Request`. `Body` is of the kind `Write`, unless the reader of the body has set a rate. A
-    /// wait for the handler does not change this field.
+    /// The last wait for the peer. `Idle` is stored as `Request`. `Body` is stored as `Write`, unless the reader of the body
+    /// has set a rate. If the next wait for the peer is stored as the same value, its deadline continues. A wait for the
+    /// handler does not change this field.
     kind: Wait,
     /// The second in which the shared deadline, or the current window of the minimum rate, began. A wait for the handler moves
     /// this second forward by its duration, so only the waits for the peer count.
@@ -72,11 +73,10 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Resets all deadlines, except the deadline of the handler. Also removes the minimum rate of a request's body, and the
-    /// record that the peer has ended its side.
-    pub(crate) const fn restart(&mut self) {
-        (self.wait, self.kind) = (Wait::Handler, Wait::Handler);
-        (self.half_closed, self.body) = (None, None);
+    /// Forgets all deadlines and the time that earlier waits have used up. The next wait has its full time. Called, for example,
+    /// when an exchange begins, and after each byte of a tunnel.
+    pub(crate) fn restart(&mut self) {
+        *self = Self::default();
     }
 
     /// Records that the peer has ended its side of the connection. A TCP peer that closes its socket looks the same.
@@ -109,7 +109,7 @@ impl Deadline {
         }
     }
 
-    /// Records that bytes were received or sent.
+    /// Counts received or sent bytes for the minimum rate. The time of a half-closed peer begins again.
     pub(crate) fn moved(&mut self, bytes: usize, now: u32) {
         self.moved = self.moved.saturating_add(bytes as u32);
         if let Some(since) = &mut self.half_closed {
@@ -128,8 +128,8 @@ impl Deadline {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
         }
-        // A peer that has closed its socket resets the connection when data arrives. If a write waits, the peer has
-        // therefore only ended its side, and the minimum rate applies instead.
+        // If the peer had closed its socket, it would answer data with a reset, and a waiting write would fail. If a write still
+        // waits, the peer has only ended its side. Then the minimum rate applies, and not this deadline.
         let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
         if is_still && self.wait == Wait::Handler {
             return Some(Wait::HalfClosed);
@@ -152,8 +152,9 @@ impl Deadline {
         Some(self.wait)
     }
 
-    /// Returns the next second in which the connection's task must be woken, because a deadline may have expired. Returns
-    /// `u32::MAX` if there is no such second.
+    /// Returns the next second in which the connection's task must be woken. In this second a deadline may have expired, idle
+    /// buffers can be freed, or the kernel must be asked whether the peer is gone. Returns `u32::MAX` if there is no such
+    /// second.
     pub(crate) fn due(&self, deadlines: &Deadlines) -> u32 {
         let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
         let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));
@@ -162,7 +163,6 @@ impl Deadline {
             None if self.is_not_read => after(self.paused, 0),
             None => u32::MAX,
         };
-        // The task is also woken to free the buffers, after it has waited for a request for a whole second.
         let idle = if self.wait == Wait::Request { after(self.began, 1) } else { u32::MAX };
         wait.min(idle).min(handler)
     }

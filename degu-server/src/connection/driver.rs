@@ -56,7 +56,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         self.machine.awaits() == Awaits::Request && worker.may_spin() && spinner.begin()
     }
 
-    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received.
+    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received. Call this
+    /// method only if [`begin_spin`](Self::begin_spin) has returned `true`.
     pub(super) async fn spin(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         loop {
@@ -103,7 +104,8 @@ impl<'c, T: Transport> Driver<'c, T> {
             self.endpoint.set_wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
-                // The buffer may contain empty lines, which do not begin a request.
+                // Empty lines do not begin a request. If the buffer contains some, it is kept, because an idle connection drops
+                // its buffer, and no byte may be lost.
                 && self.machine.buffered().is_empty();
             if pauses {
                 return Poll::Ready(Ok(false));
@@ -113,8 +115,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Stops the machine if the server shuts down and there is no input. Returns whether the connection can end, because no
-    /// request has begun.
+    /// If the server shuts down and there is no input, makes the current request the last request. Returns `true` if this was
+    /// done and no request has begun, so the connection can end.
     fn stop_if_too_late(&mut self) -> bool {
         if !self.endpoint.is_too_late() {
             return false;
@@ -181,8 +183,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Gives the app's response to the machine. If the body comes from a source, returns that source. If `is_last` is true, the
-    /// connection ends with this response, and the rest of the request is not read.
+    /// Gives the app's response to the machine. If parts of the body must still be sent, returns the source of these parts. If
+    /// `is_last` is true, the connection ends with this response, and the rest of the request is not read.
     pub(super) fn answer(
         &mut self,
         head: &RequestHead,
@@ -205,7 +207,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         match request_body {
             // After a fault in the body the connection cannot continue, even if the app has handled the fault.
             Some(body) if !is_last && body.fault().is_some() => machine.abandon_request_body(0),
-            // The body still has a reader, and the client may send the body only after `100 Continue`.
+            // The body still has a reader. The client may be waiting for `100 Continue` before it sends the body.
             Some(body) if !is_last && !body.is_abandoned() => machine.send_continue(),
             _ => machine.abandon_request_body(DRAIN as u64),
         }
@@ -259,8 +261,8 @@ impl<'c, T: Transport> Driver<'c, T> {
                 if !self.machine.is_sending() {
                     return Poll::Ready(Ok(()));
                 }
-                // This line runs once for each wait. If the source reads the request's body, it gets at most one part while
-                // there is no room to write.
+                // The body's reader gets a part here, once before each wait. A source that reads the request's body therefore
+                // gets at most one part while there is no room to write.
                 self.supply(cx);
                 ready!(self.poll_both(cx))?;
                 if must_yield {
@@ -294,7 +296,7 @@ impl<'c, T: Transport> Driver<'c, T> {
             return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
         }
         self.machine.switch(head, protocol, headers).map_err(CloseReason::Response)?;
-        self.endpoint.deadline.handler = None;
+        self.endpoint.deadline.restart();
         self.flush().await?;
         if let Some(report) = &mut self.endpoint.report {
             report.respond(101);
@@ -304,6 +306,7 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     /// Reads and drops the rest of the request's body, up to [`DRAIN`] bytes. Returns whether the whole rest was read.
     pub(super) async fn drain(&mut self) -> Result<bool, CloseReason> {
+        self.endpoint.deadline.restart();
         let mut left = DRAIN;
         loop {
             match self.machine.poll_part().map_err(CloseReason::Peer)? {
@@ -327,7 +330,7 @@ impl<'c, T: Transport> Driver<'c, T> {
     }
 
     /// Moves bytes in both directions while the handler or the response's source waits. Returns `Ready` if input was read, or if
-    /// the machine can take more of the response.
+    /// writing has made room for more of the response in the full machine.
     fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         self.endpoint.check_alarm()?;
         let had_room = self.machine.has_room();

@@ -1,4 +1,5 @@
-//! The part of a connection that exists even while the connection is idle: the stream, the deadline, and the place.
+//! The part of a connection that exists even while the connection is idle: the stream, the deadline, and the connection's
+//! [`Place`] in the list of its worker.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -113,7 +114,8 @@ impl<T: Transport> Endpoint<T> {
     fn judge(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if self.place.is_asked_for_room() {
-            // If the peer has sent a byte meanwhile, the connection stays open, and the acceptor asks another connection.
+            // If input has arrived since the connection was asked to close, the connection stays open. The acceptor then asks
+            // another connection.
             if alarm.lingers() || !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }
@@ -136,7 +138,7 @@ impl<T: Transport> Endpoint<T> {
                 self.set_wait(Wait::Idle);
                 return Poll::Pending;
             }
-            // The bytes may be only a part of a TLS record, so the idle deadline continues.
+            // `work` does not reset the idle deadline, because the bytes may be only a part of a TLS record.
             self.work();
             Poll::Ready(Ok(()))
         })

@@ -18,10 +18,9 @@
 //! puts it into the [channel](crate::body_channel), and polls the handler again. If a whole body with a Content-Length was
 //! received together with its head, the handler gets it without a channel.
 //!
-//! The state of an exchange is in two boxes. One contains the machine, and the other the futures, such as the handler's. An
-//! idle connection has no boxes. The boxes are allocated when bytes arrive. They are freed when the connection has waited for a
-//! request for a second, so a busy connection keeps them. If over 384 connections of a worker are busy at once, a connection
-//! drops its boxes as soon as it waits.
+//! The state of an exchange is in one box: the machine, and the futures, such as the handler's. An idle connection has no box. The
+//! box is allocated when bytes arrive. It is freed when the connection has waited for a request for a second, so a busy connection
+//! keeps it. If over 384 connections of a worker are busy at once, a connection drops its box as soon as it waits.
 
 mod active;
 mod close;
@@ -30,6 +29,7 @@ mod driver;
 mod endpoint;
 
 use std::future::poll_fn;
+use std::mem::replace;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -52,6 +52,29 @@ use crate::tunnel::{Switch, Traffic, Tunnel};
 use crate::worker_state::Place;
 use crate::{App, Session};
 
+/// The next step of a connection.
+enum Step {
+    /// Serve requests.
+    Work,
+    /// Wait for input without buffers.
+    Rest,
+    /// Run the handler of another protocol. The client has sent these bytes after the request.
+    Tunnel(Box<Switch>, Bytes),
+    /// Write the last bytes.
+    End(CloseReason),
+    /// Read and drop input until the peer has read the last bytes.
+    Linger,
+    /// Close the stream.
+    Close,
+}
+
+impl Step {
+    /// Returns the step that follows the last bytes.
+    const fn after(lingers: bool) -> Self {
+        if lingers { Self::Linger } else { Self::Close }
+    }
+}
+
 /// A connection whose requests an app answers.
 pub(crate) struct Connection<T: Transport, A> {
     endpoint: Endpoint<T>,
@@ -64,49 +87,54 @@ impl<T: Transport, A: App> Connection<T, A> {
         Self { endpoint: Endpoint::new(transport, place), session, app }
     }
 
-    /// Serves the connection until it ends.
+    /// Serves the connection until it ends. The futures of all steps are in boxes, so they take memory only while they run.
     pub(crate) async fn serve(&mut self) {
         poll_fn(|cx| {
             self.endpoint.place.alarm.set_task(cx.waker());
             Poll::Ready(())
         })
         .await;
-        // All futures are in boxes, so they take memory only while they run.
-        #[cfg(feature = "tls")]
-        let mut begins = Box::pin(self.secure()).await;
-        #[cfg(not(feature = "tls"))]
-        let mut begins = Ok(());
         let mut is_new = true;
+        let mut step = Box::pin(self.secure()).await.map_or_else(Step::End, |()| Step::Work);
         loop {
-            let Self { endpoint, session, app } = self;
-            let mut active = Box::new(Active::new(endpoint, session, &**app));
-            let served = match begins {
-                Ok(()) => Box::pin(active.serve(is_new)).await,
-                Err(reason) => Err(reason),
-            };
-            is_new = false;
-            begins = match served {
-                Ok(None) => {
-                    drop(active);
-                    endpoint.readable().await
-                }
-                Ok(Some(switch)) => {
-                    let first = active.driver.machine.take_buffered();
-                    drop(active);
+            step = match step {
+                Step::Work => Box::pin(self.work(replace(&mut is_new, false))).await,
+                Step::Rest => self.endpoint.readable().await.map_or_else(Step::End, |()| Step::Work),
+                Step::Tunnel(switch, first) => {
                     let ended = Box::pin(self.tunnel(switch, first)).await;
-                    Err(ended.err().unwrap_or(CloseReason::Tunnel))
+                    Step::End(ended.err().unwrap_or(CloseReason::Tunnel))
                 }
-                Err(reason) => {
-                    let lingers = Box::pin(active.finish(reason)).await;
-                    drop(active);
-                    if lingers {
-                        // The connection ends now, so an error has no effect.
-                        let _ = Box::pin(endpoint.linger()).await;
-                    }
+                Step::End(reason) => Box::pin(self.finish(reason)).await,
+                Step::Linger => {
+                    // The connection ends now, so an error has no effect.
+                    let _ = Box::pin(self.endpoint.linger()).await;
                     return;
                 }
+                Step::Close => return,
             };
         }
+    }
+
+    /// Serves requests until the connection is idle, switches to another protocol, or has written its last bytes.
+    async fn work(&mut self, is_new: bool) -> Step {
+        let mut active = Active::new(&mut self.endpoint, &mut self.session, &*self.app);
+        match active.serve(is_new).await {
+            Ok(None) => Step::Rest,
+            Ok(Some(switch)) => Step::Tunnel(switch, active.driver.machine.take_buffered()),
+            Err(reason) => Step::after(active.finish(reason).await),
+        }
+    }
+
+    /// Writes the last bytes of a connection that serves no request now.
+    async fn finish(&mut self, reason: CloseReason) -> Step {
+        let mut active = Active::new(&mut self.endpoint, &mut self.session, &*self.app);
+        Step::after(active.finish(reason).await)
+    }
+
+    /// The server has no TLS.
+    #[cfg(not(feature = "tls"))]
+    async fn secure(&mut self) -> Moved {
+        Ok(())
     }
 
     /// Makes the TLS handshake, if the server has TLS.
@@ -124,7 +152,8 @@ impl<T: Transport, A: App> Connection<T, A> {
             // A shutdown does not wait for a peer that has sent nothing.
             None if worker.is_stopping() && !transport.has_input() => Err(CloseReason::Shutdown),
             None => {
-                // If the connection was asked to make room that is not needed any more, it can be asked again.
+                // This also withdraws a request to make room, if the room is not needed any more. The connection can be asked
+                // again later.
                 place.alarm.set(deadline.due(&worker.options.deadlines));
                 Ok(())
             }
@@ -191,7 +220,7 @@ mod tests {
     use crate::stream::{Socket, Stream};
     use crate::{Request, Response};
 
-    /// Tests the size of an idle connection, which has no boxes with the state of an exchange.
+    /// Tests the size of an idle connection, which has no box with the state of an exchange.
     #[test]
     fn an_idle_connection_is_small() {
         async fn app(_: &mut Session, _: Request<'_>) -> Response {

@@ -56,8 +56,9 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_readable(cx)
     }
 
-    /// Reads input, and appends it to the buffer. A small read may first store the bytes in `scratch`. Returns the number of
-    /// bytes, which is 0 at the end of the input.
+    /// Reads input, and appends it to the buffer. Without TLS, if the free part of the buffer is not larger than `scratch`, the
+    /// bytes are first read into `scratch`, which is overwritten. Returns the number of bytes, which is 0 at the end of the
+    /// input.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -96,7 +97,7 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read_slice(cx, bytes)
     }
 
-    /// Reads available input without waiting, and appends it to the buffer. The read may first store the bytes in `scratch`.
+    /// Reads available input without waiting, and appends it to the buffer. Without TLS, the bytes are first read into `scratch`.
     /// Returns the number of bytes, which is 0 at the end of the input. If there is no input yet, returns `Pending`, and wakes
     /// no task later.
     pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
@@ -138,7 +139,8 @@ impl<T: Transport> Stream<T> {
         self.transport.has_input()
     }
 
-    /// Makes the later close of the connection a reset, if the transport has resets. Under TLS, close_notify is not sent.
+    /// Lets the connection end with a reset when it is closed later, if the transport has resets. Under TLS, close_notify is not
+    /// sent.
     pub(crate) fn reset_on_close(&mut self) {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -149,11 +151,11 @@ impl<T: Transport> Stream<T> {
 }
 
 impl<T: Transport> AsyncRead for Stream<T> {
-    /// Under TLS an end of the input without close_notify is an error, because the other protocol may not show whether its data
-    /// is complete.
+    /// Under TLS an end of the input without close_notify is an error. The protocol to which the connection has switched may have
+    /// no other sign that its data is complete.
     ///
-    /// If there is no input, the peer may wait for bytes that a write has encrypted. This method then sends them, unless another
-    /// task waits to write.
+    /// A write may have encrypted bytes that were not sent yet, and the peer may wait for these bytes. If there is no input, this
+    /// method therefore sends them, unless another task waits to write.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = this.poll_read_slice(cx, buffer.initialize_unfilled());

@@ -27,8 +27,9 @@ impl Tls {
     /// Reads input, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it
     /// took. Returns the sum of these numbers, which is 0 at the end of the input.
     ///
-    /// If a record is incomplete or has no data, the read continues, and no other task of the thread runs meanwhile. `Secured` ends
-    /// such a read when the peer has sent over 64 KiB without data.
+    /// If the received bytes give no data, because a record is incomplete or has no data, this method reads again at once, as long
+    /// as the socket has bytes. No other task of the thread runs meanwhile. `Secured` ends such a read when the peer has sent
+    /// over 64 KiB without data.
     pub(super) fn read(
         &mut self,
         io: &mut (impl Read + Write),
@@ -48,7 +49,8 @@ impl Tls {
         }
     }
 
-    /// Calls an operation that writes. If it waits for room to write, stores the current task.
+    /// Calls an operation that writes. If the operation waits for room, stores its task, so a read of another task does not write
+    /// in its place: see [`has_other_writer`](Self::has_other_writer).
     pub(super) fn poll_write<T: Transport, R>(
         &mut self,
         transport: &mut T,

@@ -65,7 +65,7 @@ pub(crate) trait Transport: Sized + Unpin + 'static {
     /// Half-closes the connection: the peer sees the end of the data, and can still send.
     fn shut_down_writing(&self);
 
-    /// Makes the later close of a TCP connection a reset. The peer then knows that the data is incomplete.
+    /// Lets a TCP connection end with a reset when it is closed later. The peer then knows that the data is incomplete.
     fn reset_on_close(&self);
 }
 
