@@ -23,14 +23,6 @@ impl Deadline {
         Some(Self { end: clock().checked_add(limit)?, timeout: timeout(limit) })
     }
 
-    /// Returns the deadline that passes first.
-    pub(crate) fn first(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(one), Some(other)) if other.end < one.end => Some(other),
-            (one, other) => one.or(other),
-        }
-    }
-
     /// Returns the time until the deadline. If the deadline has passed, the error is the timeout.
     pub(crate) fn left(self) -> Result<Duration, Timeout> {
         let left = self.end.saturating_duration_since(Instant::now());

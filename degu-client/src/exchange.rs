@@ -9,7 +9,7 @@
 //!                ▼      Source  pass the next part of the request's body: send_part()
 //!   ┌────────▶ want() ─ Write   write pending bytes, then flush: transmitted(), flushed(), stop_sending()
 //!   │            │      Answer  ask for the head or the next part of the response: answer()
-//!   │            │      Read    read into the machine's buffer: received(), read_failed()
+//!   │            │      Read    read into the machine's buffer: received(), then answer()
 //!   │            │      Yield   let the server and other tasks have their turn
 //!   │            │      Wait    wait for the stream until deadline(), then end_wait()
 //!   └────────────┘
@@ -51,8 +51,6 @@ const TURN: usize = 1024 * 1024;
 pub(crate) struct Exchange {
     pub(crate) machine: machine::Connection<machine::Client>,
     pub(crate) base: Arc<Base>,
-    /// True if sources of bodies block. Then pending bytes are written before a source is asked for its next part.
-    blocks: bool,
     clock: fn() -> Instant,
     pub(crate) spinner: Spinner,
     /// The time from which the spinner's clock counts.
@@ -132,7 +130,7 @@ enum Wait {
 }
 
 impl Exchange {
-    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, blocks: bool, is_socket: bool) -> Self {
+    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, is_socket: bool) -> Self {
         Self {
             machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
             until: None,
@@ -140,7 +138,6 @@ impl Exchange {
             spinner: Spinner::new(base.settings.spin),
             epoch: Instant::now(),
             base,
-            blocks,
             clock,
             stage: Stage::Requesting,
             idempotent: false,
@@ -215,8 +212,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// Returns the next step of the driver.
-    pub(crate) fn want(&self) -> Want {
+    /// Returns the next step of the driver. `blocks` is true if sources of bodies block the thread. Then pending bytes
+    /// are written before a source is asked for its next part.
+    pub(crate) fn want(&self, blocks: bool) -> Want {
         let is_sent = self.is_sent();
         if !is_sent && self.turn < TURN {
             let takes_part = self.machine.is_sending() && self.machine.may_send_body() && self.machine.has_room();
@@ -224,7 +222,7 @@ impl Exchange {
             let writes = !self.stuck.write && (!self.machine.is_flushed() || self.unflushed);
             match (takes_part, writes) {
                 (true, false) => return Want::Source,
-                (true, true) if !self.blocks => return Want::Source,
+                (true, true) if !blocks => return Want::Source,
                 (_, true) => return Want::Write,
                 (false, false) => {}
             }
@@ -283,25 +281,20 @@ impl Exchange {
         self.machine.transmitted(unsent);
     }
 
-    /// Records that this number of bytes was read; 0 means EOF.
-    pub(crate) fn received(&mut self, bytes: usize) {
+    /// Processes the result of a read: the number of bytes, where 0 means EOF, or an error. `UnexpectedEof` is the end
+    /// of a TLS connection without close_notify. Inside a body this end is an error, because the body may be incomplete.
+    /// Elsewhere this end counts as EOF.
+    #[inline(always)]
+    pub(crate) fn received(&mut self, read: io::Result<usize>) -> Result<(), Error> {
+        match read {
+            Ok(1..) => self.heard = true,
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(self.error(error)),
+            Err(_) if self.stage == Stage::Body && self.machine.is_receiving() => {
+                return Err(self.error(Fault::TruncatedBody));
+            }
+            Ok(0) | Err(_) => self.machine.receive_eof(),
+        }
         self.unread = true;
-        match bytes {
-            0 => self.machine.receive_eof(),
-            _ => self.heard = true,
-        }
-    }
-
-    /// Processes the error of a read. `UnexpectedEof` is the end of a TLS connection without close_notify. Inside a
-    /// body this end is an error, because the body may be incomplete. Elsewhere this end counts as EOF.
-    pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
-        if error.kind() != io::ErrorKind::UnexpectedEof {
-            return Err(self.error(error));
-        }
-        if self.stage == Stage::Body && self.machine.is_receiving() {
-            return Err(self.error(Fault::TruncatedBody));
-        }
-        self.received(0);
         Ok(())
     }
 
@@ -415,6 +408,11 @@ impl Exchange {
         self.stage == Stage::Head && self.is_sent()
     }
 
+    /// Returns whether a wait has begun.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.wait.is_some()
+    }
+
     /// If the request has been sent, begins the wait for the head or for the next bytes of the response, unless this
     /// wait has begun before. Returns whether the wait began with this call.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
@@ -454,7 +452,10 @@ impl Exchange {
         let Some(wait) = self.waits_for() else { return until };
         let began = self.begin_wait(wait);
         let end = self.limit(wait).and_then(|limit| began.checked_add(limit));
-        until.map_or(end, |until| Some(end.map_or(until, |end| until.min(end))))
+        match (end, until) {
+            (Some(end), Some(until)) => Some(end.min(until)),
+            (end, until) => end.or(until),
+        }
     }
 
     /// Ends the current wait at its deadline: returns an error, or lets the body be sent without `100 Continue`.
@@ -521,14 +522,14 @@ mod tests {
         const PAUSE: Duration = Duration::from_secs(3600);
         let began = Instant::now();
         let client = Client::options().body_timeout(Duration::from_secs(1)).client(degu_wire::Address::ABSTRACT);
-        let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, false, true);
+        let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, true);
         exchange.prepare(None, Some(began));
         let body = Content::Bytes(Bytes::from_static(&[0; 1024 * 1024]));
         exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
         exchange.stuck.write = true;
         let head = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\n";
         exchange.machine.receive_buffer().extend_from_slice(head);
-        exchange.received(head.len());
+        exchange.received(Ok(head.len())).unwrap();
         assert!(exchange.answer(Exchange::poll_head).unwrap().is_ready());
         assert!(exchange.deadline().unwrap() >= began + PAUSE);
     }

@@ -74,7 +74,7 @@ impl<D: Driver> Line<'_, D> {
     ) -> Poll<Result<T, Error>> {
         self.exchange.retry()?;
         loop {
-            match self.exchange.want() {
+            match self.exchange.want(D::BLOCKS) {
                 Want::Source => match source.as_mut().map(|source| source.as_mut().poll_part(cx)) {
                     Some(Poll::Ready(part)) => {
                         let part = part.transpose().map_err(|error| self.exchange.error(error))?;
@@ -105,8 +105,12 @@ impl<D: Driver> Line<'_, D> {
                     Poll::Ready(Ok(0)) if self.stream.is_interrupted() => {
                         return Poll::Ready(Err(self.exchange.error(ErrorKind::Interrupted)));
                     }
-                    Poll::Ready(Ok(bytes)) => self.exchange.received(bytes),
-                    Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
+                    Poll::Ready(read) => {
+                        self.exchange.received(read)?;
+                        if let Poll::Ready(answer) = self.exchange.answer(question)? {
+                            return Poll::Ready(Ok(answer));
+                        }
+                    }
                     Poll::Pending => self.exchange.stuck.read = true,
                 },
                 Want::Yield => {
@@ -200,7 +204,7 @@ impl<D: Driver> Link<D> {
     pub(crate) fn new(stream: Box<D::Stream>, base: Arc<Base>) -> Self {
         Self {
             timeout: base.settings.timeout,
-            exchange: Exchange::new(base, D::now, D::BLOCKS, stream.is_socket()),
+            exchange: Exchange::new(base, D::now, stream.is_socket()),
             stream: Some(stream),
             driver: D::default(),
         }

@@ -296,7 +296,8 @@ impl Settings {
     /// Returns the deadline of an attempt to connect that begins now: the end of `connect_timeout`, or `until` if
     /// `until` is earlier.
     pub(crate) fn to_connect(&self, until: Option<Deadline>) -> Option<Deadline> {
-        Deadline::first(Deadline::new(Timeout::Connect, self.connect_timeout, Instant::now), until)
+        let connect = Deadline::new(Timeout::Connect, self.connect_timeout, Instant::now);
+        connect.into_iter().chain(until).min_by_key(|deadline| deadline.end)
     }
 }
 

@@ -37,10 +37,10 @@ impl Driver for Async {
         tokio::runtime::Handle::current().id()
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {
         let Line { exchange, driver, .. } = line;
-        if exchange.awaits_head() && exchange.is_socket && exchange.begins_to_wait() {
+        if !exchange.is_waiting() && exchange.is_socket && exchange.awaits_head() {
             driver.spins = exchange.spinner.begin();
         }
         // `spins` is true in a later poll, too, if other tasks had their turn during the spin.

@@ -145,17 +145,25 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.hold
     }
 
-    /// Returns the number of bytes that are left of the body, if it is known, and a source that returns these bytes. If
-    /// no byte is left, returns `None`, and `give_back` gets the connection if the connection can be used again.
-    fn pass<G: FnOnce(Connection)>(self, give_back: G) -> Option<(Option<u64>, Passing<S, G>)> {
+    /// Turns the body into a body that can be sent. `boxed` boxes its source. If no byte is left, the result has no
+    /// source, and `give_back` gets the connection if the connection can be used again.
+    fn pass<G: FnOnce(Connection), T: ?Sized>(
+        self,
+        give_back: G,
+        boxed: impl FnOnce(Passing<S, G>) -> Pin<Box<T>>,
+    ) -> BodyOf<T> {
         let length = self.remaining();
         if length == Some(0) {
             if self.ended && !self.hold.is_closed() {
                 give_back(self.hold);
             }
-            return None;
+            return BodyOf::none();
         }
-        Some((length, Passing { passing: Some((self, give_back)), lacks_chunks: length.is_none() }))
+        let source = boxed(Passing { passing: Some((self, give_back)), lacks_chunks: length.is_none() });
+        match length {
+            Some(length) => BodyOf::from_source(length, source),
+            None => BodyOf::chunks_from_source(source),
+        }
     }
 }
 
@@ -166,11 +174,7 @@ impl OwnedIncoming {
     /// When the whole body has been received, `give_back` gets the connection, if the connection can carry another
     /// request. If the returned body is dropped before its end, the connection is closed.
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
-        match self.pass(give_back) {
-            Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),
-            Some((None, source)) => Body::chunks_from_source(Box::pin(source)),
-            None => Body::none(),
-        }
+        self.pass(give_back, |source| Box::pin(source) as _)
     }
 }
 
@@ -178,11 +182,7 @@ impl OwnedIncoming<dyn Source> {
     /// Turns the body into a [`LocalBody`], for a task that need not be `Send`: see the other
     /// [`into_body`](OwnedIncoming::into_body).
     pub fn into_body(self, give_back: impl FnOnce(Connection) + 'static) -> LocalBody {
-        match self.pass(give_back) {
-            Some((Some(length), source)) => LocalBody::from_source(length, Box::pin(source)),
-            Some((None, source)) => LocalBody::chunks_from_source(Box::pin(source)),
-            None => LocalBody::none(),
-        }
+        self.pass(give_back, |source| Box::pin(source) as _)
     }
 }
 

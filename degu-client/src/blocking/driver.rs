@@ -29,6 +29,7 @@ impl Driver for Blocking {
 
     fn home() {}
 
+    #[inline(always)]
     fn poll_read(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {
         line.read()
     }
@@ -43,6 +44,7 @@ impl Line<'_, Blocking> {
     /// the wait for the response begins with this call, and the exchange as a whole has no deadline. Such a read ends
     /// by the socket's own timeout, which needs no further system call. The socket has the shortest timeout of any
     /// wait, so no read lasts too long.
+    #[inline(always)]
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.exchange.is_socket;
         if !is_socket && !self.exchange.is_sent() {
