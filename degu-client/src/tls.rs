@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::BytesMut;
@@ -15,7 +15,7 @@ use degu_wire::{Address, AddressKind, Fault, Zone};
 
 use crate::error;
 use crate::options::Settings;
-use crate::stream::{Stream, now, pending, read, uninterrupted, write};
+use crate::stream::{Stream, now, read, uninterrupted, write};
 
 impl Settings {
     /// Returns a new handshake with the server at this address; `None` without TLS.
@@ -36,28 +36,17 @@ impl Settings {
 pub(crate) struct Tls<S: Stream> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
-    /// The task that waits for room to write.
-    pub(crate) writer: Option<Waker>,
 }
 
 impl<S: Stream> Tls<S> {
-    pub(crate) const fn new(socket: S, secured: Secured) -> Self {
-        Self { socket, secured, writer: None }
-    }
-
-    /// Stores the task that waits for room to write, if the write is pending. Otherwise forgets the stored task.
-    pub(crate) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
-        self.writer = written.is_pending().then(|| cx.waker().clone());
-        written
-    }
-
-    /// Takes a step of TLS. If a write finds no room, the task is woken when the socket has room.
-    pub(crate) fn poll<D>(
+    /// Calls an operation that writes. If the socket has no room, the task is woken when it has room.
+    pub(crate) fn poll_io<D>(
         &mut self,
         cx: &mut Context<'_>,
-        step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<D>,
+        operation: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<D>,
     ) -> Poll<io::Result<D>> {
-        pending(step(&mut self.secured, &mut Polled { socket: &mut self.socket, cx, waits: true }))
+        let Self { socket, secured } = self;
+        secured.poll_write(cx, |secured, cx| operation(secured, &mut Polled { socket, cx, waits: true }))
     }
 }
 
@@ -89,17 +78,15 @@ impl<S: Stream> Stream for Tls<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.poll(cx, |secured, io| secured.write(io, pieces))
+        self.poll_io(cx, |secured, io| secured.write(io, pieces))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.poll(cx, |secured, io| secured.flush(io));
-        self.waits_to_write(cx, flushed)
+        self.poll_io(cx, |secured, io| secured.flush(io))
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = self.poll(cx, |secured, io| secured.close(io));
-        ready!(self.waits_to_write(cx, closed))?;
+        ready!(self.poll_io(cx, |secured, io| secured.close(io)))?;
         self.socket.poll_shutdown(cx)
     }
 

@@ -22,7 +22,7 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
         Err(error) => Poll::Ready(Err(error)),
     })
     .await?;
-    Ok(Tls::new(socket, handshake.secure()?))
+    Ok(Tls { socket, secured: handshake.secure()? })
 }
 
 impl AsyncStream for Tls<Socket> {
@@ -31,17 +31,16 @@ impl AsyncStream for Tls<Socket> {
         // room, but this read does not wait for room.
         let io = &mut Polled { socket: &mut self.socket, cx, waits: false };
         let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
-        if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {
+        if read.is_pending() && !self.secured.has_other_writer(cx) {
             // The peer of a tunnel may wait for the rest of the bytes that `poll_accept` has taken. If the flush fails,
             // the next write returns the error.
-            let _ = self.poll(cx, |secured, io| secured.flush(io));
+            let _ = self.poll_io(cx, |secured, io| secured.flush(io));
         }
         read
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let accepted = self.poll(cx, |secured, io| secured.accept(io, pieces));
-        self.waits_to_write(cx, accepted)
+        self.poll_io(cx, |secured, io| secured.accept(io, pieces))
     }
 }
 

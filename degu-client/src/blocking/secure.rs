@@ -21,7 +21,7 @@ pub(crate) fn secure(
         let writes = handshake.wants_write();
         socket.wait(!writes, writes, until.map(Deadline::left).transpose()?)?;
     }
-    Ok(Tls::new(socket, handshake.secure()?))
+    Ok(Tls { socket, secured: handshake.secure()? })
 }
 
 impl BlockingStream for Tls<Socket> {

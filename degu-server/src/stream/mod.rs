@@ -164,7 +164,7 @@ impl<T: Transport> AsyncRead for Stream<T> {
             if matches!(read, Poll::Ready(Ok(0))) && tls.is_truncated {
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
-            if read.is_pending() && !tls.has_other_writer(cx) {
+            if read.is_pending() && !tls.secured.has_other_writer(cx) {
                 // The next write returns the error of a failed flush.
                 let _ = tls.secured.flush(&mut Io::writing(&mut this.transport, cx));
             }
@@ -257,12 +257,8 @@ impl<T: Transport> Stream<T> {
             }
         });
         if let Err(error) = done.await? {
-            poll_fn(|cx| {
-                let io = &mut Io::writing(transport, cx);
-                handshake.write_alert(io);
-                if io.is_broken || !handshake.wants_write() { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+            // If the alert cannot be written, the peer does not learn the reason.
+            let _ = poll_fn(|cx| pending(handshake.flush(&mut Io::writing(transport, cx)))).await;
             return Err(error.into());
         }
         let secured = handshake.secure()?;

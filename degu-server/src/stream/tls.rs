@@ -1,11 +1,11 @@
 //! TLS over a transport. degu-tls needs a non-blocking [`Read`] and [`Write`], which [`Io`] makes from the transport.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use degu_tls::drive::Secured;
 
-use super::transport::{Transport, pending};
+use super::transport::Transport;
 
 /// A TLS session whose handshake is done.
 pub(super) struct Tls {
@@ -15,13 +15,11 @@ pub(super) struct Tls {
     pub(super) is_cut: bool,
     /// True if the input has ended without close_notify. A third party may have cut the input.
     pub(super) is_truncated: bool,
-    /// The task that waits for room to write.
-    writer: Option<Waker>,
 }
 
 impl Tls {
     pub(super) const fn new(secured: Secured) -> Self {
-        Self { secured, is_cut: false, is_truncated: false, writer: None }
+        Self { secured, is_cut: false, is_truncated: false }
     }
 
     /// Reads input, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it
@@ -49,22 +47,14 @@ impl Tls {
         }
     }
 
-    /// Calls an operation that writes. If the operation waits for room, stores its task, so a read of another task does not write
-    /// in its place: see [`has_other_writer`](Self::has_other_writer).
+    /// Calls an operation that writes. If there is no room, the task is woken when there is room.
     pub(super) fn poll_write<T: Transport, R>(
         &mut self,
         transport: &mut T,
         cx: &mut Context<'_>,
         operation: impl FnOnce(&mut Secured, &mut Io<'_, '_, T>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let written = pending(operation(&mut self.secured, &mut Io::writing(transport, cx)));
-        self.writer = written.is_pending().then(|| cx.waker().clone());
-        written
-    }
-
-    /// Returns whether another task waits for room to write.
-    pub(super) fn has_other_writer(&self, cx: &Context<'_>) -> bool {
-        self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker()))
+        self.secured.poll_write(cx, |secured, cx| operation(secured, &mut Io::writing(transport, cx)))
     }
 }
 
@@ -76,24 +66,22 @@ pub(super) struct Io<'p, 'cx, T> {
     /// True if the task is also woken when there is room to write. A transport wakes only one task when there is room, and this
     /// must be the task that writes. TLS may also have to write while a task reads. Such a write does not wait for room.
     writes: bool,
-    /// True if a write failed.
-    pub(super) is_broken: bool,
 }
 
 impl<'p, 'cx, T: Transport> Io<'p, 'cx, T> {
     /// Returns a reader and writer for a task that writes, and may also read.
     pub(super) fn writing(transport: &'p mut T, cx: &'p mut Context<'cx>) -> Self {
-        Self { transport, task: Some(cx), writes: true, is_broken: false }
+        Self { transport, task: Some(cx), writes: true }
     }
 
     /// Returns a reader and writer for a task that only reads.
     pub(super) fn reading(transport: &'p mut T, cx: &'p mut Context<'cx>) -> Self {
-        Self { transport, task: Some(cx), writes: false, is_broken: false }
+        Self { transport, task: Some(cx), writes: false }
     }
 
     /// Returns a reader and writer that wakes no task.
     pub(super) fn now(transport: &'p mut T) -> Self {
-        Self { transport, task: None, writes: false, is_broken: false }
+        Self { transport, task: None, writes: false }
     }
 }
 
@@ -112,12 +100,10 @@ impl<T: Transport> Write for Io<'_, '_, T> {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = match &mut self.task {
+        match &mut self.task {
             Some(cx) if self.writes => blocking(self.transport.poll_write(cx, pieces)),
             _ => self.transport.try_write(pieces),
-        };
-        self.is_broken |= written.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock);
-        written
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -16,12 +16,12 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
-/// The part of a policy that a connection keeps. It finds the identity of the peer, and turns errors of rustls into errors of
-/// this crate.
+/// The part of a policy that a handshake keeps. It finds the identity of the peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// The verifier of the peer, or `None` if the peer needs no certificate.
     verifier: Option<Arc<Verifier>>,
+    /// The side of the peer.
     pub(super) peer: Side,
     name: Option<ServerName<'static>>,
     options: Options,
@@ -60,7 +60,7 @@ impl Judge {
         }
         let Some(verifier) = &self.verifier else { return Ok(None) };
         let Some(chain @ [leaf, intermediates @ ..]) = connection.peer_certificates() else {
-            return Err(self.no_certificate());
+            return Err(self.peer.no_certificate());
         };
         if let Some(Note::Accepted { by, peer }) = note
             && kind != HandshakeKind::Resumed
@@ -73,65 +73,72 @@ impl Judge {
         let peer = verifier.judge(leaf, intermediates, self.name.as_ref(), now).map_err(|refusal| refusal.error)?;
         Ok(Some(Arc::new(peer)))
     }
+}
 
+/// Errors about a peer on this side of the connection.
+impl Side {
     /// Converts an error of rustls. The error may also come after the handshake: under TLS 1.3, a refused client reads
     /// the alert in place of the first response.
-    pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
+    pub(super) fn fault(self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
         if let Some(Note::Refused(refused)) = note {
             return refused.with_source(error);
         }
-        let peer = self.peer;
         let (kind, what) = match &error {
             E::AlertReceived(alert) => {
-                let what = format!("the {peer} refused the connection: {}", alert_name(*alert));
+                let what = format!("the {self} refused the connection: {}", alert_name(*alert));
                 let alert = *alert;
                 return Error::peer(Kind::Refused, what).with_alert(alert).with_source(error);
             }
             E::NoCertificatesPresented => return self.no_certificate().with_source(error),
-            // There is no note, so the certificate was not refused. The proof that the peer holds the key failed.
+            // The verifier left no note of a refusal, so it accepted the certificate. The proof that the peer holds the
+            // certificate's key failed.
             E::InvalidCertificate(certificate) => (
                 kind_of(certificate),
-                format!("the {peer} did not prove that it has the private key of its certificate ({certificate})"),
+                format!("the {self} did not prove that it has the private key of its certificate ({certificate})"),
             ),
             E::PeerIncompatible(what) => {
-                (Kind::Incompatible, format!("cannot agree on TLS parameters with the {peer}: {}", found(what)))
+                (Kind::Incompatible, format!("cannot agree on TLS parameters with the {self}: {}", found(what)))
             }
-            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the TLS protocol: {}", found(what))),
+            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {self} broke the TLS protocol: {}", found(what))),
             E::NoApplicationProtocol => {
-                (Kind::Alpn, format!("the {peer} does not offer the application protocol `http/1.1` (ALPN)"))
+                (Kind::Alpn, format!("the {self} does not offer the application protocol `http/1.1` (ALPN)"))
             }
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
             }
             E::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                (Kind::Protocol, format!("the {peer} sent something that is not TLS"))
+                (Kind::Protocol, format!("the {self} sent something that is not TLS"))
             }
-            error => (Kind::Protocol, format!("the {peer} broke the TLS protocol ({error})")),
+            error => (Kind::Protocol, format!("the {self} broke the TLS protocol ({error})")),
         };
         Error::peer(kind, what).with_source(error)
     }
 
-    fn no_certificate(&self) -> Error {
-        Error::peer(Kind::NoCertificate, format!("the {} sent no certificate", self.peer))
+    fn no_certificate(self) -> Error {
+        Error::peer(Kind::NoCertificate, format!("the {self} sent no certificate"))
     }
 
-    pub(super) fn closed(&self) -> Error {
-        Error::peer(Kind::Closed, format!("the {} closed the connection during the handshake", self.peer))
+    pub(super) fn closed(self) -> Error {
+        Error::peer(Kind::Closed, format!("the {self} closed the connection during the handshake"))
     }
 
-    pub(super) fn io(&self, error: io::Error) -> Error {
-        let what = format!("the connection to the {} failed during the handshake: {error}", self.peer);
+    pub(super) fn io(self, error: io::Error) -> Error {
+        let what = format!("the connection to the {self} failed during the handshake: {error}");
         Error::new(Kind::Io, Blame::System, what).with_source(error)
     }
 }
 
-/// Converts a reason of rustls to text. The names of these reasons are sentences without spaces.
+/// Converts a variant of rustls's `PeerIncompatible` or `PeerMisbehaved` to text. The names of the variants are whole
+/// sentences in CamelCase.
 fn found(name: impl fmt::Debug) -> String {
     let text = format!("{name:?}").to_snake_case().replace('_', " ");
     text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")
 }
 
 pub(crate) fn no_alpn(peer: Side) -> Error {
-    Error::peer(Kind::Alpn, format!("no application protocol (ALPN) was agreed on with the {peer}"))
+    Error::peer(
+        Kind::Alpn,
+        format!("the {peer} did not agree to the application protocol `http/1.1` (ALPN), which the policy requires"),
+    )
 }

@@ -115,7 +115,7 @@ impl Handshake {
     fn new(connection: Result<impl Into<Connection>, rustls::Error>, judge: Judge) -> Result<Self, Error> {
         match connection {
             Ok(connection) => Ok(Self { connection: connection.into(), judge, note: None }),
-            Err(error) => Err(judge.fault(error, None)),
+            Err(error) => Err(judge.peer.fault(error, None)),
         }
     }
 
@@ -125,33 +125,24 @@ impl Handshake {
     /// # Errors
     ///
     /// - This side refuses the peer, or the peer violates the protocol. An alert for the peer was then written, as far as
-    ///   the socket took the alert. If [`wants_write`](Self::wants_write) is true, [`write_alert`](Self::write_alert)
-    ///   writes the rest.
+    ///   the socket took the alert. [`flush`](Self::flush) writes the rest.
     /// - The peer refuses this side ([`Kind::Refused`]) or closes the connection ([`Kind::Closed`]).
     /// - The socket fails ([`Kind::Io`]).
     pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {
+        let blocks = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
         loop {
-            let writes = self.connection.wants_write();
-            let moved = if writes {
-                self.connection.write_tls(io)
-            } else {
-                match io.flush() {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
-                    Err(error) => return Err(self.why(io, error)),
-                    Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
-                    Ok(()) => self.connection.read_tls(io),
-                }
-            };
-            match moved {
-                Ok(0) => return Err(self.judge.closed()),
-                Ok(_) if writes => {}
+            match self.flush(io) {
+                Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
+                Ok(()) => {}
+                Err(error) if blocks(&error) => return Ok(Progress::Blocked),
+                Err(error) => return Err(self.why(io, error)),
+            }
+            match self.connection.read_tls(io) {
+                Ok(0) => return Err(self.judge.peer.closed()),
                 Ok(_) => self.process(io)?,
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Progress::Blocked),
-                    _ if writes => return Err(self.why(io, error)),
-                    _ => return Err(self.judge.io(error)),
-                },
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if blocks(&error) => return Ok(Progress::Blocked),
+                Err(error) => return Err(self.judge.peer.io(error)),
             }
         }
     }
@@ -162,8 +153,9 @@ impl Handshake {
         // a note. This note is kept.
         self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
-            self.write_alert(io);
-            self.judge.fault(error, self.note.take())
+            // An error of the socket is ignored: the peer is refused in any case, but does not learn the reason.
+            let _ = self.flush(io);
+            self.judge.peer.fault(error, self.note.take())
         })
     }
 
@@ -175,14 +167,19 @@ impl Handshake {
                 return said;
             }
         }
-        self.judge.io(error)
+        if error.kind() == ErrorKind::WriteZero { self.judge.peer.closed() } else { self.judge.peer.io(error) }
     }
 
-    /// Writes the rest of an alert, as far as the socket takes it.
-    pub fn write_alert(&mut self, io: &mut impl Write) {
-        // An error of the socket is ignored: the peer is refused in any case, but does not learn the reason.
-        while self.connection.wants_write() && matches!(self.connection.write_tls(io), Ok(1..)) {}
-        let _ = io.flush();
+    /// Writes the encrypted bytes that rustls still holds. After [`advance`](Self::advance) has failed, these bytes are the
+    /// rest of an alert.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the socket. After [`ErrorKind::WouldBlock`] the driver waits until the socket is writable, and calls
+    /// `flush` again.
+    pub fn flush(&mut self, io: &mut impl Write) -> io::Result<()> {
+        write_all(&mut self.connection, io)?;
+        io.flush()
     }
 
     /// Returns whether the driver must wait until the socket is writable. Otherwise it must wait until the socket is readable.
@@ -201,6 +198,18 @@ impl Handshake {
         let peer = self.judge.finish(&self.connection, self.note)?;
         Ok((self.connection, peer))
     }
+}
+
+/// Writes the encrypted bytes that rustls holds.
+fn write_all(connection: &mut Connection, io: &mut impl Write) -> io::Result<()> {
+    while connection.wants_write() {
+        match connection.write_tls(io) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]

@@ -3,17 +3,19 @@
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use rustls::Connection;
 
-use super::{Handshake, Judge};
+use super::{Handshake, write_all};
 use crate::error::{Error, Kind};
 use crate::peer::PeerIdentity;
+use crate::verify::Side;
 
 /// The maximum number of bytes that are encrypted and written together: four TLS records.
 const ROOM: usize = 64 * 1024;
-/// The lowest value of the limit that is [`ROOM`] at first. It applies after the socket could not take all bytes of a
-/// write. With a smaller limit, the caller learns sooner that the socket has taken bytes.
+/// The smallest value of [`Secured::room`], which begins at [`ROOM`]. `room` falls to this value when the socket does not
+/// take all bytes of a write. Later writes are then shorter, so the caller learns sooner that the socket takes bytes.
 const LITTLE: usize = 4 * 1024;
 /// The maximum number of pieces that are encrypted together. A connection of degu-wire returns at most this number of
 /// pieces at once.
@@ -89,7 +91,8 @@ const WITHOUT_DATA: usize = 64 * 1024;
 /// ```
 pub struct Secured {
     connection: Connection,
-    judge: Judge,
+    /// The side of the peer, for errors.
+    side: Side,
     peer: Option<Arc<PeerIdentity>>,
     /// A fault in the input. The caller first gets the bytes before the fault.
     fault: Option<Error>,
@@ -99,6 +102,8 @@ pub struct Secured {
     accepted: usize,
     /// The current maximum number of bytes that are encrypted together, between [`LITTLE`] and [`ROOM`].
     room: usize,
+    /// The task that waits for room to write.
+    writer: Option<Waker>,
 }
 
 impl Handshake {
@@ -108,9 +113,9 @@ impl Handshake {
     ///
     /// The errors of [`finish`](Self::finish).
     pub fn secure(self) -> Result<Secured, Error> {
-        let judge = self.judge.clone();
+        let side = self.judge.peer;
         let (connection, peer) = self.finish()?;
-        Ok(Secured { connection, judge, peer, fault: None, without_data: 0, accepted: 0, room: ROOM })
+        Ok(Secured { connection, side, peer, fault: None, without_data: 0, accepted: 0, room: ROOM, writer: None })
     }
 }
 
@@ -125,16 +130,16 @@ impl Secured {
         &self.connection
     }
 
-    /// Passes received bytes to `take`, which returns how many of the bytes it took. If there are no received bytes, reads
-    /// from the socket once before that. Returns the number of bytes that `take` took. Returns 0 after the peer has
+    /// If there are no received bytes, first reads once from the socket. Then passes the received bytes to `take`, which
+    /// returns how many of them it took. Returns the number of bytes that `take` took. Returns 0 after the peer has
     /// announced the end (close_notify), or if `take` took nothing.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::UnexpectedEof`]: the connection ended without close_notify. A third party may have cut the
     ///   connection.
-    /// - [`ErrorKind::Interrupted`]: the bytes from the socket were not a whole record, or a record without data. The caller
-    ///   calls `read` again.
+    /// - [`ErrorKind::Interrupted`]: the bytes from the socket were only a part of a record, or they were a record without
+    ///   data. The caller calls `read` again.
     /// - [`ErrorKind::InvalidData`] with an [`Error`] inside: the peer refuses this side, violates the protocol, or has
     ///   sent more than 64 KiB of records without data.
     /// - Any error of the socket.
@@ -147,9 +152,9 @@ impl Secured {
         }
         self.without_data += self.connection.read_tls(io)?;
         if let Err(error) = self.connection.process_new_packets() {
-            self.fault = Some(self.judge.fault(error, None));
+            self.fault = Some(self.side.fault(error, None));
         } else if self.without_data > WITHOUT_DATA && self.connection.reader().fill_buf().is_err() {
-            let what = format!("the {} sent over 64 KiB of TLS records without data", self.judge.peer);
+            let what = format!("the {} sent over 64 KiB of TLS records without data", self.side);
             self.fault = Some(Error::peer(Kind::Protocol, what));
         }
         // rustls may have made an answer to these records, such as an alert. It is written as far as the socket takes it.
@@ -169,7 +174,7 @@ impl Secured {
                 Ok(bytes) => (bytes.len(), take(bytes).min(bytes.len())),
                 Err(_) if total > 0 => return Ok(Some(total)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                // The fault caused this end of the input. The caller gets the fault.
+                // After a fault, rustls reports EOF here. `read` returns the fault instead.
                 Err(_) if self.fault.is_some() => return Ok(None),
                 Err(error) => return Err(error.kind().into()),
             };
@@ -241,14 +246,28 @@ impl Secured {
     ///
     /// Any error of the socket.
     pub fn flush(&mut self, io: &mut impl Write) -> io::Result<()> {
-        while self.connection.wants_write() {
-            match self.connection.write_tls(io) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        write_all(&mut self.connection, io)
+    }
+
+    /// Calls an operation that writes to a non-blocking socket, such as [`write`](Self::write) or [`flush`](Self::flush).
+    /// Turns the error [`ErrorKind::WouldBlock`] into pending. The operation must wake the task when the socket has room.
+    pub fn poll_write<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        operation: impl FnOnce(&mut Self, &mut Context<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let written = match operation(self, cx) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
+        };
+        self.writer = written.is_pending().then(|| cx.waker().clone());
+        written
+    }
+
+    /// Returns whether another task waits in [`poll_write`](Self::poll_write). A task that reads must then not write,
+    /// because a socket wakes only one task when it has room.
+    pub fn has_other_writer(&self, cx: &Context<'_>) -> bool {
+        self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker()))
     }
 
     /// Announces to the peer that no more bytes follow (close_notify). If the socket would block, the caller calls
