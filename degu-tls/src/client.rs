@@ -107,7 +107,8 @@ impl<T> ClientTlsBuilder<T> {
 
 impl ClientTls {
     /// Returns a builder for a client that trusts the servers that the operating system trusts. The system's verifier
-    /// decides, with the CAs and bans of the system. It checks revocation if the system does. The name is always checked.
+    /// decides, with the CAs that the system trusts and the certificates that it distrusts. The verifier checks
+    /// revocation if the system does. The name is always checked.
     /// [`PeerIdentity::ca`](crate::PeerIdentity::ca) is `None`.
     #[cfg(feature = "system")]
     pub fn system() -> ClientTlsBuilder<System> {
@@ -156,8 +157,8 @@ impl ClientTls {
     }
 
     /// Replaces the policy for new connections by `next`, which may have other CAs, pins, options and another identity.
-    /// Both policies must be of the same kind: both with the system's CAs, both with private CAs, or both with pins. Both
-    /// must check the name, or both must not.
+    /// Both policies must be of the same kind: both with the system's CAs, both with private CAs, or both with pins. Either
+    /// both policies check the name, or neither does.
     ///
     /// # Errors
     ///
@@ -179,9 +180,9 @@ impl ClientTls {
     /// - `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
     ///   caller set instead. It is `None` for a Unix socket or an address with a zone. The client sends the name to the
     ///   server (SNI) if it is a DNS name, and if the policy checks names or has pins.
-    /// - `peer` is the whole address as text, for errors. Two kinds of policy do not use `name`: a policy
-    ///   `without_name_check`, and, if `name` is not a DNS name, a policy with pins. With such a policy, `peer` also
-    ///   keeps the TLS sessions of different servers apart.
+    /// - `peer` is the whole address as text, for errors. A policy `without_name_check` does not use `name`. A policy
+    ///   with pins uses `name` only if it is a DNS name. If `name` is not used, `peer` also keeps the TLS sessions of
+    ///   different servers apart.
     ///
     /// # Errors
     ///

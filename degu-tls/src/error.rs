@@ -261,7 +261,7 @@ const fn alert_advice(alert: AlertDescription) -> &'static str {
         A::UnsupportedCertificate => "our certificate has a key or an extended key usage that the peer does not accept",
         A::BadCertificate => "our certificate is malformed, or not for the name that the peer asked for",
         A::CertificateUnknown => "the peer does not accept our certificate; see the peer's log",
-        A::AccessDenied => "the peer does not admit us, because of a pin or another rule of the peer",
+        A::AccessDenied => "the peer does not allow us to connect, because of a pin or another rule of the peer",
         A::DecryptError => "the peer cannot verify a signature: ours in the handshake, or one in our certificate chain",
         A::ProtocolVersion => {
             "the peer supports neither TLS 1.2 nor TLS 1.3, or supports only the TLS version that this side has \

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, InconsistentKeys};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{Error, Kind};
@@ -144,9 +144,6 @@ impl Identity {
         let (kind, what) = match &error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 (Kind::KeyMismatch, format!("{key} does not belong to the certificate of {source}"))
-            }
-            rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => {
-                (Kind::Malformed, format!("the certificate of {source} is malformed"))
             }
             _ => {
                 let leaf = webpki::EndEntityCert::try_from(&self.chain[0]);

@@ -60,7 +60,6 @@
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 extern crate self as degu_tls;
 
-mod atomic;
 mod ca_set;
 mod client;
 pub mod drive;

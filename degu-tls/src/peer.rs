@@ -39,8 +39,6 @@ pub struct PeerIdentity {
     pub(crate) sha256: Fingerprint,
     pub(crate) dns_names: Box<[Box<str>]>,
     pub(crate) uri_names: Box<[Box<str>]>,
-    pub(crate) serial: Box<[u8]>,
-    pub(crate) subject: Box<[u8]>,
     /// The certificates that the peer sent, its own first. There is at least one.
     pub(crate) chain: Box<[CertificateDer<'static>]>,
 }
@@ -104,13 +102,13 @@ impl PeerIdentity {
     ///
     /// Do not compare this text, because two different subjects may have the same text.
     pub fn subject(&self) -> String {
-        x509::name(&self.subject)
+        x509::name(self.subject_der())
     }
 
     /// Returns the name of the CA that issued the certificate, as text in the form of [`subject`](Self::subject). This
     /// CA may be an intermediate CA. [`ca`](Self::ca) returns the trusted CA at the end of the chain.
     pub fn issuer(&self) -> String {
-        x509::fields(self.leaf()).map(|fields| x509::name(fields.issuer)).unwrap_or_default()
+        self.fields().map(|fields| x509::name(fields.issuer)).unwrap_or_default()
     }
 
     /// Returns the SHA-256 of the certificate, which `openssl x509 -fingerprint -sha256` and browsers also show. Each
@@ -144,23 +142,27 @@ impl PeerIdentity {
     }
 
     fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        x509::fields(self.leaf())?.validity()
+        self.fields()?.validity()
+    }
+
+    fn fields(&self) -> Option<x509::Fields<'_>> {
+        x509::fields(self.leaf())
     }
 
     fn alt_names(&self, kind: u32) -> impl Iterator<Item = &[u8]> {
-        x509::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(kind))
+        self.fields().into_iter().flat_map(move |fields| fields.alt_names(kind))
     }
 
     /// Returns the bytes of the serial number, as a big-endian number in two's complement. Two CAs may issue certificates
     /// with the same number.
     pub fn serial(&self) -> &[u8] {
-        &self.serial
+        self.fields().map_or(&[], |fields| fields.serial)
     }
 
     /// Returns the content of the subject in DER, without the outer SEQUENCE. The subject is empty if the certificate has
     /// its names only in subjectAltName.
     pub fn subject_der(&self) -> &[u8] {
-        &self.subject
+        self.fields().map_or(&[], |fields| fields.subject)
     }
 
     /// Returns the peer's own certificate.

@@ -1,6 +1,7 @@
 //! The code that the policies of servers and clients share: the options, the build and the reload.
 
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,7 +9,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
 
-use crate::atomic::AtomicU64;
 use crate::error::{Blame, Error, Kind};
 use crate::provider::Crypto;
 use crate::verify::Verifier;
@@ -116,14 +116,14 @@ impl<R: Recipe> Policy<R> {
 /// A slot for the current policy, which can be replaced at any time. A connection keeps the policy with which it began.
 pub(crate) struct Live<R: Recipe> {
     policy: RwLock<Arc<Policy<R>>>,
-    changes: AtomicU64,
+    changes: AtomicUsize,
 }
 
 impl<R: Recipe> Live<R> {
     pub(crate) fn new(recipe: R, options: Options, provider: &CryptoProvider) -> Result<Arc<Self>, Error> {
         let crypto = Crypto::new(provider, options.tls13_only)?;
         let policy = RwLock::new(Arc::new(Policy::new(recipe, options, crypto)?));
-        Ok(Arc::new(Self { policy, changes: AtomicU64::new(0) }))
+        Ok(Arc::new(Self { policy, changes: AtomicUsize::new(0) }))
     }
 
     // A poisoned lock would still contain a whole policy, because no code panics while it holds the lock.
@@ -137,7 +137,7 @@ impl<R: Recipe> Live<R> {
     }
 
     pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Acquire)
+        self.changes.load(Acquire) as u64
     }
 
     pub(crate) fn reload(&self) -> Result<Vec<Error>, Error> {

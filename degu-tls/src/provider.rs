@@ -20,8 +20,8 @@ pub(crate) fn by_feature() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// The allowed suites: those with ECDHE and an AEAD whose tag is not truncated. The list has names, because a provider may
-/// have suites that Degu does not know.
+/// The allowed suites: those with ECDHE and an AEAD whose tag is not truncated. The allowed suites are listed, and not the
+/// forbidden suites, because a provider may have suites that Degu does not know.
 const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS13_AES_256_GCM_SHA384,
     CipherSuite::TLS13_AES_128_GCM_SHA256,
@@ -35,7 +35,7 @@ const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 ];
 
-/// A provider without the suites and groups that Degu does not use.
+/// A provider that has only the suites and groups that Degu uses.
 #[derive(Clone)]
 pub(crate) struct Crypto {
     pub(crate) provider: Arc<CryptoProvider>,
@@ -43,7 +43,7 @@ pub(crate) struct Crypto {
 }
 
 impl Crypto {
-    /// Removes the suites and groups that Degu does not use. The order of the others stays the same.
+    /// Returns a copy of the provider that has only the suites and groups that Degu uses, in the same order.
     ///
     /// # Errors
     ///

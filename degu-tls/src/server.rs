@@ -114,7 +114,7 @@ impl ServerTls {
     }
 
     /// Replaces the policy for new connections by `next`, which may have another identity, other CAs and other options.
-    /// Both policies must require certificates of clients, or both must not.
+    /// Either both policies require certificates of clients, or neither does.
     ///
     /// # Errors
     ///

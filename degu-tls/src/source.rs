@@ -51,7 +51,7 @@ pub(crate) fn key(bytes: &[u8], source: &Source) -> Result<PrivateKeyDer<'static
 /// Returns all revocation lists of a PEM text, or the list of a DER file. It is an error if there is none.
 pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     match der_content(bytes) {
-        // A file that begins with one of these is a key or PKCS #7.
+        // If the content begins with an INTEGER or an OBJECT IDENTIFIER, the file is a key or PKCS #7, and not a list.
         None | Some([INTEGER | OID, ..]) => sections(bytes, source, "revocation list"),
         Some(_) => Ok(vec![bytes.to_vec().into()]),
     }

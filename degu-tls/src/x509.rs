@@ -1,6 +1,6 @@
 //! Reads the fields of certificates and revocation lists that webpki does not return, and writes names and dates as text.
 //!
-//! webpki parses each certificate and list too, strictly, and verifies chains without this module. So this module can
+//! webpki parses every certificate and list strictly, and verifies chains without this module. Therefore this module can
 //! be simple: it returns `None` for input that it does not understand.
 
 use std::fmt::Write;
@@ -33,6 +33,7 @@ fn sequence(mut input: &[u8]) -> Option<&[u8]> {
 /// The fields of a certificate that texts and the methods of [`PeerIdentity`](crate::PeerIdentity) need (RFC 5280
 /// §4.1). Each field is the content of its element, without tag and length.
 pub(crate) struct Fields<'a> {
+    pub(crate) serial: &'a [u8],
     pub(crate) issuer: &'a [u8],
     validity: &'a [u8],
     pub(crate) subject: &'a [u8],
@@ -44,12 +45,12 @@ pub(crate) struct Fields<'a> {
 pub(crate) fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
     let mut rest = sequence(sequence(certificate)?)?;
     let _version = take(&mut rest, TagNumber(0).context_specific(true));
-    let _serial = take(&mut rest, Tag::Integer)?;
+    let serial = take(&mut rest, Tag::Integer)?;
     let _signature = take(&mut rest, Tag::Sequence)?;
     let issuer = take(&mut rest, Tag::Sequence)?;
     let validity = take(&mut rest, Tag::Sequence)?;
     let subject = take(&mut rest, Tag::Sequence)?;
-    Some(Fields { issuer, validity, subject, rest })
+    Some(Fields { serial, issuer, validity, subject, rest })
 }
 
 impl<'a> Fields<'a> {

@@ -102,18 +102,19 @@ impl Verifier {
         name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<PeerIdentity, Refusal> {
-        let chain = Chain { peer: self.peer, leaf, intermediates, store: self.store() };
+        let parsed = EndEntityCert::try_from(leaf);
+        let chain = Chain { peer: self.peer, leaf: parsed.as_ref().ok(), intermediates, store: self.store() };
         let refuse = |error| chain.refuse(error);
+        let parsed = parsed.as_ref().map_err(|error| refuse(error.clone()))?;
         // A missing name is an error, because otherwise the check of the name would be skipped.
         let wanted = || name.ok_or(webpki::Error::UnsupportedNameType).map_err(refuse);
-        let parsed = EndEntityCert::try_from(leaf).map_err(refuse)?;
-        if let Some(bits) = weak_rsa(&parsed) {
+        if let Some(bits) = weak_rsa(parsed) {
             return Err(chain.refuse_weak_key(bits));
         }
         let pin = SpkiPin::from_sha256(self.crypto.sha256(&parsed.subject_public_key_info()));
         let ca = match &self.trust {
             Trust::Private { store, check_name } => {
-                let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now).map_err(refuse)?;
+                let ca = store.verify(parsed, intermediates, self.algorithms(), self.peer, now).map_err(refuse)?;
                 if *check_name {
                     parsed.verify_is_valid_for_subject_name(wanted()?).map_err(refuse)?;
                 }
@@ -133,8 +134,6 @@ impl Verifier {
             sha256: Fingerprint::from_sha256(self.crypto.sha256(leaf)),
             dns_names: parsed.valid_dns_names().map(Box::from).collect(),
             uri_names: parsed.valid_uri_names().map(Box::from).collect(),
-            serial: parsed.serial().into(),
-            subject: parsed.subject().into(),
             chain: std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect(),
         })
     }

@@ -107,7 +107,8 @@ pub(crate) fn kind_of(error: &CertificateError) -> Kind {
 /// The chain that a peer sent, and the CAs with which the chain was verified.
 pub(super) struct Chain<'a> {
     pub(super) peer: Side,
-    pub(super) leaf: &'a CertificateDer<'a>,
+    /// The peer's own certificate, or `None` if it cannot be parsed.
+    pub(super) leaf: Option<&'a EndEntityCert<'a>>,
     pub(super) intermediates: &'a [CertificateDer<'a>],
     pub(super) store: Option<&'a Store>,
 }
@@ -115,16 +116,16 @@ pub(super) struct Chain<'a> {
 impl Chain<'_> {
     /// Returns a text such as `the certificate of the client (CN=device-7)`.
     fn subject(&self) -> String {
-        match EndEntityCert::try_from(self.leaf) {
-            Ok(leaf) => format!("the certificate of the {} ({})", self.peer, x509::name(leaf.subject())),
-            Err(_) => format!("the certificate of the {}", self.peer),
+        match self.leaf {
+            Some(leaf) => format!("the certificate of the {} ({})", self.peer, x509::name(leaf.subject())),
+            None => format!("the certificate of the {}", self.peer),
         }
     }
 
     /// Returns a text for the certificate that causes the error. webpki does not say which certificate of the chain it is.
     fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
         let is = |parsed: &EndEntityCert<'_>| fitness(parsed, time, self.peer) == *error;
-        if EndEntityCert::try_from(self.leaf).is_ok_and(|leaf| is(&leaf)) {
+        if self.leaf.is_some_and(is) {
             return self.subject();
         }
         let name = self.sent().find(is).map_or_else(|| "unknown".into(), |parsed| x509::name(parsed.subject()));
@@ -226,7 +227,7 @@ impl Chain<'_> {
     /// Returns the kind and the text for an unknown issuer. webpki has one error for several causes. The text tells the cause: a
     /// wrong CA, a missing intermediate certificate, or a self-signed certificate.
     fn unknown_issuer(&self, subject: String) -> (Kind, String) {
-        let Ok(leaf) = EndEntityCert::try_from(self.leaf) else { return (Kind::UnknownIssuer, subject) };
+        let Some(leaf) = self.leaf else { return (Kind::UnknownIssuer, subject) };
         if leaf.issuer() == leaf.subject() {
             return (Kind::SelfSigned, format!("{subject} is self-signed"));
         }
@@ -243,7 +244,8 @@ impl Chain<'_> {
             format!("{subject} has a chain that ends at {name}, which is among {files} but is not trusted: {why}")
         } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
             format!(
-                "{subject} has a chain that ends at {name}, which is among {files}, but a certificate of the chain is not a CA's"
+                "{subject} has a chain that ends at {name}, which is among {files}, but an intermediate certificate is not a \
+                 CA certificate"
             )
         } else if self.intermediates.is_empty() {
             let peer = self.peer;
@@ -265,8 +267,7 @@ impl Chain<'_> {
         {
             return (Kind::WeakKey, format!("the CA {ca} in the chain of {subject} has an RSA key of {bits} bits"));
         }
-        let leaf = EndEntityCert::try_from(self.leaf).ok();
-        let issuer = leaf.as_ref().map_or(&[][..], |leaf| leaf.issuer());
+        let issuer = self.leaf.map_or(&[][..], |leaf| leaf.issuer());
         let text = match self.store.and_then(|store| store.named(issuer)) {
             Some(label) => {
                 let name = x509::name(issuer);

@@ -155,7 +155,8 @@ impl Store {
         let path =
             leaf.verify_for_usage(algorithms.all, &self.anchors, intermediates, now, side.usage(), revocation, None)?;
         let index = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
-        // webpki returns one of the anchors. If it ever returned another anchor, the peer would be refused.
+        // webpki returns an anchor of this list. If it ever returned an anchor that is not in the list, the peer would be
+        // refused.
         index.map(|index| self.labels[index].clone()).ok_or(webpki::Error::UnknownIssuer)
     }
 
@@ -184,7 +185,8 @@ fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static
     let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
     let name = x509::name(parsed.subject());
     let what = format!("the CA of {} ({name})", ca.source);
-    let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
+    let refused = |kind, text: String| Error::caller(kind, format!("{what} {text}"));
+    let malformed = |error| refused(Kind::Malformed, format!("is malformed ({error})"));
     // Any side may be passed here, because webpki reports `CaUsedAsEndEntity` before it checks the extended key usage.
     match own_fitness(&parsed, &what, build.now, Side::Server, any_time)? {
         webpki::Error::CaUsedAsEndEntity => {}
@@ -192,15 +194,15 @@ fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static
             let text = format!("the certificate of {} ({name}) is not a CA certificate", ca.source);
             return Err(Error::caller(Kind::NotCa, text));
         }
-        error => return refuse(Kind::Malformed, format!("is malformed ({error})")),
+        error => return Err(malformed(error)),
     }
     let spki = parsed.subject_public_key_info();
     let mut known = build.crypto.provider.signature_verification_algorithms.all.iter();
     if !known.any(|known| Some(known.public_key_alg_id().as_ref()) == x509::algorithm(&spki)) {
         let kind = x509::key_kind(&spki);
-        return refuse(Kind::Algorithm, format!("has a key ({kind}) that the cryptography provider does not know"));
+        let text = format!("has a key ({kind}) that the cryptography provider does not know");
+        return Err(refused(Kind::Algorithm, text));
     }
-    let malformed = |error| Error::caller(Kind::Malformed, format!("{what} is malformed ({error})"));
     let anchor = anchor_from_trusted_cert(&ca.certificate).map_err(malformed)?.to_owned();
     Ok((anchor, SpkiPin::from_sha256(build.crypto.sha256(&spki))))
 }

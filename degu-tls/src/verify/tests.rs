@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, OtherError};
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::UnixTime;
 use webpki::Error as Pki;
 
 use super::Side;
@@ -12,8 +12,7 @@ use crate::error::Kind;
 
 /// Returns the refusal of a client for an error of webpki. The client sent no valid certificate, so the text has no subject.
 fn refuse(error: Pki) -> Refusal {
-    let leaf = CertificateDer::from(vec![0]);
-    Chain { peer: Side::Client, leaf: &leaf, intermediates: &[], store: None }.refuse(error)
+    Chain { peer: Side::Client, leaf: None, intermediates: &[], store: None }.refuse(error)
 }
 
 #[test]
@@ -195,8 +194,7 @@ mod system {
         use CertificateError as C;
         let context = C::InvalidPurposeContext { required: rustls::ExtendedKeyPurpose::ServerAuth, presented: vec![] };
         for error in [C::InvalidPurpose, context] {
-            let leaf = CertificateDer::from(vec![0]);
-            let chain = Chain { peer: Side::Server, leaf: &leaf, intermediates: &[], store: None };
+            let chain = Chain { peer: Side::Server, leaf: None, intermediates: &[], store: None };
             let found = chain.refuse_for_system(rustls::Error::InvalidCertificate(error)).error;
             assert_eq!(found.kind(), Kind::Purpose);
             assert!(found.to_string().ends_with("is not for a server (extended key usage)"), "{found}");
