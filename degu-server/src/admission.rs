@@ -122,37 +122,31 @@ impl Admission {
         }
     }
 
-    fn let_in(&self, accepted: Accepted, hand_over: &mut impl FnMut(Accepted)) {
-        self.state.accepted.fetch_add(1, Relaxed);
-        hand_over(accepted);
-    }
-
     /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
     /// refuses it together with all connections in the backlog. Otherwise each connection in the backlog would wait for
     /// the same time, one after another.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
-            let _ = timeout(patience, self.make_room()).await;
+            // Idle connections are asked to close, one at a time, until there is room.
+            let make_room = async {
+                while self.state.is_full() {
+                    self.ask_for_room().await;
+                }
+            };
+            let _ = timeout(patience, make_room).await;
         }
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
-            // A connection may have ended meanwhile, so the limit is checked again.
-            if !self.state.is_full() {
-                return self.let_in(newcomer, hand_over);
-            }
             self.state.accepted.fetch_add(1, Relaxed);
+            // A connection may have ended in the meantime, so the limit is checked again.
+            if !self.state.is_full() {
+                return hand_over(newcomer);
+            }
             self.state.refused.fetch_add(1, Relaxed);
             if let Some(suppressed_lines) = self.state.may_log() {
                 tracing::info!(peer = %newcomer.peer.address, suppressed_lines, "connection refused: `max_connections` or the limit of descriptors is reached, and no connection is idle");
             }
             refuse(&newcomer, &self.options);
             yield_now().await;
-        }
-    }
-
-    /// Asks idle connections to close, one at a time, until there is room.
-    async fn make_room(&self) {
-        while self.state.is_full() {
-            self.ask_for_room().await;
         }
     }
 

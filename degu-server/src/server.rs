@@ -37,6 +37,15 @@ use crate::{App, Options};
 /// handle.shutdown_blocking();
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// | method | serves | until |
+/// | --- | --- | --- |
+/// | [`serve_forever`](Self::serve_forever) | on threads of its own, and blocks the caller | the process ends |
+/// | `serve_until_signal` | on threads of its own, and blocks the caller | SIGTERM or SIGINT |
+/// | [`spawn`](Self::spawn) | on threads of its own | the [`Handle`] shuts it down |
+/// | [`serve_local`](Self::serve_local) | on the current `LocalRuntime` | the future is dropped |
+///
+/// `hyper::serve` serves a tower service on the current runtime.
 pub struct Server<A> {
     /// The listening sockets, at least one.
     listeners: Vec<Listener>,

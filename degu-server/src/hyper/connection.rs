@@ -9,7 +9,7 @@ use std::mem::take;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use degu_wire::BoxError;
@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tower_service::Service;
 
@@ -191,12 +191,12 @@ impl Task {
     }
 
     /// Updates the deadline and the alarm after the connection was polled. Returns the reason for which the connection ends now, if
-    /// there is one. `leaves` is a reason that applies if the connection is idle.
+    /// there is one. `leaves` is a reason to end an idle connection.
     fn settle(&self, cx: &mut Context<'_>, leaves: Option<CloseReason>) -> Option<CloseReason> {
         let state = &mut *self.shared.lock();
         let (wait, is_upgraded) = (state.wait(), state.is_upgraded());
         let Some(stream) = &mut state.stream else {
-            // A handshake, or a peer that has got its last response, only ends to make room.
+            // During a handshake and after the last response, the connection ends only to make room.
             return leaves.filter(|reason| matches!(reason, CloseReason::Room));
         };
         if is_upgraded {
@@ -217,8 +217,8 @@ impl Task {
         if state.held > 0 { state.check_peer(cx).err() } else { None }
     }
 
-    /// Waits until the service drops the byte stream of another protocol, and notices this within a second. Cuts the connection
-    /// earlier for a shutdown or a revocation.
+    /// Waits until the service drops the byte stream of another protocol. This method notices the drop within a second. A shutdown
+    /// or a revocation cuts the connection earlier.
     async fn tunnel(&self) {
         let is_gone = |_: &mut Context<'_>| match self.shared.lock().stream {
             Some(_) => Poll::Pending,
@@ -237,7 +237,8 @@ impl Task {
         }
     }
 
-    /// Ends a connection without hyper: sends the last response, if hyper has not sent it, and reports the last exchange.
+    /// Ends a connection after hyper was dropped. If the server refuses the last request, sends the response. Reports the last
+    /// exchange. `is_incomplete` must be true if a response had begun and was incomplete when hyper was dropped.
     async fn finish(&self, ended: Result<Result<(), hyper::Error>, CloseReason>, is_incomplete: bool) {
         let (server, peer) = (&self.room.server, &self.peer.address);
         let State { stream, mut report, exchanges: requests, is_eof, is_head, stage, is_blocked, .. } =
@@ -270,7 +271,7 @@ impl Task {
             Ok(Err(error)) => CloseReason::Gone(Some(std::io::Error::other(error))),
         };
         reason.log(server, peer, requests);
-        // The last response is not of the request whose head is late.
+        // If a head is late, `stage` is that of the response to an earlier request.
         let may_answer = stage == Stage::Awaited || matches!(reason, CloseReason::Deadline(Wait::Head));
         let may_answer = may_answer && !is_blocked && (reason.is_ours() || self.options.answers_faults());
         if let Some(status) = reason.status().filter(|_| may_answer) {
@@ -301,9 +302,9 @@ impl Task {
         }
     }
 
-    /// Sends the response, calls `sent`, and half-closes the connection. Then reads and drops further input, because closing a
-    /// socket with unread input would reset the connection (RFC 9112 §9.6). Ends after a maximum time, or earlier if the peer
-    /// sends too slowly.
+    /// Sends the bytes of a response, calls `sent`, and half-closes the connection. Then reads and drops further input, because
+    /// closing a socket with unread input would reset the connection (RFC 9112 §9.6). Returns when the input ends, after a
+    /// maximum time, or if the peer sends too slowly.
     async fn linger(&self, mut stream: Stream<Socket>, response: &[u8], sent: impl FnOnce()) {
         {
             let state = &mut *self.shared.lock();
@@ -317,13 +318,17 @@ impl Task {
             stream.flush().await?;
             sent();
             stream.shutdown().await?;
-            let mut input = [0; 4096];
-            loop {
-                match stream.read(&mut input).await? {
-                    0 => return Ok::<(), std::io::Error>(()),
-                    read => self.shared.lock().moved(read),
+            // The buffer is on the stack, so an idle connection needs no memory for it.
+            poll_fn(|cx| {
+                loop {
+                    let mut input = [0; 4096];
+                    match ready!(stream.poll_read_slice(cx, &mut input))? {
+                        0 => return Poll::Ready(Ok::<(), std::io::Error>(())),
+                        read => self.shared.lock().moved(read),
+                    }
                 }
-            }
+            })
+            .await
         };
         let _ = timeout(SECOND * LINGER_IN_ALL, self.watch(ends)).await;
     }

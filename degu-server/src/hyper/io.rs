@@ -24,7 +24,7 @@ fn open(stream: &mut Option<Stream<Socket>>) -> io::Result<&mut Stream<Socket>> 
 }
 
 impl Drop for Io {
-    /// Closes a connection after an upgrade. Otherwise the connection's task still uses the socket.
+    /// Closes the socket after an upgrade. Without an upgrade, the connection's task still uses the socket.
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if state.is_upgraded() {

@@ -38,13 +38,13 @@ pub(super) struct State {
     pub(super) ahead: BytesMut,
     /// True if the end of the input has been read.
     pub(super) is_eof: bool,
-    /// The second in which the kernel was last asked whether the peer is present.
+    /// The second, counted since the connection began, in which the kernel was last asked whether the peer is present.
     asked: u32,
     pub(super) deadline: Deadline,
     /// The seconds since the connection began.
     pub(super) seconds: u32,
-    /// The reason for which the server refuses the request of the current exchange. The connection ends when the earlier
-    /// responses are written.
+    /// The reason for which the server refuses the request of the current exchange. When the earlier responses are written, the
+    /// connection's task sends the refusal and ends the connection.
     pub(super) end: Option<CloseReason>,
     /// The number of exchanges that have begun.
     pub(super) exchanges: u64,
@@ -52,21 +52,23 @@ pub(super) struct State {
     /// and the response, which is first a future and then a body.
     pub(super) held: u32,
     pub(super) stage: Stage,
-    /// True if the service has dropped the body of the request before its end, and hyper will not read the rest.
+    /// True if the service has dropped the body of the request before its end, and hyper will not read the rest. The connection
+    /// then ends after the response.
     pub(super) has_left_body: bool,
     /// True if the service waits for the body of the request.
     pub(super) is_wanted: bool,
     /// True if bytes of the next request's head were received.
     has_begun: bool,
-    /// True if hyper's last read found no input.
+    /// True if hyper's last read found no input, so hyper has no complete request in its buffer.
     pub(super) is_starved: bool,
-    /// True if the method of the request is HEAD, or if the received bytes may be the beginning of this method.
+    /// True if the method of the request is HEAD, or if the received bytes may be the beginning of this method. A refusal of the
+    /// request then has no body.
     pub(super) is_head: bool,
     /// True if the last write found no room.
     pub(super) is_blocked: bool,
     /// The report of the last exchange, until it is reported.
     pub(super) report: Option<Report>,
-    /// The tasks that last read and wrote after an upgrade.
+    /// The wakers of the tasks that last read and wrote after an upgrade. They are woken after the connection was cut.
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
@@ -110,8 +112,8 @@ impl State {
             && self.held == 0
             && !self.has_begun
         {
-            // If an earlier read took the beginning of the head together with the previous request, these bytes are from the
-            // middle of the head. They may begin with `H`, as in `Host`, so the whole method is compared.
+            // The read of the previous request may have taken the beginning of this head. `begun` is then from the middle of the
+            // head, and may begin with `H` as in `Host`. The whole method is therefore compared.
             let begun = &bytes[first..];
             (self.has_begun, self.is_head) = (true, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
         }
@@ -132,15 +134,15 @@ impl State {
         self.is_blocked || self.stage == Stage::Failed || self.stage == Stage::Begun && self.held > 0
     }
 
-    /// Returns the report of the last exchange, if the kernel has taken the whole response.
+    /// Takes the report of the last exchange out of the state, if the kernel has taken the whole response.
     pub(super) fn take_ended(&mut self) -> Option<Report> {
         let is_ended = self.held == 0 && self.stage == Stage::Begun && !self.is_blocked;
         is_ended.then(|| self.report.take()).flatten()
     }
 
-    /// Detects that the peer is gone while the service works. hyper does not read meanwhile, so this method reads and stores
-    /// some input. It reads no more until hyper has taken the stored input. It therefore also asks the kernel once a
-    /// second whether the peer is gone.
+    /// Returns an error if the peer is gone, and records a half-close. It is called while the service works. hyper does not read
+    /// at that time, so this method reads and stores some input. It reads no more until hyper has taken the stored input, and
+    /// asks the kernel once a second whether the peer is gone.
     pub(super) fn check_peer(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let read = self.poll_read_ahead(cx);
         if read.is_ready() || self.asked != self.seconds {
@@ -192,7 +194,7 @@ impl Shared {
     }
 }
 
-/// A reference to an exchange. The exchange is in progress as long as there is a reference to it.
+/// A reference to an exchange. The exchange is in progress while a reference to it exists.
 pub(super) struct Hold {
     shared: Arc<Shared>,
     exchange: u64,

@@ -36,7 +36,7 @@ pub(crate) fn start(folder: &Path, tls: &ServerTls) -> Result<Vec<Served>> {
         let counters = Arc::new(Counters::default());
         let options = options(target, tls);
         let listeners = addresses(folder, target.name)?.into_iter().map(|address| options.listener(address));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
         let server = options.listen(listeners, app(counters.clone()))?;
         Ok(Served { target, handle: server.spawn()?, counters })
     };
