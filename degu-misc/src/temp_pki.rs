@@ -128,7 +128,7 @@ impl TempPki {
 
     /// Returns a certificate with its key, even if the certificate is expired or revoked.
     pub fn identity(&self, leaf: Leaf) -> Identity {
-        let identity = sure("identity", Identity::from_pem_files(self.certificate(leaf), self.key(leaf)));
+        let identity = sure("read an identity", Identity::from_pem_files(self.certificate(leaf), self.key(leaf)));
         if leaf.is_expired() { identity.allow_invalid_time() } else { identity }
     }
 
@@ -177,7 +177,7 @@ impl TempPki {
     /// Returns the policy of a server with a valid certificate. The server requires valid certificates of clients.
     pub fn server_tls(&self) -> ServerTls {
         let identity = self.identity(Leaf::Server);
-        sure("server's policy", ServerTls::builder(identity).require_clients(self.clients()).build())
+        sure("build the server's policy", ServerTls::builder(identity).require_clients(self.clients()).build())
     }
 
     /// Returns the policy of a client with a valid certificate. The client checks the name of the server.
@@ -187,7 +187,7 @@ impl TempPki {
 
     /// Returns a policy as [`client_tls`](Self::client_tls) does, but with this certificate.
     pub fn client_tls_as(&self, leaf: Leaf) -> ClientTls {
-        sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
+        sure("build the client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
 
     /// Issues a certificate again, for a new key, and replaces the old files. The new version of
@@ -215,24 +215,24 @@ impl TempPki {
     }
 
     fn write(&self, stem: &str, kind: &str, pem: &str) {
-        sure("file", fs::write(self.file(stem, kind), pem));
+        sure("write a file", fs::write(self.file(stem, kind), pem));
     }
 
     fn ca_set(&self, name: &str) -> CaSet {
         let ca_set = CaSet::from_pem_file(self.file(name, "pem"));
-        sure("CA", ca_set.and_then(|ca_set| ca_set.with_crl_file(self.file(name, "crl"))))
+        sure("read a CA", ca_set.and_then(|ca_set| ca_set.with_crl_file(self.file(name, "crl"))))
     }
 
     fn make_ca(&self, name: &str) {
-        let key = sure("key", KeyPair::generate());
-        self.write(name, "pem", &sure("CA", ca_params(name).self_signed(&key)).pem());
+        let key = sure("make a key", KeyPair::generate());
+        self.write(name, "pem", &sure("make a CA", ca_params(name).self_signed(&key)).pem());
         self.write(name, "key", &key.serialize_pem());
     }
 
     /// Returns the CA with this name as an issuer of certificates. Reads the key of the CA from its file.
     fn issuer(&self, name: &str) -> Issuer<'static, KeyPair> {
-        let key = sure("file", fs::read_to_string(self.file(name, "key")));
-        Issuer::new(ca_params(name), sure("key", KeyPair::from_pem(&key)))
+        let key = sure("read the key of a CA", fs::read_to_string(self.file(name, "key")));
+        Issuer::new(ca_params(name), sure("read the key of a CA", KeyPair::from_pem(&key)))
     }
 
     fn issue(&self, leaf: Leaf) {
@@ -241,7 +241,7 @@ impl TempPki {
             issued.push((leaf, matches!(leaf, Leaf::RevokedServer | Leaf::RevokedClient)));
             issued.len()
         };
-        let key = sure("key", KeyPair::generate());
+        let key = sure("make a key", KeyPair::generate());
         let (names, purpose) = match leaf.is_server() {
             true => (vec!["localhost", "127.0.0.1", "::1"], ExtendedKeyUsagePurpose::ServerAuth),
             false => (vec!["client.example"], ExtendedKeyUsagePurpose::ClientAuth),
@@ -254,7 +254,11 @@ impl TempPki {
         if leaf.is_expired() {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
-        self.write(leaf.stem(), "pem", &sure("certificate", params.signed_by(&key, &self.issuer(leaf.ca()))).pem());
+        self.write(
+            leaf.stem(),
+            "pem",
+            &sure("make a certificate", params.signed_by(&key, &self.issuer(leaf.ca()))).pem(),
+        );
         self.write(leaf.stem(), "key", &key.serialize_pem());
     }
 
@@ -275,7 +279,7 @@ impl TempPki {
             revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let list = sure("revocation list", list.signed_by(&self.issuer(name)).and_then(|list| list.pem()));
+        let list = sure("make a revocation list", list.signed_by(&self.issuer(name)).and_then(|list| list.pem()));
         self.write(name, "crl", &list);
     }
 }
@@ -295,7 +299,7 @@ fn ca_params(name: &str) -> CertificateParams {
 
 fn named(name: &str, names: Vec<&str>) -> CertificateParams {
     let names: Vec<String> = names.into_iter().map(String::from).collect();
-    let mut params = sure("name", CertificateParams::new(names));
+    let mut params = sure("make a certificate", CertificateParams::new(names));
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     (params.not_before, params.not_after) = (date_time_ymd(2024, 1, 1), date_time_ymd(3000, 1, 1));
@@ -303,7 +307,7 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
 }
 
 /// Returns the value in `made`. If `made` is an error, panics with its text, because the test cannot go on. `what`
-/// names the value in that text.
+/// completes the words "cannot ... of a temporary PKI".
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
-    made.unwrap_or_else(|error| panic!("cannot create the {what} of a temporary PKI: {error}"))
+    made.unwrap_or_else(|error| panic!("cannot {what} of a temporary PKI: {error}"))
 }

@@ -90,7 +90,8 @@ impl JsonError {
         self.line
     }
 
-    /// Returns the column, in bytes, of the last byte that was read; 0 if that byte is the end of the previous line.
+    /// Returns the column of the last byte that was read, in bytes, counted from 1. The column is 0 if no byte of the
+    /// line was read.
     pub const fn column(&self) -> usize {
         self.column
     }

@@ -2,10 +2,11 @@
 //! itself has no socket and no clock.
 //!
 //! Waking a sleeping core takes 10 to 50 µs, which is up to ten times as long as an HTTP round trip between two cores.
-//! A side that spins reads its non-blocking socket again and again, and gets the answer without this wake-up. If a side
-//! spins for as long as blocking would cost, the total cost is at most twice the cost of the better choice, spinning or
-//! blocking, made with knowledge of when the input arrives (Karlin, Li, Manasse, Owicki: "Empirical studies of
-//! competitive spinning", SOSP 1991). This module adds four rules to the textbook's rule:
+//! A side that spins reads its non-blocking socket again and again, and gets the answer without this wake-up. Suppose
+//! that a side spins for as long as blocking would cost, and then blocks. Its cost is then at most twice the cost of a
+//! side that knows in advance when the input arrives, and chooses the cheaper of spinning and blocking (Karlin, Li,
+//! Manasse, Owicki: "Empirical studies of competitive spinning", SOSP 1991). This module adds four rules to the
+//! textbook's rule:
 //!
 //! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read and before every eighth read after
 //!    it. So a peer on the same core can answer. The driver does not yield before every read, because a yield takes 1.5
@@ -110,7 +111,8 @@ pub enum Step {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Spinner {
-    /// The time of the last yield; `None` if no yield is being measured. All times here are in nanoseconds.
+    /// The time at which the driver was last told to yield. `None` after the next reading of the clock, which measures
+    /// the yield, and after other tasks had the thread. All times are in nanoseconds, on the driver's clock.
     yielded: Option<u64>,
     /// The time for which the next spin may last.
     window: u64,
@@ -124,7 +126,8 @@ pub struct Spinner {
     reads: u8,
     /// The number of further waits that block at once.
     skip: u16,
-    /// The back-off level: after a fruitless spin, 2 to this power, minus 1, waits block at once.
+    /// The back-off level *n*. A spin without input and a long yield raise it, and the next 2ⁿ − 1 waits block at once.
+    /// A successful spin lowers it.
     level: u8,
     is_adaptive: bool,
 }

@@ -61,7 +61,7 @@ mod unix {
 
     use super::{Address, AddressError, AddressFault, Repr};
 
-    /// Converts the address of a Unix socket from the system's form.
+    /// Converts the address of a Unix socket from the type of std, [`std::os::unix::net::SocketAddr`].
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ mod unix {
         }
     }
 
-    /// Converts the address of a Unix socket to the system's form.
+    /// Converts the address of a Unix socket to the type of std, [`std::os::unix::net::SocketAddr`].
     ///
     /// # Errors
     ///

@@ -42,7 +42,8 @@ explained! {
         Ipv4 "the host looks like an IPv4 address, but is not four decimal numbers from 0 to 255",
         /// The host is in brackets or has a colon, but is not an IPv6 address (RFC 4291 §2.2).
         Ipv6 "the host is in brackets or has a colon, but is not an IPv6 address",
-        /// The zone is neither an index of 32 bits, from 1 and without leading zeros, nor the name of an interface.
+        /// The zone cannot be the name of an interface, and is not an index: a number from 1 to 2³² − 1 without leading
+        /// zeros.
         Zone "the zone is neither the index nor the name of an interface",
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
         HostCharacter "a host name has a character that is not a letter, digit, hyphen, underscore or dot",
@@ -51,7 +52,7 @@ explained! {
         /// A host name is over 253 bytes.
         HostTooLong "the host name is over 253 bytes",
         /// The host name is `unix`, which would be parsed as a Unix socket.
-        HostReserved "the host name `unix` begins a Unix address: write the host as `unix.`",
+        HostReserved "the text `unix:` begins the address of a Unix socket: write the host name `unix` with a final dot, as in `unix.:80`",
         /// The path of a Unix socket is empty.
         PathEmpty "the path of the Unix socket is empty",
         /// The path of a Unix socket has a NUL byte.
@@ -91,8 +92,8 @@ impl AddressError {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }
 
-    /// Returns the same error with an offset that is larger by `bytes`, for an element that was parsed without the text
-    /// before it.
+    /// Adds `bytes` to the offset. If only the end of a text was parsed, `bytes` is the length of the text before that
+    /// end.
     pub(super) fn shifted(self, bytes: usize) -> Self {
         Self::at(self.fault, bytes.saturating_add(self.offset as usize))
     }

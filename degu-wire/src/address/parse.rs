@@ -1,4 +1,4 @@
-//! Parses addresses. The offset of every error is counted from the first byte of the caller's text.
+//! Parses addresses. The offset of an error is an offset in the caller's text, in bytes.
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -16,7 +16,7 @@ impl FromStr for Address {
     ///
     /// # Errors
     ///
-    /// The text is not an address. The offset of the error counts the bytes of `text`.
+    /// The text is not an address. The offset of the error is an offset in `text`, in bytes.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressFault::Empty.into());
@@ -24,7 +24,7 @@ impl FromStr for Address {
         if let Some(rest) = text.strip_prefix("unix:") {
             return unix(rest).map_err(|error| error.shifted("unix:".len()));
         }
-        // Examples are `http://host:80` and `http+unix://%2Frun%2Fx.sock`.
+        // A text such as `http://host:80` or `http+unix://%2Frun%2Fx.sock` is a URI, not an address.
         if let Some(at) = text.find("://") {
             return Err(AddressError::at(AddressFault::Scheme, at));
         }
@@ -69,7 +69,8 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// The host is neither an IP address nor a DNS name. The offset of the error counts the bytes of `host`.
+    /// The host is neither an IP address nor a DNS name. The offset of the error is an offset in `host`, in
+    /// bytes.
     pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
         if let Some(inner) = host.strip_prefix('[') {
             let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, host.len()))?;

@@ -25,8 +25,9 @@ pub enum SocketName<'a> {
 }
 
 impl Address {
-    /// Returns the name that a socket takes for this address. If the zone of the address is a name, this method calls
-    /// `interface_index`, which converts the name of an interface to its index, like `if_nametoindex(3)`.
+    /// Returns the name of this address for the system calls `bind` and `connect`. If the zone of the address is a
+    /// name, this method calls `interface_index`, which converts the name of an interface to its index, like
+    /// `if_nametoindex(3)`.
     ///
     /// ```
     /// use degu_wire::{Address, AddressError, SocketName};

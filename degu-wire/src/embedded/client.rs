@@ -60,7 +60,8 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
 
     /// Sends the head of a request. The caller then writes a body with this `framing`.
     ///
-    /// `host` becomes the Host field if there is none among `fields`. This method writes the framing field.
+    /// `host` becomes the Host field if there is none among `fields`. This method writes Content-Length or
+    /// Transfer-Encoding.
     ///
     /// # Errors
     ///

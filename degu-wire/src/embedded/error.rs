@@ -57,14 +57,15 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Io(error) => write!(f, "the transport failed: {error}"),
             Self::Peer(error) => write!(f, "the peer sent {error}"),
             Self::Local(error) => error.fmt(f),
-            Self::Timeout => f.write_str("the peer took too long"),
+            Self::Timeout => f.write_str("the peer took longer than the options allow (`head` or `progress`)"),
         }
     }
 }
 
 impl<E: core::error::Error> core::error::Error for Error<E> {}
 
-/// Lets the readers and writers of bodies implement the traits of `embedded_io_async`.
+/// The readers and writers of bodies implement traits of `embedded_io_async`, which require this trait of their error
+/// type.
 impl<E: embedded_io_async::Error> embedded_io_async::Error for Error<E> {
     fn kind(&self) -> ErrorKind {
         match self {

@@ -39,8 +39,8 @@ impl<'x> Input<'x> {
         (self.buffer.get_mut(self.start..self.end).unwrap_or_default(), self.slots)
     }
 
-    /// Returns the free part of the buffer, into which the next bytes are received. The part is empty if the unused
-    /// bytes fill the buffer.
+    /// Moves the unused bytes to the front of the buffer. Returns the free part after them, into which the next bytes
+    /// are received. The part is empty if the unused bytes fill the buffer.
     pub(super) fn room(&mut self) -> &mut [u8] {
         self.end = move_to_front(self.buffer, self.unused());
         self.start = 0;
@@ -77,13 +77,14 @@ pub(super) struct Incoming<'x> {
 }
 
 impl Incoming<'_> {
-    /// Finds and checks the next event of the body. The event stays in the input. Returns the length of the event in bytes;
-    /// for data, at most `most`. If there is no event, drops the bytes that the decoder has consumed (the CRLF after the
-    /// data of a chunk), and returns `None`.
+    /// Finds and checks the next event of the body. The event stays in the input. Returns the length of the event in
+    /// bytes; for data, at most `most`. If there is no event, drops the bytes that the decoder has consumed (the CRLF
+    /// after the data of a chunk), and returns `None`.
     pub(super) fn find(&mut self, most: usize, eof: bool) -> Result<Option<usize>, RemoteError> {
-        // A copy of the decoder finds the event, and the caller decodes the same bytes again. An event borrows the
-        // buffer, so a loop that returns its event cannot also fill the buffer. After a fault the decoder and the bytes
-        // are unchanged, so each later call returns the fault again.
+        // An event borrows the buffer. The loop that calls this method also fills the buffer, so it cannot hold an
+        // event. Therefore this method finds the length of the event with a copy of the decoder, and the caller decodes
+        // the same bytes again after its loop. After a fault the decoder and the bytes are unchanged, so each later
+        // call returns the fault again.
         let mut body = self.body;
         let step = body.decode(self.input.buffer.get(self.input.unused()).unwrap_or_default(), eof)?;
         let found = step.consumed;

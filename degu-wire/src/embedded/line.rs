@@ -70,7 +70,7 @@ impl<S: Read, C: Clock> Read for Line<'_, S, C> {
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped if a read of the transport may be dropped.
+    /// This method is cancel safe if `read` of the transport is cancel safe.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
         let read = self.io.read(buffer);
         let read = if self.has_begun {

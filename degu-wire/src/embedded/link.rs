@@ -35,17 +35,19 @@ pub(super) struct State {
     pub(super) left: Duration,
     /// The upper bound of `left`.
     pub(super) most: Duration,
-    /// The conditions of this exchange, for example whether the connection persists.
+    /// The terms of the current exchange: for example, whether the connection is kept after it.
     pub(super) terms: Terms,
-    /// True if the peer's message has been read to its end, and no byte has arrived after it.
+    /// Used by the client. True if no exchange is unfinished: before the first request, and after a response that was
+    /// read to its end with no byte after it.
     pub(super) is_between: bool,
-    /// The framing of the rest of the body that this side sends. `None` until the head of the message has been sent, and
-    /// [`Framing::None`] after the end of the body.
+    /// The framing of the rest of the body that this side sends. `None` until the head of the message has been sent,
+    /// and [`Framing::None`] after the end of the body.
     pub(super) rest: Option<Framing>,
 }
 
 impl State {
-    /// Notes that this number of bytes was received or sent.
+    /// Adds 8 ms to the time that the peer has left, for each byte that was received or sent. The time never exceeds
+    /// `most`.
     fn moved(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(Duration::from_millis(bytes as u64 * 8)).min(self.most);
     }
@@ -80,7 +82,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Sends all queued bytes, and then reads into the input. Waits for at least one byte, or for EOF.
+    /// Sends all queued bytes, and then waits until at least one byte or EOF has been read into the input. Does nothing
+    /// after EOF. If the input buffer is full, returns [`LocalError::BufferTooSmall`].
     pub(super) async fn fill(&mut self, input: &mut Input<'_>) -> Result<(), Error<S::Error>> {
         if self.state.eof {
             return Ok(());
@@ -128,7 +131,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     }
 
     /// Encodes a head or a chunk line into the output buffer. The caller must first write all
-    /// [queued](Self::write_queued) bytes. If the encoding fails, nothing is sent.
+    /// [queued](Self::write_queued) bytes, because they would be overwritten. If the encoding fails, nothing is sent.
     pub(super) fn encode<T>(
         &mut self,
         encode: impl FnOnce(&mut SliceSink) -> Result<T, LocalError>,

@@ -186,9 +186,12 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         self.link.state.terms.persistent = false;
     }
 
-    /// Sends a response with a body in memory. The rest of the request's body is dropped. The connection ends after the
-    /// response if the rest is longer than 16 KiB, if nothing of a rest of unknown length has arrived, or if the client
-    /// waits for `100 Continue`.
+    /// Sends a response with a body in memory. The unread rest of the request's body is dropped. The connection ends
+    /// after the response if one of these is true:
+    ///
+    /// - The rest is longer than 16 KiB.
+    /// - The length of the rest is not known, and no byte of the rest has arrived yet.
+    /// - The client waits for `100 Continue`.
     ///
     /// # Errors
     ///
@@ -241,12 +244,14 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         self.link.state.rest.is_some()
     }
 
-    /// Decides whether the connection can be kept although the handler reads no more of the body.
+    /// Notes that the handler reads no more of the request's body. If the unread rest is too long, the connection ends
+    /// after this exchange (see [`Terms::abandon_body`]).
     fn abandon_body(&mut self) {
         self.link.state.terms.abandon_body(self.incoming.body.remaining(), self.incoming.input.len(), DRAIN);
     }
 
-    /// Ends the exchange. Returns `None` if the connection can carry the next request.
+    /// Ends the exchange. Returns `None` if the connection can carry the next request. Otherwise returns the [`End`]
+    /// that [`Server::serve`] returns. An error means that the response is incomplete.
     async fn end(
         &mut self,
         handled: Result<(), Error<S::Error>>,

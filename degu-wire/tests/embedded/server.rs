@@ -468,5 +468,8 @@ fn errors_say_what_happened() {
     let errors = [Error::Local(LocalError::State), Error::Timeout, Error::Peer(Fault::Host.into())];
     assert_eq!(errors.map(|error: Error<Infallible>| error.status()), [Some(500), Some(408), Some(400)]);
     assert_eq!(Error::<std::io::ErrorKind>::Io(std::io::ErrorKind::Other).status(), None);
-    assert_eq!(Error::<Infallible>::Timeout.to_string(), "the peer took too long");
+    assert_eq!(
+        Error::<Infallible>::Timeout.to_string(),
+        "the peer took longer than the options allow (`head` or `progress`)"
+    );
 }
