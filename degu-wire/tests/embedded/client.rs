@@ -139,6 +139,27 @@ fn body_waits_for_continue_where_it_was_asked_for() {
 }
 
 #[test]
+fn end_of_a_body_is_sent_even_if_its_response_came_early() {
+    let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    let steps = [
+        Step::Until("chunked\r\n\r\n"),
+        Step::Send(early.into()),
+        Step::Until("GET"),
+        Step::Send(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
+    ];
+    let mut peer = Peer::new(steps);
+    with(&mut peer, async |client| {
+        let expect = [("expect", "100-continue")];
+        let mut call = client.request(Method::Put, "/", "d", &expect, Framing::Chunked).await.unwrap();
+        assert_eq!(call.may_send_body().await, Ok(true));
+        call.body().write(b"hello").await.unwrap();
+        assert_eq!(call.response().await.unwrap().head().status(), 204);
+        assert_eq!(get(client).await, Ok((204, String::new(), true)));
+    });
+    assert!(peer.text().contains("\r\n\r\n5\r\nhello\r\n0\r\n\r\nGET /a HTTP/1.1"), "{}", peer.text());
+}
+
+#[test]
 fn server_that_takes_too_long_is_a_timeout() {
     let options = Options { progress: std::time::Duration::from_secs(3), ..OPTIONS };
     let pauses = std::iter::repeat_n(Step::Pause, 9);
