@@ -12,17 +12,14 @@
 //! answered with an error status. The rest of the body streams through. The first line of output is `listening on
 //! ADDRESS`. SIGINT and SIGTERM end the server gracefully.
 
-use std::convert::Infallible;
 use std::io::{self, Write};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body as AxumBody, Bytes};
+use axum::body::Body as AxumBody;
 use axum::extract::Request as AxumRequest;
 use degu_server::{Address, App, Body, BoxError, Chunk, Options, Request, Response, Server, Session};
-use hyper::body::Frame;
+use futures_util::{StreamExt, stream};
 use lexopt::{Arg, ValueExt};
 
 mod tls;
@@ -53,23 +50,6 @@ async fn silent(_: &mut Session, _: Request<'_>) -> Response {
         Ok(Some((Chunk::new(NEWS), true)))
     });
     (200, feed).into()
-}
-
-/// The body of a silent response, for hyper.
-struct Silent {
-    has_begun: bool,
-}
-
-impl hyper::body::Body for Silent {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match std::mem::replace(&mut self.has_begun, true) {
-            false => Poll::Ready(Some(Ok(Frame::data(NEWS.into())))),
-            true => Poll::Pending,
-        }
-    }
 }
 
 /// The way in which the server answers requests.
@@ -127,7 +107,7 @@ async fn serve_on_hyper(address: Address, options: Options, mode: Mode) -> Resul
     let answer = async move |request: AxumRequest| match mode {
         Mode::Echo => request.into_body(),
         Mode::Ignore => AxumBody::from("ignored"),
-        Mode::Silent => AxumBody::new(Silent { has_begun: false }),
+        Mode::Silent => AxumBody::from_stream(stream::iter([Ok::<_, BoxError>(NEWS)]).chain(stream::pending())),
     };
     let listener = options.listener(address)?;
     listening_on(listener.address())?;

@@ -1,7 +1,7 @@
 //! An HTTP server on a serial line, in 3 KiB of memory, without an allocator.
 //!
-//! [`device`] and [`serve`] are what runs on a microcontroller: they know the traits of rust-embedded and nothing of an
-//! operating system. `main` plays the line, its other end and the time, so that the example runs on any host.
+//! [`device`] and [`serve`] run on a microcontroller. They use only the traits of rust-embedded, and no operating system.
+//! The rest of the example simulates the serial line, the client and the clock, so the example runs on any host.
 
 use core::convert::Infallible;
 use core::future::Future;
@@ -14,12 +14,13 @@ use degu_wire::Method;
 use degu_wire::embedded::{Clock, Error, Line, Memory, Options, Request, Server};
 use embedded_io_async::{ErrorType, Read, Write};
 
-/// All the memory that HTTP takes: heads of up to 1.5 KiB with 32 fields, and the next request or a body behind them.
+/// All memory of the server: for heads of up to 1.5 KiB with 32 fields, and after the head for the body or the next
+/// request.
 type Buffers = Memory<2048, 32, 512>;
 
 const _: () = assert!(size_of::<Buffers>() <= 3072);
 
-/// The device: a text that it shows.
+/// The state of the device: the text that it shows.
 struct Display {
     text: [u8; 64],
     length: usize,
@@ -37,7 +38,7 @@ async fn device<S: Read + Write, C: Clock>(
             request.reply(200, &[("content-type", "text/plain")], text).await
         }
         (Method::Put, "/display") => {
-            // A text that is longer is refused with 413.
+            // A longer text is refused with 413.
             display.length = request.body().read_all(&mut display.text).await?.len();
             request.reply(204, &[], b"").await
         }
@@ -45,7 +46,8 @@ async fn device<S: Read + Write, C: Clock>(
     }
 }
 
-/// Serves a line. A line has no end, so each pause ends a connection, and the next byte begins a new one.
+/// Serves a serial line. Such a line has no EOF. So each pause ends a connection, and the next byte begins a new
+/// connection.
 async fn serve<S: Read + Write, C: Clock>(uart: &mut S, clock: &C, display: &mut Display, connections: usize) {
     let mut memory = Buffers::new();
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
@@ -62,9 +64,9 @@ async fn serve<S: Read + Write, C: Clock>(uart: &mut S, clock: &C, display: &mut
     }
 }
 
-/// A line that gives seven bytes at a time, as the FIFO of a UART does, and remembers what was written.
+/// A simulated UART. Each read returns at most seven bytes, as from a FIFO. The written bytes are kept.
 struct Uart {
-    /// Pieces with a pause after each.
+    /// The pieces of the input. There is a pause after each piece.
     input: VecDeque<&'static [u8]>,
     output: Vec<u8>,
 }
@@ -101,7 +103,7 @@ impl Write for Uart {
     }
 }
 
-/// A clock on which each wait lasts as long as its limit.
+/// A simulated clock. A wait either ends at once, or lasts as long as its limit.
 struct Impatient;
 
 impl Clock for Impatient {
@@ -122,7 +124,7 @@ fn main() {
     let input = [
         &b"PUT /display HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello\
             GET /display HTTP/1.1\r\nHost: d\r\n\r\n"[..],
-        // A client that breaks off within a request, and the next client.
+        // This client stops in the middle of a request. The other pieces are from further clients.
         b"GET /disp",
         b"PUT /display HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n6;line=1\r\ngood, \r\n3\r\nbye\r\n0\r\n\r\n\
             GET /display HTTP/1.1\r\nHost: d\r\n\r\n",
