@@ -67,7 +67,7 @@ impl<D: Driver> ClientOf<D> {
         &self.base.address
     }
 
-    /// Returns the Host field of each request that has no Host field of its own.
+    /// Returns the value of the Host field that the client adds to a request without a Host field.
     pub fn host(&self) -> &str {
         &self.base.host
     }

@@ -36,7 +36,7 @@ struct Failure {
     kind: Arc<ErrorKind>,
     phase: Phase,
     retryable: bool,
-    /// The address to which a connection could not be made.
+    /// The address of the server, if no connection could be made, or if no connection of a pool became free.
     address: Option<Address>,
     /// The field that was refused.
     field: Option<Box<str>>,
@@ -62,8 +62,8 @@ pub enum ErrorKind {
     /// The operating system returned this error for a socket, a DNS name or a network interface.
     System(io::Error),
     /// TLS failed: one side refused the other, or the policy cannot be applied to this address. Under TLS 1.3, a
-    /// refusal by the server may arrive only while the client waits for the response. [`alert`](degu_tls::Error::alert)
-    /// is the server's reason.
+    /// refusal by the server may arrive after the handshake, while the client waits for the response.
+    /// [`alert`](degu_tls::Error::alert) is the server's reason.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
     /// The response has this status of 400 or more, and [`success`](crate::ResponseOf::success) was called.
@@ -310,7 +310,7 @@ impl fmt::Display for Timeout {
             Self::Body(limit) => write!(f, "the body made no progress for {limit:?}"),
             Self::Exchange(limit) => write!(f, "the `timeout` of {limit:?} expired"),
             Self::Pool(limit) => write!(f, "no connection of the pool became free within {limit:?}"),
-            Self::Stream => f.write_str("the caller's own stream timed out"),
+            Self::Stream => f.write_str("the stream that the caller brought reached its own timeout"),
         }
     }
 }
@@ -322,7 +322,7 @@ impl fmt::Display for ErrorKind {
             Self::Local(error) => write!(f, "the request cannot be sent: {error}"),
             Self::Body(error) => write!(f, "the body of the request cannot be produced: {error}"),
             Self::Address(error) => write!(f, "the address cannot be used: {error}"),
-            Self::System(error) => write!(f, "the operating system reports: {error}"),
+            Self::System(error) => write!(f, "the operating system returned an error: {error}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => f.write_str(&error.explain()),
             Self::Status(status) => write!(f, "the server answered {status} {}", reason_phrase(*status)),
@@ -330,7 +330,7 @@ impl fmt::Display for ErrorKind {
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Interrupted => f.write_str("the caller interrupted the connection"),
             Self::Refused => f.write_str("`on_connect` refused the server"),
-            Self::Closed => f.write_str("the connection is closed"),
+            Self::Closed => f.write_str("the connection was already closed"),
         }
     }
 }
@@ -438,7 +438,8 @@ impl From<FieldError> for Error {
     }
 }
 
-/// Lets a caller pass `Headers`, whose conversion to `Headers` cannot fail.
+/// Lets a caller pass `Headers`. The methods take any value that can be converted to `Headers`. The conversion of
+/// `Headers` itself cannot fail, so its error is `Infallible`.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -61,8 +61,8 @@ pub(crate) struct Exchange {
     pub(crate) sent: bool,
     /// True if a byte of the response has been received.
     heard: bool,
-    /// True if bytes or EOF have been received since the last question without an answer. The next question may then
-    /// have an answer.
+    /// True if bytes or EOF have been received since [`answer`](Self::answer) returned `Pending` last. The next call
+    /// may then return an answer.
     unread: bool,
     /// True if writing failed. The response can still be read, but no other request can follow.
     broken: bool,
@@ -74,9 +74,10 @@ pub(crate) struct Exchange {
     pub(crate) body_timeout: Option<Duration>,
     /// The deadline of the exchange as a whole.
     pub(crate) until: Option<Deadline>,
-    /// The current time, if the caller knows it. `None` after a step that may have taken time.
+    /// The last reading of the clock, if little time has passed since then. The next wait begins at this time, which
+    /// saves a reading of the clock. `None` after a step that may have taken time.
     pub(crate) began: Option<Instant>,
-    /// The current wait, and its beginning.
+    /// The event that the exchange waits for, and the beginning of this wait. `None` if no wait has begun.
     wait: Option<(Wait, Instant)>,
     /// The steps that the driver could not take at once.
     pub(crate) stuck: Stuck,
@@ -108,7 +109,8 @@ pub(crate) enum Want {
     Wait,
 }
 
-/// The steps that the driver has tried, and that would have blocked.
+/// The steps that the driver has tried, and that would have blocked. [`want`](Exchange::want) does not return these
+/// steps until [`retry`](Exchange::retry) is called.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stuck {
     pub(crate) source: bool,
@@ -236,8 +238,8 @@ impl Exchange {
         }
     }
 
-    /// Allows stuck steps again. Returns an error after the deadline of the exchange, because a driver that never has
-    /// to wait does not check the clock elsewhere.
+    /// Lets the driver try again the steps that would have blocked. Returns an error after the deadline of the
+    /// exchange, because a driver that never has to wait checks the clock only here.
     pub(crate) fn retry(&mut self) -> Result<(), Error> {
         (self.stuck, self.turn) = (Stuck::default(), 0);
         match self.until {
@@ -272,8 +274,9 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Stops sending the request, because writing failed or the server does not read. This is not an error, because the
-    /// server may have answered before it closed the connection.
+    /// Stops sending the request. Pending bytes are dropped, and no other request can follow. This is called if a write
+    /// has failed, or if the response shows that the server does not read the rest of the request. A failed write is
+    /// not an error yet, because the server may have answered before it closed the connection.
     pub(crate) fn stop_sending(&mut self) {
         (self.broken, self.unflushed) = (true, false);
         self.machine.abandon_request_body();
@@ -281,9 +284,9 @@ impl Exchange {
         self.machine.transmitted(unsent);
     }
 
-    /// Processes the result of a read: the number of bytes, where 0 means EOF, or an error. `UnexpectedEof` is the end
-    /// of a TLS connection without close_notify. Inside a body this end is an error, because the body may be incomplete.
-    /// Elsewhere this end counts as EOF.
+    /// Processes the result of a read: an error, or the number of bytes, where 0 means EOF. `UnexpectedEof` is the end
+    /// of a TLS connection without close_notify. Inside a body this end is an error, because the body may be
+    /// incomplete. Elsewhere this end counts as EOF.
     #[inline(always)]
     pub(crate) fn received(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         match read {
@@ -303,7 +306,8 @@ impl Exchange {
     pub(crate) fn answer<T>(&mut self, question: fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
         let answer = question(self)?;
         match answer {
-            // The caller may pause before its next question. The pause belongs to no wait.
+            // The caller may pause before it polls again. No timeout counts this pause, except the timeout of the whole
+            // exchange.
             Poll::Ready(_) => (self.wait, self.began) = (None, None),
             Poll::Pending => self.unread = false,
         }
@@ -340,8 +344,8 @@ impl Exchange {
         Ok(Poll::Ready(None))
     }
 
-    /// Returns the rest of a body of known length if all of it has been received and the request has been sent. The
-    /// exchange ends then.
+    /// Returns the rest of a body of known length, and ends the exchange. Returns `None` if a part of the rest has not
+    /// been received, or a part of the request has not been sent.
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
         let rest = if self.is_sent() { self.machine.take_rest() } else { None };
         if rest.is_some() {
@@ -413,8 +417,9 @@ impl Exchange {
         self.wait.is_some()
     }
 
-    /// If the request has been sent, begins the wait for the head or for the next bytes of the response, unless this
-    /// wait has begun before. Returns whether the wait began with this call.
+    /// If the request has been sent, begins the wait for the head or for the next bytes of the response. Returns `true`
+    /// only for the first call of a wait. The blocking driver then blocks in its read. It does not block in later reads
+    /// of the wait, because a part of the time has passed.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
         let begins = self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent();
@@ -445,8 +450,8 @@ impl Exchange {
         }
     }
 
-    /// Returns the end of the current wait. If the exchange waits for another event than before, the wait begins with
-    /// this call.
+    /// Returns the time at which the current wait times out; `None` without a limit. If the exchange waits for another
+    /// event than before, the wait begins with this call.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
         let until = self.until.map(|until| until.end);
         let Some(wait) = self.waits_for() else { return until };

@@ -39,8 +39,8 @@ pub struct ResponseOf<B> {
 }
 
 impl<B> ResponseOf<B> {
-    /// Makes a response of its head and its body. The body is made after the reason phrase, because the compiler then makes it
-    /// in its place: copying it later costs 60 instructions.
+    /// Makes a response of its head and its body. `body` is called after the reason phrase was made, so the compiler
+    /// can build the body directly in the response. Copying the body later would cost 60 instructions.
     #[inline(always)]
     pub(crate) fn new(head: ResponseHead, body: impl FnOnce(&ResponseHead) -> B) -> Self {
         let (status, reason) = (head.status(), head.reason());
@@ -290,7 +290,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
     }
 
-    /// Takes the rest of the body if all of it has been received. A short body often arrives with the head.
+    /// Returns the rest of the body if all of it has been received, and is not longer than the limit. A short body
+    /// often arrives with the head.
     #[inline]
     pub(crate) fn take_rest(&mut self, limit: usize) -> Option<Bytes> {
         if self.left > limit as u64 || self.held.is_some() || self.ended {
@@ -302,7 +303,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         Some(rest)
     }
 
-    /// Reads the rest of the body into `whole`, which is empty at first.
+    /// Polls until the rest of the body has been received, and returns the rest. `whole` keeps the data between polls,
+    /// and is empty before the first poll.
     pub(crate) fn poll_all(
         &mut self,
         cx: &mut Context<'_>,

@@ -63,7 +63,8 @@
 //!   client closes the connection, and does not take the data for a response. It cannot distinguish data that arrives
 //!   after the check from the response.
 //! - Some devices send responses that break rules of HTTP. The client accepts violations that cannot change where the
-//!   response ends: a folded field, a space before a colon, blanks after a chunk size, a repeated field. Every other
+//!   response ends: a folded field, a space before a colon, blanks after a chunk size, a field that is repeated
+//!   although it may occur only once (but not Content-Length, Transfer-Encoding or Content-Range). Every other
 //!   violation is an error.
 //! - A request that cannot be sent is refused before a byte of it is written. The error names the rule and the field,
 //!   if there is one. The connection can still be used.

@@ -48,10 +48,12 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
     /// Returns the runtime in which the caller runs.
     fn home() -> Self::Home;
 
-    /// Reads into the buffer of the exchange. Pending if nothing has been received.
+    /// Reads into the buffer of the exchange. Pending if nothing has been received. The inner result is the result of
+    /// the read. The outer result is an error if a timeout expired.
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>>;
 
-    /// Waits for the stream until the deadline of the current wait. Ready when the exchange may continue.
+    /// Waits until the stream is ready, or until the deadline of the current wait. At the deadline, returns the result
+    /// of [`Exchange::end_wait`]. `Ok` means that the exchange can continue.
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 }
 
@@ -296,7 +298,8 @@ impl<D: Driver> Link<D> {
         polled
     }
 
-    /// Returns the rest of the response's body if all of it has been received.
+    /// Returns the rest of a body of known length. Returns `None` if a part of the rest has not been received, or a
+    /// part of the request has not been sent.
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.exchange.take_rest()?;
         self.close_unless_reusable();
@@ -313,7 +316,7 @@ impl<D: Driver> Link<D> {
     }
 
     /// Takes the stream of a connection that has switched to another protocol, and the bytes that have been received
-    /// since the switch. The connection is closed after this.
+    /// since the switch. The link has no stream after this. `None` if the connection has not switched.
     pub(crate) fn take_switched(&mut self) -> Option<(Box<D::Stream>, Bytes)> {
         if !self.exchange.machine.has_switched() {
             return None;

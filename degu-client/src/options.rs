@@ -287,15 +287,14 @@ impl Base {
 }
 
 impl Settings {
-    /// Returns the deadline of an attempt to connect that belongs to no exchange: the end of
-    /// [`timeout`](OptionsOf::timeout), which begins now.
-    pub(crate) fn to_exchange(&self) -> Option<Deadline> {
+    /// Returns the deadline of a call of `connect` that begins now: the end of [`timeout`](OptionsOf::timeout).
+    pub(crate) fn total_deadline(&self) -> Option<Deadline> {
         Deadline::new(Timeout::Exchange, self.timeout, Instant::now)
     }
 
     /// Returns the deadline of an attempt to connect that begins now: the end of `connect_timeout`, or `until` if
     /// `until` is earlier.
-    pub(crate) fn to_connect(&self, until: Option<Deadline>) -> Option<Deadline> {
+    pub(crate) fn connect_deadline(&self, until: Option<Deadline>) -> Option<Deadline> {
         let connect = Deadline::new(Timeout::Connect, self.connect_timeout, Instant::now);
         connect.into_iter().chain(until).min_by_key(|deadline| deadline.end)
     }

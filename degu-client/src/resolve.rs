@@ -12,8 +12,8 @@ use crate::link::{Connected, Driver};
 use crate::options::{Base, OnConnect};
 use crate::peer::Peer;
 
-/// Returns the target to which a socket connects. This function does not wait: it looks up the number of a zone, but
-/// does not resolve a DNS name.
+/// Returns the name to which a socket connects: an IP address, the name of a Unix socket, or a DNS name. This function
+/// does not wait: it looks up the number of a zone, but does not resolve a DNS name.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
     match address.to_socket(|name| if_nametoindex(name).map_err(|errno| ErrorKind::System(errno.into())))? {
         // `unix:@` has no name to connect to. It is for servers: the kernel chooses the name when a server binds the

@@ -82,7 +82,7 @@ pub(crate) trait Stream: Send {
 pub(crate) struct Scratch(Box<[u8]>);
 
 impl Scratch {
-    /// The least number of bytes for which a read has space. `MOST` is the largest number.
+    /// The smallest limit of one read, in bytes. `MOST` is the largest limit.
     const LEAST: usize = 2 * 1024;
     const MOST: usize = 256 * 1024;
 
@@ -134,8 +134,8 @@ pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
     written.and_then(|bytes| if bytes == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes) })
 }
 
-/// Turns the error `WouldBlock` into pending. The caller then ensures that the task is woken, or blocks until the stream is
-/// ready.
+/// Turns the error `WouldBlock` into pending. The caller then ensures that the task is woken, or blocks until the
+/// stream is ready.
 pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,

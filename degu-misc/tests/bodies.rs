@@ -177,7 +177,7 @@ fn text(bytes: &[u8]) -> String {
 /// Returns the words that both sides have for a fault, without those around them.
 fn error(error: impl Display) -> String {
     // After a fault the client says that its connection is closed; what matters is that no end follows.
-    let error = error.to_string().replace("the connection is closed", CUT_OFF);
+    let error = error.to_string().replace("the connection was already closed", CUT_OFF);
     let known = [
         "a body longer than the limit of its reader",
         "a chunk longer than the limit (`max_chunk`)",

@@ -57,7 +57,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let base = Arc::clone(&self.0.base);
         Box::pin(async move {
-            let (stream, _) = dial(&base, base.settings.to_exchange()).await?;
+            let (stream, _) = dial(&base, base.settings.total_deadline()).await?;
             Ok(TokioIo::new(Tunnel::new(stream, Bytes::new())))
         })
     }

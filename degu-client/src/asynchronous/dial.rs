@@ -20,7 +20,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, makes the TLS handshake if the options turn TLS on, and calls `on_connect`.
 pub(crate) async fn dial(base: &Base, until: Option<Deadline>) -> Result<Connected<Async>, Error> {
-    let until = base.settings.to_connect(until);
+    let until = base.settings.connect_deadline(until);
     let address = base.address.to_connect();
     let made = match until {
         None => establish(base, &address).await,

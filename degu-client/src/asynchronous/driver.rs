@@ -19,7 +19,7 @@ use crate::link::{Driver, Line};
 #[derive(Debug, Default)]
 pub struct Async {
     timer: Timer,
-    /// True while the driver busy-polls for the head of a response.
+    /// True if the next read spins. This is set when a spin begins, and again when the spin lets other tasks run.
     spins: bool,
 }
 

@@ -152,7 +152,7 @@ impl ClientOf<Async> {
     ///
     /// Panics outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let (stream, address) = dial(&self.base, self.base.settings.to_exchange()).await?;
+        let (stream, address) = dial(&self.base, self.base.settings.total_deadline()).await?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }

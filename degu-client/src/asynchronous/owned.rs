@@ -188,7 +188,8 @@ impl OwnedIncoming<dyn Source> {
 
 /// A response's body as the source of another message's body.
 struct Passing<S: ?Sized, G> {
-    /// The body, and the function that gets the connection after the end of the body. `None` after that call.
+    /// The body, and the function `give_back`, which gets the connection after the end of the body if the connection is
+    /// still open. `None` after the end of the body.
     passing: Option<(OwnedIncoming<S>, G)>,
     /// True if the body has neither a length nor chunks, so each piece of data is sent as a chunk. Before the first
     /// part has been received, it is true for every body without a length.
@@ -199,7 +200,8 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let mut part = ready!(incoming.poll_part(cx))?;
-        // After the last part the sender may not poll again, so the end of the body is taken now.
+        // The sender possibly does not poll again after the last part, so this poll also takes the end of the body.
+        // `give_back` then gets the connection.
         let at_end = part.is_some() && incoming.hold.link().exchange.is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;

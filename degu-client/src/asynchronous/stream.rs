@@ -24,9 +24,10 @@ pub(crate) trait AsyncStream: Stream {
     /// Appends the bytes that have been received; 0 bytes mean EOF.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
-    /// Writes some of these pieces, and returns the number of bytes. Under TLS, bytes count as written as soon as they
-    /// are encrypted, although the socket may have taken none of them. The caller may then write other bytes. It has to
-    /// call [`poll_flush`](Stream::poll_flush) to send the rest.
+    /// Writes some of these pieces for a tunnel, and returns the number of bytes. The writer of a tunnel may give up a
+    /// write that is pending, and then write other bytes. Therefore, under TLS, bytes count as written as soon as they
+    /// are encrypted, although the socket may have taken none of them. [`poll_flush`](Stream::poll_flush) sends the
+    /// rest. By contrast, a pending [`poll_write`](Stream::poll_write) has to be repeated with the same bytes.
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write(cx, pieces)
     }
@@ -84,7 +85,8 @@ impl Socket {
                 Err(_) => {}
             }
         }
-        // After the socket has been registered for output it is never registered again, so no task is stored.
+        // The task is woken when the socket is registered again, for output. This happens at most once, so no task is
+        // stored after it.
         if !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         }

@@ -10,11 +10,12 @@ use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The timer of a connection. The timer stays set when a wait ends, so a series of quick exchanges does not set it
-/// again. It is set again if it fires before the deadline of the current wait, or would fire after that deadline.
+/// again. If the timer fires too early for the current wait, it is set to the deadline of this wait. If the timer would
+/// fire too late, it is set to this deadline when the wait begins.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The task that the timer wakes.
+    /// The task that `sleep` wakes. `None` before the first poll, or if the last poll could not register the task.
     task: Option<Waker>,
 }
 

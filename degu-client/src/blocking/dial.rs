@@ -37,7 +37,7 @@ pub(super) fn dial(
     until: Option<Deadline>,
     interrupter: &Interrupter,
 ) -> Result<Connected<Blocking>, Error> {
-    let until = base.settings.to_connect(until);
+    let until = base.settings.connect_deadline(until);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
     // An interruption shuts down the socket, so it may have caused the error.
@@ -72,7 +72,8 @@ fn establish(
     Ok((Box::new(socket), answered))
 }
 
-/// Connects to an IP address. The attempt may take the time until the deadline, divided by `share`.
+/// Connects to an IP address. `share` is the number of addresses that are still to be tried, including this one. The
+/// attempt may take this fraction of the time until the deadline.
 fn tcp(
     address: SocketAddr,
     until: Option<Deadline>,
@@ -82,8 +83,8 @@ fn tcp(
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
     let socket = interrupter.attach(socket)?;
-    // Without a deadline only the timeout of the system applies. `connect_timeout` is used in this case too, because a
-    // plain `connect` would fail after a signal.
+    // Without a deadline, only the timeout of the system applies. socket2's `connect_timeout` is called nevertheless,
+    // with the longest timeout, because socket2's `connect` fails if a signal interrupts it.
     let left = until.map(Deadline::left).transpose()?;
     let left = left.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
     match (SockRef::from(&socket).connect_timeout(&address.into(), left), until) {

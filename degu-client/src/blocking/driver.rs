@@ -41,9 +41,9 @@ impl Driver for Blocking {
 
 impl Line<'_, Blocking> {
     /// Reads the bytes that have been received. The read blocks if three things are true: the request has been sent,
-    /// the wait for the response begins with this call, and the exchange as a whole has no deadline. Such a read ends
-    /// by the socket's own timeout, which needs no further system call. The socket has the shortest timeout of any
-    /// wait, so no read lasts too long.
+    /// the wait for the response begins with this call, and the exchange as a whole has no deadline. If no bytes come,
+    /// the socket's own timeout ends the read. The socket's timeout needs no further system call. It is the shorter of
+    /// `head_timeout` and `body_timeout`, so no read lasts too long.
     #[inline(always)]
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.exchange.is_socket;
@@ -83,8 +83,8 @@ impl Line<'_, Blocking> {
         }
     }
 
-    /// Waits until the stream is ready, and then allows the stuck steps again. If the deadline passes first, ends the
-    /// current wait.
+    /// Waits until the stream is ready, and then calls [`retry`](crate::exchange::Exchange::retry). If the deadline
+    /// passes first, ends the current wait.
     fn wait(&mut self) -> Result<(), Error> {
         let left = self.exchange.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let stuck = self.exchange.stuck;

@@ -65,7 +65,7 @@ impl Interrupter {
         }
     }
 
-    /// Attaches a socket, which need not be connected yet. An interruption shuts down the socket.
+    /// Makes this socket the socket that an interruption shuts down. The socket need not be connected yet.
     ///
     /// # Errors
     ///

@@ -170,7 +170,7 @@ impl ClientOf<Blocking> {
     ///
     /// The errors of [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn connect_interruptible(&self, interrupter: &Interrupter) -> Result<Connection, Error> {
-        let (stream, address) = dial::dial(&self.base, self.base.settings.to_exchange(), interrupter)?;
+        let (stream, address) = dial::dial(&self.base, self.base.settings.total_deadline(), interrupter)?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }

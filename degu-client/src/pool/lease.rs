@@ -32,8 +32,8 @@ impl<D: Driver> Shared<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `change` while the state is locked. Then closes the connections that `change` removed from the pool,
-    /// without the lock.
+    /// Calls `change` while the state is locked, and returns its result. Closes the connections that `change` has
+    /// removed after the lock is released, because closing a socket takes system calls.
     #[inline(always)]
     fn change<T>(&self, change: impl FnOnce(&mut State<D>) -> T) -> T {
         let mut state = self.state();

@@ -73,7 +73,7 @@ async fn request_is_not_retryable_once_a_record_was_sent() {
 
     let (socket, peer) = near(&server, |_, _| {});
     let socket = blocking_socket(socket);
-    let stream = blocking::secure::secure(socket, handshake(), client.base.settings.to_connect(None)).unwrap();
+    let stream = blocking::secure::secure(socket, handshake(), client.base.settings.connect_deadline(None)).unwrap();
     let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body).unwrap_err();
     assert!(!error.is_retryable(), "{error}");
@@ -108,7 +108,7 @@ async fn records_that_drip_do_not_put_off_the_timeout_of_the_exchange() {
 
     let (socket, peer) = near(&server, drip);
     let socket = blocking_socket(socket);
-    let stream = blocking::secure::secure(socket, handshake(), client.base.settings.to_connect(None)).unwrap();
+    let stream = blocking::secure::secure(socket, handshake(), client.base.settings.connect_deadline(None)).unwrap();
     let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.get("/").unwrap().body.read_all(1000).unwrap_err();
     assert_eq!(error.timeout(), Some(Timeout::Exchange(short)));
@@ -131,7 +131,7 @@ fn a_wait_for_records_is_interrupted() {
         });
         let handshake = client.base.settings.handshake(address).unwrap().unwrap();
         let stream =
-            blocking::secure::secure(blocking_socket(socket), handshake, client.base.settings.to_connect(None))
+            blocking::secure::secure(blocking_socket(socket), handshake, client.base.settings.connect_deadline(None))
                 .unwrap();
         let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
         let interrupter = connection.interrupter().unwrap();
