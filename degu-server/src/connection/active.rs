@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use degu_wire::machine::RequestHead;
-use degu_wire::{BoxError, Fault, Headers, Source, Spinner};
+use degu_wire::{BoxError, Fault, Headers, Source};
 use tokio::task::yield_now;
 
 use super::close::CloseReason;
@@ -21,13 +21,13 @@ use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
 use crate::{App, Error, Request, Response, Session};
 
-/// The step that follows the handler of a request.
+/// The action that follows the handler of a request.
 enum Next {
-    /// The next request, because the machine has the whole response.
+    /// Read the next request. The machine has the whole response.
     Request,
-    /// Sending the body of the response from this source.
+    /// Send the body of the response from this source.
     Send(Pin<Box<dyn Source>>),
-    /// Switching to another protocol. The response has these headers.
+    /// Switch to another protocol. The response has these headers.
     Switch(Box<Switch>, Headers),
 }
 
@@ -63,7 +63,6 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
         let worker = self.worker.clone();
         let _busy = worker.make_busy();
-        let mut spinner = Spinner::new(worker.options.spin);
         // The connection was woken by input, so it need not spin for the first request.
         let mut has_answered = false;
         loop {
@@ -73,7 +72,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                         return Ok(Some(switch));
                     }
                     has_answered = true;
-                    if spinner.message() {
+                    if self.driver.spinner.message() {
                         // A peer may send hundreds of requests at once. After some of them, the task writes the responses and lets
                         // the other tasks run.
                         self.driver.flush().await?;
@@ -84,11 +83,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 Ok(Poll::Ready(None)) => return Err(self.end()),
                 Err(fault) => return Err(CloseReason::Peer(fault)),
                 Ok(Poll::Pending) => {
-                    let spins = has_answered && self.driver.begin_spin(&worker, &mut spinner);
-                    if spins && self.driver.spin(&worker, &mut spinner).await? {
-                        continue;
-                    }
-                    if !self.driver.more(&worker, &mut spinner).await? {
+                    let spins = has_answered && self.driver.begin_spin();
+                    let has_read = spins && self.driver.spin().await?;
+                    if !has_read && !self.driver.more().await? {
                         return Ok(None);
                     }
                 }
@@ -174,7 +171,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Ok(())
     }
 
-    /// Gives the app's response to the machine, unless the response switches to another protocol.
+    /// Gives the app's response to the machine, unless the response switches to another protocol. Returns the next action.
     fn respond(&mut self, head: &RequestHead, mut response: Response) -> Result<Next, CloseReason> {
         if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
             return Ok(Next::Switch(switch, response.headers));
@@ -193,10 +190,10 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         reason.log(&self.worker.server, self.session.address(), self.session.requests);
         let mut report = self.last_report(&reason);
         let is_silent = !self.worker.options.answers_faults() && !reason.is_ours();
-        let does_peer_read =
+        let peer_reads =
             !matches!(reason, CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed));
-        // Nothing is written into data that only a reset can mark as incomplete.
-        let writes = does_peer_read && !self.driver.endpoint.is_unframed;
+        // If `is_unframed` is true, the data is incomplete. A reset shows this to the peer, and no more bytes are written.
+        let writes = peer_reads && !self.driver.endpoint.is_unframed;
         let is_refused = writes && self.refuse(&reason, is_silent, report.as_deref_mut());
         let Self { driver, session, .. } = self;
         driver.body = None;

@@ -1,6 +1,7 @@
 //! The driver of a connection. It moves bytes between the machine and the stream, and observes the deadlines.
 
 use std::future::poll_fn;
+use std::mem::replace;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,7 +17,6 @@ use super::endpoint::{Endpoint, Moved};
 use crate::body_channel::{Supplier, channel};
 use crate::stats::add;
 use crate::stream::Transport;
-use crate::worker_state::WorkerState;
 use crate::{Incoming, Response};
 
 /// The most bytes of a request's body that the server reads and drops after the handler has left them unread. If there are
@@ -32,6 +32,7 @@ pub(super) struct Driver<'c, T: Transport> {
     pub(super) machine: Connection<Server>,
     /// The supplier of the current request's body. `None` if the whole body is in memory, and after the response was sent.
     pub(super) body: Option<Supplier>,
+    pub(super) spinner: Spinner,
 }
 
 /// The action of the driver on the peer's input while the handler or the source of the response waits.
@@ -47,39 +48,43 @@ enum Input {
 
 impl<'c, T: Transport> Driver<'c, T> {
     pub(super) fn new(endpoint: &'c mut Endpoint<T>) -> Self {
-        let machine = Connection::<Server>::new(endpoint.place.worker.options.limits.clone());
-        Self { endpoint, machine, body: None }
+        let options = &endpoint.place.worker.options;
+        let machine = Connection::<Server>::new(options.limits.clone());
+        let spinner = Spinner::new(options.spin);
+        Self { endpoint, machine, body: None, spinner }
     }
 
     /// Returns whether the connection waits for its next request and spins before it blocks.
-    pub(super) fn begin_spin(&self, worker: &WorkerState, spinner: &mut Spinner) -> bool {
-        self.machine.awaits() == Awaits::Request && worker.may_spin() && spinner.begin()
+    pub(super) fn begin_spin(&mut self) -> bool {
+        self.machine.awaits() == Awaits::Request && self.endpoint.place.worker.may_spin() && self.spinner.begin()
     }
 
     /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes were received. Call this
     /// method only if [`begin_spin`](Self::begin_spin) has returned `true`.
-    pub(super) async fn spin(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
+    pub(super) async fn spin(&mut self) -> Result<bool, CloseReason> {
         self.flush().await?;
         loop {
-            match spinner.step(|| worker.now()) {
+            let worker = &self.endpoint.place.worker;
+            match self.spinner.step(|| worker.now()) {
                 Step::Block => return Ok(false),
                 Step::Read => {}
                 Step::Yield if !worker.has_others_busy() => std::thread::yield_now(),
                 Step::Yield | Step::RunOthers => {
-                    spinner.end_turn();
+                    self.spinner.end_turn();
                     self.endpoint.set_wait(Wait::Request);
                     yield_now().await;
                     self.endpoint.check_alarm()?;
-                    if worker.is_stopping() {
+                    if self.endpoint.place.worker.is_stopping() {
                         return Ok(false);
                     }
                 }
             }
-            let read = self.endpoint.stream.try_read(&mut worker.scratch(), self.machine.receive_buffer());
+            let Endpoint { stream, place, .. } = &mut *self.endpoint;
+            let read = stream.try_read(&mut place.worker.scratch(), self.machine.receive_buffer());
             if let Poll::Ready(read) = read? {
                 self.received(read);
                 self.endpoint.work();
-                spinner.found(|| worker.now());
+                self.spinner.found(|| self.endpoint.place.worker.now());
                 return Ok(true);
             }
         }
@@ -88,20 +93,21 @@ impl<'c, T: Transport> Driver<'c, T> {
     /// Writes the pending bytes, then waits until bytes are received, or until the server shuts down. Returns `false` if the
     /// connection is idle and should free its buffers, because no request arrived for a second, or because too many connections
     /// hold buffers.
-    pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
+    pub(super) async fn more(&mut self) -> Result<bool, CloseReason> {
         let mut is_woken = false;
         poll_fn(|cx| {
             self.endpoint.check_alarm()?;
             ready!(self.poll_flush(cx))?;
             // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
-            let is_ready = std::mem::replace(&mut is_woken, true) || self.endpoint.stream.poll_readable(cx)?.is_ready();
+            let is_ready = replace(&mut is_woken, true) || self.endpoint.stream.poll_readable(cx)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
                 self.endpoint.work();
                 return Poll::Ready(Ok(true));
             }
-            spinner.end_turn();
+            self.spinner.end_turn();
             let awaits = self.machine.awaits();
             self.endpoint.set_wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
+            let worker = &self.endpoint.place.worker;
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
                 // Empty lines do not begin a request. If the buffer contains some, it is kept, because an idle connection drops
@@ -191,7 +197,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         response: Response,
         is_last: bool,
     ) -> Result<Option<Pin<Box<dyn Source>>>, CloseReason> {
-        let Self { machine, endpoint, body: request_body } = self;
+        let Self { machine, endpoint, body: request_body, .. } = self;
         let worker = &endpoint.place.worker;
         let Response { status, reason, headers, body, .. } = response;
         let is_head = head.method() == Method::Head;

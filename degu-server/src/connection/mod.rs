@@ -52,8 +52,8 @@ use crate::tunnel::{Switch, Traffic, Tunnel};
 use crate::worker_state::Place;
 use crate::{App, Session};
 
-/// The next step of a connection.
-enum Step {
+/// The next action of a connection.
+enum Action {
     /// Serve requests.
     Work,
     /// Wait for input without buffers.
@@ -68,8 +68,8 @@ enum Step {
     Close,
 }
 
-impl Step {
-    /// Returns the step that follows the last bytes.
+impl Action {
+    /// Returns the action after the last bytes were written. `lingers` is true if the peer may not have read all bytes yet.
     const fn after(lingers: bool) -> Self {
         if lingers { Self::Linger } else { Self::Close }
     }
@@ -87,7 +87,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         Self { endpoint: Endpoint::new(transport, place), session, app }
     }
 
-    /// Serves the connection until it ends. The futures of all steps are in boxes, so they take memory only while they run.
+    /// Serves the connection until it ends. The futures of all actions are in boxes, so they take memory only while they run.
     pub(crate) async fn serve(&mut self) {
         poll_fn(|cx| {
             self.endpoint.place.alarm.set_task(cx.waker());
@@ -95,43 +95,43 @@ impl<T: Transport, A: App> Connection<T, A> {
         })
         .await;
         let mut is_new = true;
-        let mut step = Box::pin(self.secure()).await.map_or_else(Step::End, |()| Step::Work);
+        let mut action = Box::pin(self.secure()).await.map_or_else(Action::End, |()| Action::Work);
         loop {
-            step = match step {
-                Step::Work => Box::pin(self.work(replace(&mut is_new, false))).await,
-                Step::Rest => self.endpoint.readable().await.map_or_else(Step::End, |()| Step::Work),
-                Step::Tunnel(switch, first) => {
+            action = match action {
+                Action::Work => Box::pin(self.work(replace(&mut is_new, false))).await,
+                Action::Rest => self.endpoint.readable().await.map_or_else(Action::End, |()| Action::Work),
+                Action::Tunnel(switch, first) => {
                     let ended = Box::pin(self.tunnel(switch, first)).await;
-                    Step::End(ended.err().unwrap_or(CloseReason::Tunnel))
+                    Action::End(ended.err().unwrap_or(CloseReason::Tunnel))
                 }
-                Step::End(reason) => Box::pin(self.finish(reason)).await,
-                Step::Linger => {
+                Action::End(reason) => Box::pin(self.finish(reason)).await,
+                Action::Linger => {
                     // The connection ends now, so an error has no effect.
                     let _ = Box::pin(self.endpoint.linger()).await;
                     return;
                 }
-                Step::Close => return,
+                Action::Close => return,
             };
         }
     }
 
     /// Serves requests until the connection is idle, switches to another protocol, or has written its last bytes.
-    async fn work(&mut self, is_new: bool) -> Step {
+    async fn work(&mut self, is_new: bool) -> Action {
         let mut active = Active::new(&mut self.endpoint, &mut self.session, &*self.app);
         match active.serve(is_new).await {
-            Ok(None) => Step::Rest,
-            Ok(Some(switch)) => Step::Tunnel(switch, active.driver.machine.take_buffered()),
-            Err(reason) => Step::after(active.finish(reason).await),
+            Ok(None) => Action::Rest,
+            Ok(Some(switch)) => Action::Tunnel(switch, active.driver.machine.take_buffered()),
+            Err(reason) => Action::after(active.finish(reason).await),
         }
     }
 
     /// Writes the last bytes of a connection that serves no request now.
-    async fn finish(&mut self, reason: CloseReason) -> Step {
+    async fn finish(&mut self, reason: CloseReason) -> Action {
         let mut active = Active::new(&mut self.endpoint, &mut self.session, &*self.app);
-        Step::after(active.finish(reason).await)
+        Action::after(active.finish(reason).await)
     }
 
-    /// The server has no TLS.
+    /// Does nothing, because the server has no TLS.
     #[cfg(not(feature = "tls"))]
     async fn secure(&mut self) -> Moved {
         Ok(())
