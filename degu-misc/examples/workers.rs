@@ -7,8 +7,9 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -18,6 +19,7 @@ use std::{
 use degu_client::{Address, BodyOf, BoxError, Client, Error, ErrorKind, Method, Pool, Stats, blocking};
 use lexopt::{Arg, ValueExt};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 const USAGE: &str = "usage: workers [--blocking] [--threads N] [--requests N] [--method M] ADDRESS TARGET";
 const PAUSE: Duration = Duration::from_millis(10);
@@ -35,13 +37,8 @@ struct Work {
     target: String,
     /// The number of the next request.
     next: AtomicUsize,
-}
-
-/// The number of requests that succeeded, and the numbers of requests that failed, by the kind of failure.
-#[derive(Default)]
-struct Tally {
-    ok: usize,
-    failed: BTreeMap<&'static str, usize>,
+    /// The numbers of requests by their outcome: `ok`, or the kind of failure.
+    outcomes: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Work {
@@ -52,22 +49,10 @@ impl Work {
     fn body<S: ?Sized>(&self, number: usize) -> BodyOf<S> {
         if Method::from(&*self.method).expects_content() { number.to_string().into() } else { BodyOf::none() }
     }
-}
 
-impl Tally {
-    fn count(&mut self, result: &Result<(), Error>) {
-        match result {
-            Ok(()) => self.ok += 1,
-            Err(error) => *self.failed.entry(kind(error)).or_default() += 1,
-        }
-    }
-
-    fn add(mut self, other: Self) -> Self {
-        self.ok += other.ok;
-        for (kind, count) in other.failed {
-            *self.failed.entry(kind).or_default() += count;
-        }
-        self
+    fn count(&self, result: &Result<(), Error>) {
+        let outcome = result.as_ref().err().map_or("ok", kind);
+        *self.outcomes.lock().unwrap().entry(outcome).or_default() += 1;
     }
 }
 
@@ -84,57 +69,50 @@ fn kind(error: &Error) -> &'static str {
     }
 }
 
-fn work_blocking(work: &Work, pool: &blocking::Pool) -> Tally {
-    let mut tally = Tally::default();
+fn work_blocking(work: &Work, pool: &blocking::Pool) {
     let ask = |number| {
         let response = pool.request(&*work.method, &work.target, (), work.body(number))?;
         response.success()?.body.read_all(LIMIT).map(drop)
     };
     while let Some(number) = work.take() {
         let result = ask(number);
-        tally.count(&result);
+        work.count(&result);
         if result.is_err_and(|error| error.is_connect()) {
             thread::sleep(PAUSE);
         }
     }
-    tally
 }
 
-async fn work_async(work: Arc<Work>, pool: Pool) -> Tally {
-    let mut tally = Tally::default();
+async fn work_async(work: Arc<Work>, pool: Pool) {
     let ask = async |number| {
         let response = pool.request(&*work.method, &work.target, (), work.body(number)).await?;
         response.success().await?.body.read_all(LIMIT).await.map(drop)
     };
     while let Some(number) = work.take() {
         let result = ask(number).await;
-        tally.count(&result);
+        work.count(&result);
         if result.is_err_and(|error| error.is_connect()) {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    tally
 }
 
-fn run_blocking(work: &Work) -> (Tally, Stats) {
+fn run_blocking(work: &Work) -> Stats {
     let pool = blocking::Client::options().timeout(TIMEOUT).client(&work.address).pool();
-    let tally = thread::scope(|scope| {
-        let workers: Vec<_> = (0..work.threads).map(|_| scope.spawn(|| work_blocking(work, &pool))).collect();
-        workers.into_iter().map(|worker| worker.join().expect("a worker")).fold(Tally::default(), Tally::add)
+    thread::scope(|scope| {
+        for _ in 0..work.threads {
+            scope.spawn(|| work_blocking(work, &pool));
+        }
     });
-    (tally, pool.stats())
+    pool.stats()
 }
 
 #[tokio::main]
-async fn run_async(work: Work) -> (Tally, Stats) {
+async fn run_async(work: &Arc<Work>) -> Stats {
     let pool = Client::options().timeout(TIMEOUT).client(&work.address).pool();
-    let work = Arc::new(work);
-    let workers: Vec<_> = (0..work.threads).map(|_| tokio::spawn(work_async(work.clone(), pool.clone()))).collect();
-    let mut tally = Tally::default();
-    for worker in workers {
-        tally = tally.add(worker.await.expect("a worker"));
-    }
-    (tally, pool.stats())
+    let workers: JoinSet<()> = (0..work.threads).map(|_| work_async(work.clone(), pool.clone())).collect();
+    workers.join_all().await;
+    pool.stats()
 }
 
 fn work() -> Result<Work, BoxError> {
@@ -152,20 +130,22 @@ fn work() -> Result<Work, BoxError> {
         }
     }
     let [address, target] = &values[..] else { return Err(USAGE.into()) };
-    let (address, target, next) = (address.parse()?, target.clone(), AtomicUsize::new(0));
-    Ok(Work { blocking, threads, requests, method, address, target, next })
+    let (address, target) = (address.parse()?, target.clone());
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::default());
+    Ok(Work { blocking, threads, requests, method, address, target, next, outcomes })
 }
 
 fn run() -> Result<(), BoxError> {
-    let work = work()?;
-    let sent = work.requests;
-    let (Tally { ok, failed }, stats) = if work.blocking { run_blocking(&work) } else { run_async(work) };
+    let work = Arc::new(work()?);
+    let stats = if work.blocking { run_blocking(&work) } else { run_async(&work) };
+    let mut failed = mem::take(&mut *work.outcomes.lock().unwrap());
+    let ok = failed.remove("ok").unwrap_or(0);
     let Stats { open, idle, waiting, dialled, reused, stale, retried, .. } = stats;
     let stats = json!({
         "open": open, "idle": idle, "waiting": waiting,
         "dialled": dialled, "reused": reused, "stale": stale, "retried": retried,
     });
-    println!("{}", json!({ "sent": sent, "ok": ok, "failed": failed, "retried": retried, "stats": stats }));
+    println!("{}", json!({ "sent": work.requests, "ok": ok, "failed": failed, "retried": retried, "stats": stats }));
     Ok(())
 }
 
