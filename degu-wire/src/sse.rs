@@ -124,8 +124,8 @@ pub struct Decoder {
     limit: usize,
     /// True if no byte of the stream has been read, so a byte order mark may follow.
     at_start: bool,
+    /// The unfinished event. Each line of its data ends with LF.
     event: Event,
-    has_data: bool,
     last_event_id: String,
     retry: Option<Duration>,
 }
@@ -145,7 +145,6 @@ impl Decoder {
             limit,
             at_start: true,
             event: Event::default(),
-            has_data: false,
             last_event_id: String::new(),
             retry: None,
         }
@@ -175,7 +174,8 @@ impl Decoder {
                 if let Some(id) = event.id.take() {
                     self.last_event_id = id;
                 }
-                if core::mem::take(&mut self.has_data) {
+                // An event without a data field is not an event. The last LF is not part of the data.
+                if event.data.pop().is_some() {
                     let id = (!self.last_event_id.is_empty()).then(|| self.last_event_id.clone());
                     return Ok(Some(Event { id, ..event }));
                 }
@@ -194,10 +194,8 @@ impl Decoder {
                 if event.data.len() + value.len() > self.limit {
                     return Err(Fault::LineTooLong);
                 }
-                if core::mem::replace(&mut self.has_data, true) {
-                    event.data.push('\n');
-                }
                 event.data.push_str(value);
+                event.data.push('\n');
             }
             "event" => event.name = (!value.is_empty()).then(|| value.into()),
             "id" if !value.contains('\0') => event.id = Some(value.into()),
@@ -225,6 +223,6 @@ impl Decoder {
     /// `next_event` calls this method at the end of a body and after an error.
     pub fn reset(&mut self) {
         self.lines.reset();
-        (self.at_start, self.event, self.has_data) = (true, Event::default(), false);
+        (self.at_start, self.event) = (true, Event::default());
     }
 }

@@ -96,6 +96,11 @@ fn a_line_or_an_event_without_end_stops_at_the_limit() {
         assert!(read < 20, "an event grows without a bound");
     };
     assert_eq!(fault, Fault::LineTooLong);
+
+    let mut decoder = Decoder::new(7);
+    decoder.push("data:ab\ndata:ab\n\ndata:ab\ndata:ab\ndata:ab\n".into());
+    assert_eq!(decoder.next_event(), Ok(Some(Event::new("ab\nab"))));
+    assert_eq!(decoder.next_event(), Err(Fault::LineTooLong), "data of eight bytes");
 }
 
 #[test]
