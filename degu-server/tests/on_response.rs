@@ -247,6 +247,7 @@ mod hyper {
     use axum::body::Body;
     use axum::http::{Request, Response};
     use axum::routing::get as to;
+    use http_body_util::BodyExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -262,8 +263,16 @@ mod hyper {
             });
             Response::builder().status(101).header("upgrade", "tcp").body(Body::empty()).unwrap()
         }
+        // The body of the request is never dropped.
+        async fn keep(request: Request<Body>) -> &'static str {
+            let mut body = request.into_body();
+            body.frame().await;
+            std::mem::forget(body);
+            "kept"
+        }
         Router::new()
             .route("/", to(async || "fine"))
+            .route("/keep", axum::routing::post(keep))
             .route("/broken", to(async || Body::new(http_body_util::StreamBody::new(Panicking(false)))))
             .route("/panic", to(async || -> &'static str { panic!("a handler that panics") }))
             .route("/wait", to(std::future::pending::<()>))
@@ -291,6 +300,10 @@ mod hyper {
                 "GET /broken 200 4B cut: the body of a response returned an error: error from user's Body stream",
             ),
             (get("/panic"), "GET /panic 500 41B"),
+            (
+                "POST /keep HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into(),
+                "POST /keep 200 4B",
+            ),
             ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 50B"),
             ("GET / HTTP/1.1\r\nbad field\r\n\r\n".into(), "- - 400 0B"),
         ] {
