@@ -22,9 +22,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tower_service::Service;
 
-use super::Room;
 use super::body::RequestBody;
 use super::io::Io;
+use super::room::Room;
 use super::service::Exchanges;
 use super::shared::{Shared, Stage, State};
 use crate::alarm::Spare;

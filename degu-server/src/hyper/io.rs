@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Room;
+use super::room::Room;
 use super::shared::{Shared, Stage};
 use crate::stream::{Socket, Stream};
 

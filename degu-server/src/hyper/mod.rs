@@ -89,12 +89,12 @@ mod body;
 mod caller;
 mod connection;
 mod io;
+mod room;
 mod service;
 mod shared;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use degu_wire::BoxError;
@@ -106,11 +106,12 @@ use tower_service::Service;
 pub use body::RequestBody;
 pub use caller::Caller;
 
+use room::Room;
+
 use crate::admission::Admission;
-use crate::alarm::Alarm;
 use crate::future::first;
 use crate::listen::Accepting;
-use crate::state::{BeginOnDrop, Phase, ServerState};
+use crate::state::{BeginOnDrop, Phase};
 use crate::{Listener, Options};
 
 /// Serves a tower service on a listening socket until the future `shutdown` completes. Then shuts down gracefully. The
@@ -183,26 +184,4 @@ where
         }
     };
     ended.map_err(std::io::Error::other)
-}
-
-/// The place of a connection among the `max_connections` of a server. Dropping this value makes room for another connection.
-struct Room {
-    server: Arc<ServerState>,
-    alarm: Arc<Alarm>,
-    number: u64,
-}
-
-impl Room {
-    fn take(server: Arc<ServerState>, options: &Options, number: u64) -> Self {
-        server.counters[0].open.fetch_add(1, Relaxed);
-        let alarm = Arc::new(Alarm::new(options.is_secure()));
-        server.add(0, number, alarm.clone(), None);
-        Self { server, alarm, number }
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.server.leave(0, self.number);
-    }
 }

@@ -15,9 +15,9 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
-use super::Room;
 use super::body::{RequestBody, ResponseBody};
 use super::caller::Caller;
+use super::room::Room;
 use super::shared::Shared;
 use crate::connection::{CloseReason, caught};
 use crate::options::Options;
