@@ -1,5 +1,5 @@
-//! The set of CAs (certificate authorities) that vouch for peers, and their revocation lists. This module only reads
-//! the CAs and the lists. `Store::new` checks both when a policy is built.
+//! The set of CAs (certificate authorities) that vouch for peers, and their revocation lists. This module reads the
+//! files. `Store::new` checks the CAs and the lists when a policy is built.
 
 use std::fmt;
 use std::fs;

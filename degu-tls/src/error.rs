@@ -59,7 +59,7 @@ impl Error {
         Self::new(kind, Blame::Caller, what)
     }
 
-    /// Returns an error that blames the caller. Its text already contains advice.
+    /// Returns an error that blames the caller. `what` already says what to do, so `explain` adds no advice.
     pub(crate) fn advised(kind: Kind, what: impl Into<String>) -> Self {
         let mut error = Self::caller(kind, what);
         error.0.has_advice = true;

@@ -113,7 +113,8 @@ impl<R: Recipe> Policy<R> {
     }
 }
 
-/// A slot for the current policy, which can be replaced at any time. A connection keeps the policy with which it began.
+/// The current policy, which all clones of a `ServerTls` or a `ClientTls` share. It can be replaced at any time. A
+/// connection keeps the policy with which it began.
 pub(crate) struct Live<R: Recipe> {
     policy: RwLock<Arc<Policy<R>>>,
     changes: AtomicUsize,
@@ -126,7 +127,8 @@ impl<R: Recipe> Live<R> {
         Ok(Arc::new(Self { policy, changes: AtomicUsize::new(0) }))
     }
 
-    // A poisoned lock would still contain a whole policy, because no code panics while it holds the lock.
+    // No code panics while it holds the lock. Even a poisoned lock would contain a whole policy, because `set` only
+    // exchanges one `Arc`.
     pub(crate) fn get(&self) -> Arc<Policy<R>> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

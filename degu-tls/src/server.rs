@@ -250,7 +250,8 @@ impl policy::Recipe for Recipe {
     }
 }
 
-/// A resolver that returns the same certificate for every name.
+/// A resolver that returns the same certificate for every name. With `require_alpn`, it returns no certificate for a client
+/// that offers no application protocol, so rustls refuses this client.
 #[derive(Debug)]
 struct OneKey {
     key: Arc<CertifiedKey>,
@@ -259,7 +260,8 @@ struct OneKey {
 
 impl ResolvesServerCert for OneKey {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // At this point the client's offer is known, and the server can still refuse the client with an alert.
+        // rustls calls this function after the client has named its application protocols, and before the server has
+        // answered. Without a certificate, rustls sends an alert. The note has the real reason.
         if self.require_alpn && hello.alpn().is_none() {
             note::leave(Note::Refused(drive::no_alpn(Side::Client)));
             return None;

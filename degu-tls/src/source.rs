@@ -10,7 +10,8 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 
 use crate::error::{Blame, Error, Kind};
 
-/// The origin of certificates or a key. Errors name this origin, and a reload reads it again.
+/// The origin of certificates or of a key. Errors name the origin. A reload reads a file again, and fails for a value in
+/// memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
@@ -68,8 +69,8 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
         Ok(_) => nothing(bytes, source, wanted),
         Err(error) => malformed(source, &error),
     };
-    // The PEM parser does not know encrypted keys, which have two forms. The older form has header fields, which are
-    // not base64.
+    // The PEM parser does not recognise encrypted keys. It skips the newer form as an unknown section, and finds bad
+    // base64 in the header fields of the older form. Both forms get a better error here.
     if find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || find(bytes, b"Proc-Type: 4,ENCRYPTED") {
         let what = "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
         return Err(Error::advised(Kind::Key, format!("the private key of {source} {what}")));
@@ -127,9 +128,10 @@ const INTEGER: u8 = 0x02;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// Returns the content of the outer SEQUENCE if the bytes look like a file in DER: the length of the SEQUENCE has the
-/// long form or is indefinite (Java and Windows write such a PKCS #12), or the content begins with an INTEGER of one
-/// byte. The tag alone proves nothing, because it is `0` in ASCII, and a text may begin with `0`.
+/// If the bytes look like a file in DER, returns the content of the outer SEQUENCE. The tag of the SEQUENCE alone is no
+/// proof, because its byte 0x30 is also the character `0`, and a text may begin with `0`. Therefore the second byte must
+/// be a length in long or indefinite form, or the content must begin with an INTEGER of one byte. Java and Windows write
+/// the indefinite form in PKCS #12.
 fn der_content(bytes: &[u8]) -> Option<&[u8]> {
     let [SEQUENCE, length, rest @ ..] = bytes else { return None };
     match length {

@@ -40,9 +40,9 @@ impl Judge {
 
     /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
     ///
-    /// rustls calls no verifier for a resumed session. The certificate of such a session is therefore verified again
-    /// here, at the current time. The certificate is also verified here if the verifier's note is missing, or is about
-    /// another policy or another chain.
+    /// The verifier has left its result as a [`Note`]. If the note is about the same policy and the same chain, the
+    /// identity is taken from the note. Otherwise the certificate is verified here, at the current time. It is also
+    /// verified here after a resumption, because rustls calls no verifier for a resumed session.
     ///
     /// # Errors
     ///

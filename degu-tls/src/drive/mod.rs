@@ -149,8 +149,8 @@ impl Handshake {
 
     fn process(&mut self, io: &mut impl Write) -> Result<(), Error> {
         let (result, note) = noted(|| self.connection.process_new_packets());
-        // In a handshake this function is called several times. Only one call receives the peer's certificate, and has
-        // a note. This note is kept.
+        // A handshake calls this function several times. The verifier runs, and leaves a note, in only one of these calls.
+        // Later calls must not replace this note by `None`.
         self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
             // An error of the socket is ignored: the peer is refused in any case, but does not learn the reason.

@@ -157,7 +157,8 @@ impl Secured {
             let what = format!("the {} sent over 64 KiB of TLS records without data", self.side);
             self.fault = Some(Error::peer(Kind::Protocol, what));
         }
-        // rustls may have made an answer to these records, such as an alert. It is written as far as the socket takes it.
+        // rustls may have an answer to the records that were just read, such as an alert. The answer is sent as far as the
+        // socket has room. If this write fails, the next write returns the error.
         let _ = self.flush(io);
         match (self.take(&mut take)?, &self.fault) {
             (Some(bytes), _) => Ok(bytes),

@@ -82,7 +82,8 @@ pub(crate) struct Verifier {
     /// The side that is verified: the side of the peer.
     pub(crate) peer: Side,
     crypto: Crypto,
-    /// The token of this verifier. No other verifier has the same pointer while a clone of the token exists.
+    /// Identifies this verifier in a [`Note`]. Two notes come from the same verifier if their tokens have the same address
+    /// ([`Arc::ptr_eq`]).
     pub(crate) token: Arc<()>,
 }
 
@@ -154,7 +155,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies a peer for rustls, and leaves a note of the result for the driver.
+    /// Verifies a peer for rustls. Leaves the identity or the error in the slot of the thread (module `note`), because
+    /// rustls does not return them to the driver.
     fn judge_and_note(
         &self,
         leaf: &CertificateDer<'_>,

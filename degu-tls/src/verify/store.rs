@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Checks and adds the revocation lists. `kept` are the CAs from which the anchors were made, in the order of the
-    /// anchors.
+    /// anchors. They are needed for error texts.
     fn add_crls(&mut self, crls: &[Crl], kept: &[&Ca], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in crls {
@@ -92,7 +92,8 @@ impl Store {
         // webpki uses the first list of a CA, so newer lists must come first.
         lists.sort_by(|((one, _), ..), ((other, _), ..)| other.cmp(one));
         for ((_, next), source, list) in lists {
-            // A CA may have several lists, each for some of its certificates.
+            // A CA may have several lists, each for some of its certificates (issuing distribution point). An older list is
+            // left out only if a newer list is for the same certificates.
             let replaces = |newer: &CertRevocationList<'_>| {
                 newer.issuer() == list.issuer()
                     && newer.issuing_distribution_point() == list.issuing_distribution_point()
@@ -144,7 +145,7 @@ impl Store {
         now: UnixTime,
     ) -> Result<VouchedBy, webpki::Error> {
         let crls: Vec<_> = self.crls.iter().collect();
-        // `new` fails only if there are no lists.
+        // Without lists, `new` fails. `revocation` is then `None`, and revocation is not checked.
         let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
             options
                 .with_depth(RevocationCheckDepth::Chain)
