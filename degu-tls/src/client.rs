@@ -153,7 +153,7 @@ impl ClientTls {
     /// - Two different CAs from different files have the same name and no label.
     /// - An intermediate certificate of the identity has a fault. It is still sent.
     pub fn warnings(&self) -> Vec<Error> {
-        self.0.get().warnings.clone()
+        self.0.get().build.warnings.clone()
     }
 
     /// Replaces the policy for new connections by `next`, which may have other CAs, pins, options and another identity.
@@ -199,13 +199,13 @@ impl ClientTls {
         };
         let name = match (trust, name.map(parse).transpose()) {
             (Servers::Pinned(_), Ok(Some(name @ ServerName::DnsName(_)))) => name,
-            (trust, _) if !trust.checks_name() => unnamed(&policy.crypto, peer),
+            (trust, _) if !trust.checks_name() => unnamed(&policy.build.crypto, peer),
             (_, name) => name?.ok_or_else(|| {
                 let what = format!("the policy checks the name of the server, but the address {peer} has no name");
                 Error::caller(Kind::NameMissing, what)
             })?,
         };
-        let judge = drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.options);
+        let judge = drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.build.options);
         Ok(drive::Connect { config: policy.config.clone(), name, judge })
     }
 }

@@ -93,11 +93,9 @@ pub(crate) struct Build {
 /// A recipe, with the configuration and the verifier that were built from the recipe.
 pub(crate) struct Policy<R: Recipe> {
     pub(crate) recipe: R,
-    pub(crate) options: Options,
-    pub(crate) crypto: Crypto,
+    pub(crate) build: Build,
     pub(crate) config: Arc<R::Config>,
     pub(crate) verifier: Option<Arc<Verifier>>,
-    pub(crate) warnings: Vec<Error>,
 }
 
 impl<R: Recipe> Policy<R> {
@@ -105,11 +103,10 @@ impl<R: Recipe> Policy<R> {
         let now = now(&*options.clock)?;
         let mut build = Build { options, crypto, now, warnings: Vec::new() };
         let (config, verifier) = recipe.build(&mut build)?;
-        let Build { options, crypto, warnings, .. } = build;
-        for warning in &warnings {
+        for warning in &build.warnings {
             tracing::warn!("{}", warning.explain());
         }
-        Ok(Self { config: Arc::new(config), verifier, recipe, options, crypto, warnings })
+        Ok(Self { recipe, build, config: Arc::new(config), verifier })
     }
 }
 
@@ -144,8 +141,8 @@ impl<R: Recipe> Live<R> {
 
     pub(crate) fn reload(&self) -> Result<Vec<Error>, Error> {
         let old = self.get();
-        let policy = Policy::new(old.recipe.read_again()?, old.options.clone(), old.crypto.clone())?;
-        let warnings = policy.warnings.clone();
+        let policy = Policy::new(old.recipe.read_again()?, old.build.options.clone(), old.build.crypto.clone())?;
+        let warnings = policy.build.warnings.clone();
         self.set(Arc::new(policy));
         Ok(warnings)
     }

@@ -110,7 +110,7 @@ impl ServerTls {
     /// - Two different CAs from different files have the same name and no label.
     /// - An intermediate certificate of the identity has a fault. It is still sent.
     pub fn warnings(&self) -> Vec<Error> {
-        self.0.get().warnings.clone()
+        self.0.get().build.warnings.clone()
     }
 
     /// Replaces the policy for new connections by `next`, which may have another identity, other CAs and other options.
@@ -146,7 +146,7 @@ impl ServerTls {
     /// Returns the current policy, with which a driver accepts one connection.
     pub fn accept(&self) -> drive::Accept {
         let policy = self.0.get();
-        let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, &policy.options);
+        let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, &policy.build.options);
         drive::Accept { config: policy.config.clone(), judge }
     }
 }

@@ -71,17 +71,6 @@ pub(super) fn classify(error: Pki) -> (Kind, CertificateError) {
     }
 }
 
-/// Returns whether an error of the platform's verifier means a wrong extended key usage. The verifier may return a private type
-/// for this, which can be recognised only by its text.
-#[cfg(feature = "system")]
-fn is_wrong_usage(error: &CertificateError) -> bool {
-    match error {
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => true,
-        CertificateError::Other(OtherError(error)) => error.to_string() == "certificate had invalid extensions",
-        _ => false,
-    }
-}
-
 /// Returns the kind of an error that rustls or the platform's verifier found.
 pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     use CertificateError as C;
@@ -100,6 +89,9 @@ pub(crate) fn kind_of(error: &CertificateError) -> Kind {
         C::NotValidForName | C::NotValidForNameContext { .. } => Kind::Name,
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => Kind::Purpose,
         C::ApplicationVerificationFailure => Kind::Pin,
+        // The platform's verifier may return a private type for a wrong extended key usage. The type can be recognised only
+        // by its text.
+        C::Other(OtherError(error)) if error.to_string() == "certificate had invalid extensions" => Kind::Purpose,
         _ => Kind::Constraint,
     }
 }
@@ -161,14 +153,14 @@ impl Chain<'_> {
     pub(super) fn refuse_for_system(&self, error: rustls::Error) -> Refusal {
         let subject = self.subject();
         let text = format!("{subject} is not accepted by the system ({error})");
-        let (kind, text, for_rustls) = match error {
-            rustls::Error::InvalidCertificate(error) if is_wrong_usage(&error) => {
-                let text = format!("{subject} is not for a server (extended key usage)");
-                (Kind::Purpose, text, CertificateError::InvalidPurpose)
-            }
-            rustls::Error::InvalidCertificate(error) => (kind_of(&error), text, error),
-            error => (Kind::Malformed, text, CertificateError::Other(OtherError(Arc::new(error)))),
+        let (kind, for_rustls) = match error {
+            rustls::Error::InvalidCertificate(error) => (kind_of(&error), error),
+            error => (Kind::Malformed, CertificateError::Other(OtherError(Arc::new(error)))),
         };
+        if kind == Kind::Purpose {
+            let text = format!("{subject} is not for a server (extended key usage)");
+            return Refusal { error: Error::peer(kind, text), for_rustls: CertificateError::InvalidPurpose };
+        }
         Refusal { error: Error::peer(kind, text), for_rustls }
     }
 
