@@ -102,7 +102,7 @@ pub struct Secured {
     accepted: usize,
     /// The current maximum number of bytes that are encrypted together, between [`LITTLE`] and [`ROOM`].
     room: usize,
-    /// The task that waits for room to write.
+    /// The task whose last operation in [`poll_write`](Self::poll_write) is pending, because the socket has no room.
     writer: Option<Waker>,
 }
 
