@@ -140,11 +140,8 @@ fn name(name: &str) -> Result<(), AddressError> {
 
 /// Parses an IPv6 address without brackets, with an optional zone.
 fn ipv6(text: &str, port: u16) -> Result<Address, AddressError> {
-    let (ip, zone) = match text.split_once('%') {
-        Some((ip, zone)) => (ip, Some(zone)),
-        None => (text, None),
-    };
-    let ip: Ipv6Addr = ip.parse().map_err(|_| AddressFault::Ipv6)?;
+    let (ip, zone) = text.split_once('%').unzip();
+    let ip: Ipv6Addr = ip.unwrap_or(text).parse().map_err(|_| AddressFault::Ipv6)?;
     let Some(zone) = zone else { return Ok((ip, port).into()) };
     zoned(ip, zone, port).map_err(|error| error.shifted(text.len() - zone.len()))
 }

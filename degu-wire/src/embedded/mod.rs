@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!                       ┌───────────────── Buffers ─────────────────┐
-//!   io ── read ──▶ input │ head of this exchange │ window of its body │ ──▶ handler: body
+//!   io ── read ──▶ input │ head of this exchange │ unread input       │ ──▶ handler: body
 //!                       ├────────────────────────────────────────────┤
 //!   io ◀─ write ─ output │ head, chunk lines, small data             │ ◀── handler: respond, response_body
 //!                       ├────────────────────────────────────────────┤
