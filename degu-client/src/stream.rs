@@ -144,7 +144,7 @@ pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
 }
 
 /// Turns pending into the error `WouldBlock`.
-#[cfg(any(feature = "async", feature = "tls"))]
+#[cfg(feature = "tls")]
 pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
     match polled {
         Poll::Ready(done) => done,
