@@ -78,17 +78,20 @@ pub(crate) fn perform_one<S: 'static>(
             }
         }
     });
-    let mut receiver = Some(receiver);
-    let outcome = |_: &Step<S>| match receiver.as_ref().map(|receiver| receiver.recv_timeout(limit)) {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(RecvTimeoutError::Timeout)) => {
+    let mut outcomes = Vec::new();
+    for _ in steps {
+        match receiver.recv_timeout(limit) {
+            Ok(outcome) => outcomes.push(outcome),
             // If the step ends later, its outcome must not become the outcome of the next step.
-            receiver = None;
-            Outcome::Failed(format!("took longer than {} s", limit.as_secs()))
+            Err(RecvTimeoutError::Timeout) => {
+                outcomes.push(Outcome::Failed(format!("took longer than {} s", limit.as_secs())));
+                break;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        Some(Err(RecvTimeoutError::Disconnected)) | None => Outcome::Failed(NOT_PERFORMED.into()),
-    };
-    steps.iter().map(outcome).collect()
+    }
+    outcomes.resize(steps.len(), Outcome::Failed(NOT_PERFORMED.into()));
+    outcomes
 }
 
 #[cfg(test)]
