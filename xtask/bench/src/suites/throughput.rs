@@ -57,31 +57,22 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// The clients of the suite `pool`: the name in the table, the contestant, and the number of threads.
-const POOL: [(&str, &str, usize); 4] = [
-    ("one thread", "degu-blocking-pool", 1),
-    ("eight threads", "degu-blocking-pool", 8),
-    ("eight threads, a connection each", "degu-blocking", 8),
-    ("eight threads, a socket each, no HTTP", "raw", 8),
-];
-
-const POOL_REFERENCES: &[&str] = &["one thread", "eight threads, a connection each"];
-
-/// Measures one pool of the blocking client, used by one thread or by eight threads. If eight threads with a connection
-/// each are not faster than eight threads with one pool, the pool is not a bottleneck. The threads without HTTP show the
-/// limit that the server and the kernel set.
+/// Measures blocking clients: threads that share a pool, threads with a connection each, and threads without HTTP. If
+/// eight threads with a connection each are not faster than eight threads with one pool, the pool is not a bottleneck.
+/// The threads without HTTP show the limit that the server and the kernel set.
 pub(super) fn run_pool(stage: &Stage<'_>) -> Result<Report> {
     let at = machine::halves()?;
-    let conditions = [Condition::new("blocking clients", POOL.map(|client| client.0), POOL_REFERENCES, ())];
+    let conditions = [("one thread", 1), ("eight threads", 8)].map(|(name, threads)| {
+        Condition::new(name, ["degu-blocking-pool", "degu-blocking", "raw"], &["degu-blocking"], threads)
+    });
     let time = stage.time(Duration::from_secs(1));
-    let report = plan::run("pool", stage.options.rounds(), &conditions, &[("", Unit::PerSecond)], |(), name| {
+    let report = plan::run("pool", stage.options.rounds(), &conditions, &[("", Unit::PerSecond)], |&threads, name| {
         let server = stage.serve("degu", "unix", End::on(&at.server))?;
-        let (_, contestant, threads) =
-            POOL.into_iter().find(|client| client.0 == name).ok_or("the table has no such client")?;
         let end = End { threads, time, ..End::on(&at.client) };
-        let (trips, took) = stage.measure(&["client", server.address(), contestant], end)?;
+        let (trips, took) = stage.measure(&["client", server.address(), name], end)?;
         Ok(vec![trips / took.as_secs_f64()])
     });
-    let about = "requests a second over a Unix socket; the server of all clients is Degu's".into();
-    Ok(Report { about, ..report })
+    let about =
+        "requests a second over a Unix socket to Degu's server; all threads share one pool, or each has a connection";
+    Ok(Report { about: about.into(), ..report })
 }
