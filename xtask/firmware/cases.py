@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
-"""Adapts the cases of a conformance probe to a device, over a serial line or over TCP.
+"""Runs the request cases of the conformance probes with devices, over serial lines or over TCP.
 
-  cases.py line|tcp NUMBER/BOARDS CASES.json ADAPTED.json
+  cases.py line|tcp FOLDER ADDRESS...
 
-Several boards share the cases: board NUMBER gets the cases NUMBER, NUMBER + BOARDS, NUMBER + 2 BOARDS, and so on.
-
-A device has small buffers. Neither side can close a serial line: where a server would close the connection, the device
-stays silent. Cases that do not work in this way are left out and listed.
+The probes are in FOLDER. The devices share the cases and run at the same time, because a device waits during most of a
+case. A device has small buffers. Neither side can close a serial line: where a server would close the connection, the
+device stays silent. Cases that do not work in this way are left out and listed.
 """
 import json
+import subprocess
 import sys
+import tempfile
 
+# The options of the probe. A device serves one connection at a time. On a line, each case ends with a pause, after which
+# the device expects a new request.
+OPTIONS = {
+    "line": ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"],
+    "tcp": ["--jobs", "1"],
+}
 # The longest case that the device accepts, and the longest case that is sent over a line. The emulated UART moves about
 # 10 KiB a second.
 LONGEST_ACCEPTED = {"line": 1024, "tcp": 3072}
@@ -50,26 +57,37 @@ def why_not(way, case, expected):
     return why_not_on_line(case, expected, length) if way == "line" else None
 
 
-def main():
-    way, share, source, target = sys.argv[1:]
-    number, boards = map(int, share.split("/"))
-    with open(source, encoding="utf-8") as file:
-        document = json.load(file)
+def adapt(way, cases):
     kept = []
-    for case in document["cases"][number::boards]:
+    for case in cases:
         expected = case["expect"] if isinstance(case["expect"], list) else [case["expect"]]
         reason = why_not(way, case, expected)
         if reason:
-            print(f"   left out: {case['name']}: {reason}")
+            print(f"   left out: {case['name']}: {reason}", flush=True)
             continue
         kept.append(case)
         if way == "line":
             case["may_stay_open"] = True
             open_ones = {"accept-close": "accept", "must-close-after": "accept", "accept-close-or-reject": "accept-or-reject"}
             case["expect"] = [open_ones.get(one, one.replace(" C$", " [OC]$")) for one in expected]
-    document["cases"] = kept
-    with open(target, "w", encoding="utf-8") as file:
-        json.dump(document, file)
+    return kept
+
+
+def main():
+    way, folder, *addresses = sys.argv[1:]
+    with open(f"{folder}/server_cases.json", encoding="utf-8") as file:
+        document = json.load(file)
+    cases, probes = adapt(way, document["cases"]), []
+    with tempfile.TemporaryDirectory() as shares:
+        for number, address in enumerate(addresses):
+            share = f"{shares}/{number}.json"
+            with open(share, "w", encoding="utf-8") as file:
+                json.dump({**document, "cases": cases[number::len(addresses)]}, file)
+            probe = [sys.executable, f"{folder}/probe_server.py", "--addr", address, "--cases", share, *OPTIONS[way]]
+            probes.append(subprocess.Popen(probe, stdout=subprocess.PIPE, text=True))
+        outputs = [probe.communicate()[0] for probe in probes]
+    print(*outputs, sep="", end="")
+    sys.exit(any(probe.returncode for probe in probes))
 
 
 main()

@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
 use lexopt::Parser;
 use xshell::{Shell, cmd};
@@ -154,9 +153,7 @@ fn talk(shell: &Shell, image: &Path) -> Result {
     }
     println!("our server answered the device: {told}");
     drop(board);
-    // The cases run one after another. Each ends with a pause, after which the device expects a new request.
-    let options = ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"];
-    probe("line", &options, || {
+    probe(shell, "line", || {
         let board = Board::boot(image, &[])?;
         let uart = format!("unix:{}", board.socket().display());
         Ok((board, uart))
@@ -176,7 +173,7 @@ fn talk_over_tcp(shell: &Shell, image: &Path) -> Result {
     curl(shell, &["--data", "hello", &format!("http://{address}/")])?;
     curl(shell, &[&format!("http://{address}/figures")])?;
     drop(board);
-    probe("tcp", &["--jobs", "1"], boot)
+    probe(shell, "tcp", boot)
 }
 
 /// Sends a request with curl, and prints the body of the response.
@@ -186,29 +183,14 @@ fn curl(shell: &Shell, arguments: &[&str]) -> Result {
     Ok(())
 }
 
-/// Runs the conformance probes over lines or TCP, if their folder exists. Several boards share the cases, because a board
-/// waits during most of a case. `boot` boots a board, and returns its address.
-fn probe(way: &str, options: &[&str], boot: impl Fn() -> Result<(Board, String)> + Sync) -> Result {
+/// Runs the conformance probes on several boards, if their folder exists. `boot` boots a board, and returns its address.
+fn probe(shell: &Shell, way: &str, boot: impl Fn() -> Result<(Board, String)>) -> Result {
     let probes = root().join("../shared/conformance");
-    let (probe, source) = (probes.join("probe_server.py"), probes.join("server_cases.json"));
-    if !probe.exists() {
+    if !probes.exists() {
         println!("conformance: skipped, because {} does not exist", probes.display());
         return Ok(());
     }
-    let run = &|number: usize| {
-        let shell = Shell::new()?;
-        shell.change_dir(root());
-        let (board, address) = boot()?;
-        let (share, cases) = (format!("{number}/{BOARDS}"), board.folder().join("cases.json"));
-        let left_out = cmd!(shell, "python3 xtask/firmware/cases.py {way} {share} {source} {cases}").quiet().read()?;
-        let run = cmd!(shell, "python3 {probe} --addr {address} {options...} --cases {cases}").quiet().ignore_status();
-        let output = run.output()?;
-        Result::Ok((format!("{left_out}\n{}", String::from_utf8_lossy(&output.stdout)), output.status.success()))
-    };
-    let results = thread::scope(|scope| {
-        let boards: Vec<_> = (0..BOARDS).map(|number| scope.spawn(move || run(number))).collect();
-        boards.into_iter().map(|board| board.join().map_err(|_| "a thread panicked")?).collect::<Result<Vec<_>>>()
-    })?;
-    results.iter().for_each(|(said, _)| print!("{said}"));
-    if results.iter().all(|(_, passed)| *passed) { Ok(()) } else { Err("a conformance case failed".into()) }
+    let boards = (0..BOARDS).map(|_| boot()).collect::<Result<Vec<_>>>()?;
+    let addresses = boards.iter().map(|(_, address)| address);
+    Ok(cmd!(shell, "python3 xtask/firmware/cases.py {way} {probes} {addresses...}").quiet().run()?)
 }

@@ -38,10 +38,6 @@ impl Board {
         Ok(Self { folder, _qemu: qemu })
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Returns the socket of the first UART. QEMU serves one client at a time.
     pub(super) fn socket(&self) -> PathBuf {
         self.folder.path().join("uart")
