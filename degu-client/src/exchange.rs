@@ -413,6 +413,7 @@ impl Exchange {
     }
 
     /// Returns whether a wait has begun.
+    #[cfg(feature = "async")]
     pub(crate) fn is_waiting(&self) -> bool {
         self.wait.is_some()
     }
