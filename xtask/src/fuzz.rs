@@ -1,17 +1,19 @@
 //! `cargo xtask fuzz`: runs fuzz targets with cargo-fuzz, which needs a nightly toolchain.
 //!
 //! Every target begins with the cases of all corpora that the tests of degu-wire read, also with cases for another kind
-//! of input. libFuzzer drops the inputs that add nothing. A target also begins with the inputs that earlier runs kept in `fuzz/corpus/TARGET`.
+//! of input. libFuzzer drops the inputs that add nothing. A target also begins with the inputs that earlier runs kept in
+//! `fuzz/corpus/TARGET`. With `--all`, a target runs on each core at the same time.
 
 #[path = "../../degu-wire/tests/corpus/mod.rs"]
 mod corpus;
 
 use std::ffi::{OsStr, OsString};
+use std::thread;
 
 use lexopt::Parser;
 use xshell::{Shell, cmd};
 
-use crate::Result;
+use crate::{Result, root};
 
 pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     let (words, rest) = split(arguments.raw_args()?.collect());
@@ -24,17 +26,30 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     }
     write_seeds(shell)?;
     let names = cmd!(shell, "rustup run nightly cargo fuzz list").quiet().read()?;
-    let targets = if target == "--all" { names.lines().collect() } else { vec![target] };
-    let rest = &rest;
-    for target in targets {
-        // libFuzzer writes new inputs into the first folder, and only reads the second.
-        let corpus = format!("fuzz/corpus/{target}");
-        shell.create_dir(&corpus)?;
-        println!("fuzz: {target}, {seconds} s");
-        let limits = ["-timeout=10".to_owned(), format!("-max_total_time={seconds}")];
-        cmd!(shell, "rustup run nightly cargo fuzz run {target} {corpus} {SEEDS} -- {limits...} {rest...}").run()?;
-    }
-    Ok(())
+    let targets: Vec<&str> = if target == "--all" { names.lines().collect() } else { vec![target] };
+    let mut options = vec!["-timeout=10".to_owned(), format!("-max_total_time={seconds}")];
+    // The outputs of several targets would be mixed.
+    options.extend((target == "--all").then(|| "-verbosity=0".into()));
+    options.extend(rest);
+    println!("fuzz: {}, {seconds} s each", targets.join(", "));
+    // A target uses one core.
+    let share = targets.len().div_ceil(thread::available_parallelism()?.get());
+    thread::scope(|scope| {
+        let options = &options;
+        let fuzz = move |share: &[&str]| share.iter().try_for_each(|target| fuzz(target, options));
+        let shares: Vec<_> = targets.chunks(share).map(|share| scope.spawn(move || fuzz(share))).collect();
+        shares.into_iter().try_for_each(|share| share.join().map_err(|_| "a thread panicked")?)
+    })
+}
+
+/// Runs a target with these options of libFuzzer.
+fn fuzz(target: &str, options: &[String]) -> Result {
+    let shell = Shell::new()?;
+    shell.change_dir(root());
+    // libFuzzer writes new inputs into the first folder, and only reads the second.
+    let corpus = format!("fuzz/corpus/{target}");
+    shell.create_dir(&corpus)?;
+    Ok(cmd!(shell, "rustup run nightly cargo fuzz run {target} {corpus} {SEEDS} -- {options...}").run()?)
 }
 
 /// Returns the words for this command, and the words after `--`, which are for libFuzzer.
