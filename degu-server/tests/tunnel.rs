@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use degu_server::{Address, Body, BoxError, Request, Response, Server, Session, Tunnel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 
-use crate::common::{Raw, Running};
+use crate::common::{Raw, Running, refusal};
 
 const ATTACH: &str = "POST /attach HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nx-kind: raw\r\nupgrade: tcp\r\nconnection: upgrade\r\n\r\n";
@@ -93,6 +93,14 @@ fn all_of_the_request_is_read_before_the_switch() {
     raw.send(format!("{request}3\r\nabc\r\n0\r\n\r\n0\r\n\r\n"));
     raw.expect(SWITCHED);
     raw.expect("0\r\n\r\n");
+}
+
+#[test]
+fn the_rest_of_a_request_before_the_switch_counts_against_handler_timeout() {
+    let server = Running::with(Server::options().handler_timeout(Duration::from_secs(1)), Address::IPV4_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send(ATTACH.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\nrest"));
+    assert_eq!(raw.rest(), refusal("503 Service Unavailable", "the app took too long"));
 }
 
 #[test]

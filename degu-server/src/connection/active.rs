@@ -140,8 +140,11 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             driver.flush().await?;
             driver.endpoint.end_exchange();
         }
-        if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain().await? {
-            return Err(CloseReason::LastResponse);
+        if driver.machine.is_receiving() && driver.machine.is_persistent() {
+            driver.endpoint.deadline.restart();
+            if !driver.drain().await? {
+                return Err(CloseReason::LastResponse);
+            }
         }
         // Responses to pipelined requests are collected up to a limit, and written together.
         if !driver.machine.has_room() {

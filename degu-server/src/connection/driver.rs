@@ -312,7 +312,6 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     /// Reads and drops the rest of the request's body, up to [`DRAIN`] bytes. Returns whether the whole rest was read.
     pub(super) async fn drain(&mut self) -> Result<bool, CloseReason> {
-        self.endpoint.deadline.restart();
         let mut left = DRAIN;
         loop {
             match self.machine.poll_part().map_err(CloseReason::Peer)? {
