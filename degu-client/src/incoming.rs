@@ -109,6 +109,13 @@ pub(crate) enum Lender<'c, D: Driver> {
     Pool(Option<Lease<D>>),
 }
 
+impl<D: Driver> Lease<D> {
+    /// Lends the connection to a response.
+    pub(crate) fn lend<'c>(self) -> Lent<'c, D> {
+        Lent(Lender::Pool(Some(self)))
+    }
+}
+
 impl<D: Driver> Hold<D> for Lent<'_, D> {
     fn link(&mut self) -> Option<&mut Link<D>> {
         match &mut self.0 {

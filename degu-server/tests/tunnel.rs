@@ -96,7 +96,7 @@ fn all_of_the_request_is_read_before_the_switch() {
 }
 
 #[test]
-fn the_rest_of_a_request_before_the_switch_counts_against_handler_timeout() {
+fn the_rest_before_a_switch_counts_against_handler_timeout() {
     let server = Running::with(Server::options().handler_timeout(Duration::from_secs(1)), Address::IPV4_LOOPBACK, app);
     let mut raw = server.connect();
     raw.send(ATTACH.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\nrest"));

@@ -262,7 +262,7 @@ macro_rules! pooled_requests {
                     let error = match head {
                         Ok(head) => {
                             lease.note(&head);
-                            let lent = Lent(crate::incoming::Lender::Pool(Some(lease)));
+                            let lent = lease.lend();
                             let source = source.take();
                             return Ok(Response::new(head, |head| Incoming::new(lent, source, head)));
                         }

@@ -95,7 +95,7 @@ impl Lane {
         let windows = [1, 40, 500, 4_000, 70_000, 300_000];
         let window = match most {
             ..=10_000 => *dice.pick(&windows),
-            ..=1_000_000 => *dice.pick(&windows[3..]),
+            10_001..=1_000_000 => *dice.pick(&windows[3..]),
             _ => most / 5 * 3,
         };
         Self { flight: VecDeque::new(), here: VecDeque::new(), window, ends: None, ended: None, written: 0, read: 0 }
