@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use degu_server::{
-    Address, Body, BoxError, Chunk, ErrorReply, Exchange, Fault, Options, Part, Request, Response, Server, Session,
-    Source, Tunnel, own_credentials,
+    Address, Body, BoxError, Chunk, ErrorReply, Exchange, Fault, IntoResponse, Options, Part, Request, Response,
+    Server, Session, Source, Tunnel, own_credentials,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -60,12 +60,14 @@ impl Source for Chunks {
     }
 }
 
-async fn app(_: &mut Session, request: Request<'_>) -> Response {
+async fn app(_: &mut Session, mut request: Request<'_>) -> Response {
     match request.segments() {
         ["none"] => 204.into(),
         ["chunks"] => (200, Body::chunks_from_source(Box::pin(Chunks(vec![Ok("first"), Ok("second")])))).into(),
         ["broken"] => (200, Body::chunks_from_source(Box::pin(Chunks(vec![Ok("first"), Err("disk full")])))).into(),
         ["early"] => (413, "too much\n").into(),
+        ["fails"] => Err::<(), BoxError>("no disk".into()).into_response(),
+        ["limited"] => request.body.read_all(1).await.map(drop).into_response(),
         ["panic"] => panic!("an app that panics"),
         ["wait"] => std::future::pending().await,
         ["tunnel", end] => {
@@ -97,6 +99,8 @@ fn exchanges_are_reported_as_they_went_over_the_wire() {
             ("HEAD /chunks HTTP/1.1\r\nHost: a\r\n\r\n".into(), "HEAD /chunks 200 0B"),
             (get("/broken"), "GET /broken 200 5B cut: the body of a response returned an error: disk full"),
             (get("/panic"), "GET /panic 500 41B"),
+            (get("/fails"), "GET /fails 500 41B"),
+            ("POST /limited HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab".into(), "POST /limited 413 62B"),
             ("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n".into(), "POST /early 413 9B"),
             ("GET /chunks HTTP/1.0\r\n\r\n".into(), "GET /chunks 200 11B"),
             ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 50B"),

@@ -109,12 +109,12 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 
     /// Returns the reason for the end of a connection whose machine accepts no more requests.
-    fn end(&mut self) -> CloseReason {
-        self.end.take().unwrap_or(match self.driver.machine.is_persistent() {
+    fn end(&self) -> CloseReason {
+        match self.driver.machine.is_persistent() {
             _ if self.worker.is_stopping() => CloseReason::Shutdown,
             true => CloseReason::Client,
             false => CloseReason::LastResponse,
-        })
+        }
     }
 
     /// Passes one request to the app, and sends its response. If the response switches to another protocol, returns the handler of
@@ -139,6 +139,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         if driver.endpoint.is_unframed || driver.endpoint.report.is_some() {
             driver.flush().await?;
             driver.endpoint.end_exchange();
+        }
+        if let Some(end) = self.end.take() {
+            return Err(end);
         }
         if driver.machine.is_receiving() && driver.machine.is_persistent() {
             driver.endpoint.deadline.restart();
