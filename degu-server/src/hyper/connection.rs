@@ -108,9 +108,9 @@ where
         (ended, task.shared.lock().is_incomplete())
     };
     let is_upgraded = task.shared.lock().is_upgraded();
-    match is_upgraded {
-        true => task.tunnel().await,
-        false => task.finish(ended, is_incomplete).await,
+    match ended {
+        Ok(Ok(())) if is_upgraded => task.tunnel().await,
+        ended => task.finish(ended, is_incomplete).await,
     }
 }
 
@@ -226,7 +226,10 @@ impl Task {
         };
         let ended = self.watch(poll_fn(is_gone)).await;
         let State { stream, report, exchanges, reader, writer, .. } = take(&mut *self.shared.lock());
-        drop(stream);
+        if let Some(mut stream) = stream {
+            // The other protocol may have no other sign that its data is incomplete.
+            stream.reset_on_close();
+        }
         [reader, writer].into_iter().flatten().for_each(Waker::wake);
         let reason = ended.err().unwrap_or(CloseReason::Tunnel);
         reason.log(&self.room.server, &self.peer.address, exchanges);

@@ -96,9 +96,11 @@ impl AsyncWrite for Io {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.shared.lock();
-        if state.is_upgraded() {
+        let is_upgraded = state.is_upgraded();
+        let stream = open(&mut state.stream)?;
+        if is_upgraded {
             state.writer = Some(cx.waker().clone());
-            ready!(Pin::new(open(&mut state.stream)?).poll_flush(cx))?;
+            ready!(Pin::new(stream).poll_flush(cx))?;
             state.stage = Stage::Switched;
         }
         Poll::Ready(Ok(()))
@@ -107,8 +109,10 @@ impl AsyncWrite for Io {
     /// Does nothing before an upgrade, because the connection's task shuts the connection down.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.shared.lock();
-        match state.is_upgraded() {
-            true => Pin::new(open(&mut state.stream)?).poll_shutdown(cx),
+        let is_upgraded = state.is_upgraded();
+        let stream = open(&mut state.stream)?;
+        match is_upgraded {
+            true => Pin::new(stream).poll_shutdown(cx),
             false => Poll::Ready(Ok(())),
         }
     }
