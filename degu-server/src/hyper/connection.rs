@@ -182,7 +182,8 @@ impl Task {
         state.seconds += 1;
         let wait = state.deadline.expired(state.seconds, &self.options.deadlines)?;
         if wait == Wait::Handler && state.is_blocked {
-            // The client gets the rest of the last response before the response to this request.
+            // The client gets the rest of the last response before the response to this request. The service's future is
+            // dropped when hyper polls it.
             state.deadline.handler = None;
             state.end = Some(CloseReason::Deadline(wait));
             return None;
@@ -244,9 +245,13 @@ impl Task {
     /// exchange. `is_incomplete` must be true if a response had begun and was incomplete when hyper was dropped.
     async fn finish(&self, ended: Result<Result<(), hyper::Error>, CloseReason>, is_incomplete: bool) {
         let (server, peer) = (&self.room.server, &self.peer.address);
-        let State { stream, mut report, exchanges: requests, is_eof, is_head, stage, is_blocked, .. } =
+        let State { stream, mut report, exchanges: requests, is_eof, is_head, stage, is_blocked, end, .. } =
             take(&mut *self.shared.lock());
+        // If hyper fails or is dropped before the service gets the byte stream of another protocol, `Io` closes the stream.
         let Some(mut stream) = stream else { return };
+        // The connection may end while a refusal waits for the rest of an earlier response. The reason of the refusal is then
+        // logged and reported.
+        let ended = end.map_or(ended, Err);
         let is_whole = match &ended {
             Ok(Ok(())) => true,
             Ok(Err(error)) => error.is_parse(),
@@ -286,6 +291,8 @@ impl Task {
         report.into_iter().for_each(|report| report.cut(&reason, 0));
         let lingers = match reason {
             CloseReason::Client | CloseReason::LastResponse => true,
+            // After a refusal without a response, the client may still read earlier responses.
+            CloseReason::Peer(_) | CloseReason::Deadline(Wait::Head | Wait::Body) => requests > 0 && !is_incomplete,
             CloseReason::Deadline(Wait::Request) | CloseReason::Room | CloseReason::Shutdown => !is_incomplete,
             _ => false,
         };
@@ -309,10 +316,11 @@ impl Task {
     /// closing a socket with unread input would reset the connection (RFC 9112 §9.6). Returns when the input ends, after a
     /// maximum time, or if the peer sends too slowly.
     async fn linger(&self, mut stream: Stream<Socket>, response: &[u8], sent: impl FnOnce()) {
-        {
+        let set_wait = |wait| {
             let state = &mut *self.shared.lock();
-            state.deadline.set_wait(Wait::Linger, state.seconds);
-        }
+            state.deadline.set_wait(wait, state.seconds);
+        };
+        set_wait(Wait::Write);
         self.room.alarm.set_busy();
         self.room.alarm.set_spare(Spare::Done, 0, next_turn);
         self.room.server.linger(0);
@@ -321,6 +329,7 @@ impl Task {
             stream.flush().await?;
             sent();
             stream.shutdown().await?;
+            set_wait(Wait::Linger);
             // The buffer is on the stack, so an idle connection needs no memory for it.
             poll_fn(|cx| {
                 loop {

@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::body::{RequestBody, ResponseBody};
 use super::caller::Caller;
 use super::room::Room;
-use super::shared::Shared;
+use super::shared::{Hold, Shared};
 use crate::connection::{CloseReason, caught};
 use crate::options::Options;
 use crate::report::{Peer, Report};
@@ -65,14 +65,14 @@ where
         };
         Box::pin(async move {
             let made = match future {
-                Ok(future) => answer(future).await,
+                Ok(future) => answer(future, &hold).await,
                 Err(fault) => Err(CloseReason::Peer(fault)),
             };
             let response = match made {
                 Ok(response) => response,
                 Err(reason) => {
-                    // The connection's task sees the reason at the end of this poll, and drops this future.
-                    hold.with(|state| state.end = Some(reason));
+                    // When the earlier responses are written, the connection's task takes the reason and drops this future.
+                    hold.with(|state| (state.deadline.handler, state.end) = (None, Some(reason)));
                     pending().await
                 }
             };
@@ -98,14 +98,21 @@ where
     }
 }
 
-/// Polls the future of the service until the future returns a response, fails or panics.
+/// Polls the future of the service until the future returns a response, fails or panics, or until the connection's task has
+/// stored a reason to refuse the request. Then drops the future.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
+    hold: &Hold,
 ) -> Result<Response<B>, CloseReason> {
     let mut future = pin!(future);
-    poll_fn(|cx| match caught(|| future.as_mut().poll(cx)) {
-        Ok(polled) => polled.map_err(|error| CloseReason::App(error.into())),
-        Err(panicked) => Poll::Ready(Err(panicked)),
+    poll_fn(|cx| {
+        if let Some(late) = hold.with(|state| state.end.take()) {
+            return Poll::Ready(Err(late));
+        }
+        match caught(|| future.as_mut().poll(cx)) {
+            Ok(polled) => polled.map_err(|error| CloseReason::App(error.into())),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
     })
     .await
 }
