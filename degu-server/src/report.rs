@@ -28,8 +28,8 @@ const SHOWN_OF_METHOD: usize = 32;
 /// The line has method, target, status, bytes of the response's body, duration and address. The ids of the client's
 /// process and the subject of the client's certificate follow, if they are known. The subject is in quotes, because it may
 /// contain spaces. In the subject, `"` and `\` are escaped with `\`. For a response that was cut, the line ends with the
-/// reason. `-` stands for an unknown value. Control characters are escaped. A target, a subject and a reason are each cut after
-/// 512 bytes. The target includes the query, which may contain secrets. `Debug` leaves the query out.
+/// reason. `-` stands for an unknown value. Control characters are escaped. A target and a reason are each cut after 512 bytes,
+/// and a subject after 160 characters. The target includes the query, which may contain secrets. `Debug` leaves the query out.
 ///
 /// Metrics are collected in the same function:
 ///

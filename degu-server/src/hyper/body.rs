@@ -49,7 +49,8 @@ impl RequestBody {
         if let Some(hold) = &self.hold {
             let progress = Progress::new(bytes, window.into());
             hold.with(|state| {
-                // The next wait for the body is another wait, with a deadline of its own.
+                // The first call makes the next wait for the body another wait, with a deadline of its own. Later calls only
+                // change the rate of the current window.
                 state.deadline.set_wait(Wait::Handler, state.seconds);
                 state.deadline.body = Some(progress);
             });
