@@ -82,8 +82,11 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
-        // The end of the last request's body may still be queued, if the response came before it was sent.
+        // The end of the last request's body may still be queued, if the response came before it was sent. If it cannot be
+        // sent, the server would take the next head for this end, so the connection is not reusable.
+        link.state.is_between = false;
         link.write_queued().await?;
+        link.state.is_between = true;
         let (host, lines) = (host.as_bytes(), checked(fields)?);
         let asked = link.encode_head(|out| put_request(out, method, target, host, lines, framing, false))?;
         link.state.is_between = false;

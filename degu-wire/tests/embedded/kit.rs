@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub(crate) enum Step {
     Pause,
     /// Lets time pass until this has been sent to it.
     Until(&'static str),
+    /// Read nothing more, so there is no room for a write.
+    Full,
 }
 
 /// The other end of a connection, which ends its side after its last step.
@@ -65,12 +67,16 @@ impl Peer {
                     let length = bytes.len().min(buffer.len()).min(self.most);
                     buffer[..length].copy_from_slice(&bytes[..length]);
                     bytes.drain(..length);
+                    if bytes.is_empty() {
+                        self.steps.pop_front();
+                    }
                     return Poll::Ready(Ok(length));
                 }
                 Some(Step::Pause) => {
                     self.steps.pop_front();
                     return Poll::Pending;
                 }
+                Some(Step::Full) => return Poll::Pending,
                 // What was not flushed has not arrived.
                 Some(Step::Until(text)) => {
                     let arrived = String::from_utf8_lossy(&self.received[..self.flushed]);
@@ -97,6 +103,9 @@ impl Read for Peer {
 
 impl Write for Peer {
     async fn write(&mut self, data: &[u8]) -> Result<usize, Infallible> {
+        if let Some(Step::Full) = self.steps.front() {
+            pending::<()>().await;
+        }
         let length = data.len().min(self.most);
         self.received.extend_from_slice(&data[..length]);
         Ok(length)
