@@ -34,7 +34,7 @@ impl AsyncStream for Tls<Socket> {
         if read.is_pending() && !self.secured.has_other_writer(cx) {
             // The peer of a tunnel may wait for the rest of the bytes that `poll_accept` has taken. If the flush fails,
             // the next write returns the error.
-            let _ = self.poll_io(cx, |secured, io| secured.flush(io));
+            let _ = self.secured.flush(&mut Polled { socket: &mut self.socket, cx, waits: true });
         }
         read
     }
