@@ -241,7 +241,6 @@ impl Drop for Hold {
         self.with(|state| {
             state.held -= 1;
             if state.held == 0 {
-                state.deadline.handler = None;
                 state.deadline.restart();
                 (state.has_begun, state.is_wanted) = (false, false);
             }
