@@ -64,7 +64,8 @@ pub(crate) struct Exchange {
     /// True if bytes or EOF have been received since [`answer`](Self::answer) returned `Pending` last. The next call
     /// may then return an answer.
     unread: bool,
-    /// True if writing failed. The response can still be read, but no other request can follow.
+    /// True if writing failed, or [was stopped](Self::stop_sending). The response can still be read, but no other request
+    /// can follow.
     broken: bool,
     /// True if the stream may hold back bytes that were written since the last flush.
     unflushed: bool,

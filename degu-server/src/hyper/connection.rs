@@ -135,7 +135,7 @@ impl Task {
     }
 
     /// Polls a future of the connection until it is done, or until a deadline, a shutdown, a revocation or a request to make room
-    /// ends it. The timer of this method, which ticks once a second, is the only timer of a connection.
+    /// ends it. A timer, which ticks once a second, wakes the task for these checks.
     async fn watch<F: Future>(&self, part: F) -> Result<F::Output, CloseReason> {
         let (alarm, server) = (&self.room.alarm, &self.room.server);
         let mut part = pin!(part);
