@@ -13,8 +13,10 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 ///
 /// - The client refused the request before it wrote a byte: [`ErrorKind::Local`] or [`ErrorKind::Body`] in
 ///   [`Phase::Requesting`].
-/// - The content of the response is at fault: [`ErrorKind::Content`], or [`ErrorKind::Status`] with a body of less than
-///   4 KiB. If the caller then drops a body that has not been received to its end, the connection is closed.
+/// - The response has an error status, and its body is shorter than 4 KiB: [`ErrorKind::Status`].
+/// - The body of the response does not have the form that the caller asked for: [`ErrorKind::Content`]. The client may
+///   notice this before it has received the whole body, for example if the content-type is wrong. If the caller then
+///   drops the response before its whole body has been received, the connection is closed.
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///
@@ -78,8 +80,9 @@ pub enum ErrorKind {
     Interrupted,
     /// `on_connect` refused the connection.
     Refused,
-    /// The connection was closed before this call. The reason is an earlier error, a body that was dropped unread,
-    /// `connection: close` from either side, or a server that closed the idle connection.
+    /// The connection was closed before this call. There are four possible reasons: an earlier error, a response that
+    /// was dropped before its whole body had been received, `connection: close` from either side, or a server that
+    /// closed the idle connection.
     Closed,
 }
 
@@ -424,14 +427,15 @@ impl From<Fault> for ErrorKind {
     }
 }
 
-/// Converts the error of headers that the caller passed.
+/// Converts an error that the caller's header fields caused. The phase is [`Phase::Requesting`].
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         Self::new(error, Phase::Requesting)
     }
 }
 
-/// Converts the error of headers that the caller passed, with the name of the field at fault.
+/// Converts an error that one of the caller's header fields caused. [`Error::field`] then returns the name of this
+/// field.
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Self {
         Self::from(error.rule()).of_field(Some(error.name()))
@@ -446,7 +450,7 @@ impl From<Infallible> for Error {
     }
 }
 
-/// Converts the error of a body that is read through a [`Reader`](crate::Reader).
+/// Converts an error that occurred while a [`Reader`](crate::Reader) read a body.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {

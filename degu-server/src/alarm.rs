@@ -33,7 +33,7 @@ pub(crate) enum Spare {
 /// are the reason, the seconds for which the connection has waited, and a number that orders waits of the same second.
 pub(crate) type Rank = (u64, Reverse<u32>, u32);
 
-/// The state of a connection that other tasks read.
+/// The part of a connection's state that other tasks read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     /// The second, counted since the worker's start, in which the connection's task is woken. `u32::MAX` means that no alarm is

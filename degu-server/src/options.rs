@@ -166,7 +166,8 @@ impl Options {
     /// body of unknown length. If the server cuts such a body, it resets the TCP connection, or under TLS sends no
     /// close_notify. On a Unix socket the client cannot detect the cut.
     ///
-    /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 requests by default.
+    /// Default: on, because nginx before 1.29.7, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 requests by
+    /// default.
     pub fn allow_http10(mut self, allow: bool) -> Self {
         Arc::make_mut(&mut self.limits).allow_http10 = allow;
         self
@@ -181,7 +182,7 @@ impl Options {
     }
 
     /// Sets the maximum time for which a connection waits for its first or its next request. After that the connection is
-    /// closed without a response. Default: 75 s, as in nginx.
+    /// closed without a response. Default: 75 s (nginx: 60 s for the first request, 75 s for the next).
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.idle = seconds(timeout.into());
         self

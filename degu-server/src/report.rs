@@ -224,7 +224,7 @@ impl Report {
         Self { on_response: Arc::clone(on_response), began: None, exchange }
     }
 
-    /// Reports that a whole response with this status and this number of bytes has refused the request.
+    /// Reports that the server refused the request, and sent the whole response: this status, and a body of `body_bytes` bytes.
     pub(crate) fn refuse(mut self, status: u16, body_bytes: usize) {
         self.respond(status);
         self.add(body_bytes as u64);

@@ -151,8 +151,8 @@ impl ServerState {
         self.changed[worker].notify_waiters();
     }
 
-    /// A connection of this worker calls this method when its last response was sent. Wakes a shutdown that waits for this, and
-    /// the acceptor if it may wait for room.
+    /// Notes that a connection of this worker has sent its last response. Wakes the shutdown of the worker, which waits until
+    /// every connection has done so. If the server is full, also wakes the acceptor, which may be waiting for room.
     pub(crate) fn linger(&self, worker: usize) {
         self.changed[worker].notify_waiters();
         self.notify_room(0);
@@ -166,9 +166,9 @@ impl ServerState {
         self.changed[worker].notify_waiters();
     }
 
-    /// Wakes the acceptor if it may wait for room. `left` is the number of connections that have just ended. If the server was
-    /// not full with these connections, the acceptor does not wait. A connection also calls this method with 0 when its last
-    /// response has been sent, and when it was asked to close but stays open.
+    /// Wakes the acceptor if it is possibly waiting for room, that is, if the server was full before `left` connections ended.
+    /// `left` is 1 if a connection has just ended. It is 0 if a connection has sent its last response, or was asked to close but
+    /// stays open.
     pub(crate) fn notify_room(&self, left: usize) {
         // The acceptor checks again, so a wake-up without room does no harm.
         if self.is_full_without(left) {

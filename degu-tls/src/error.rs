@@ -7,7 +7,7 @@ use std::sync::Arc;
 use heck::ToSnakeCase;
 use rustls::AlertDescription;
 
-/// An error of a build, a reload or a handshake, or a warning about a policy that was built.
+/// An error from building a policy, from reloading it, or from a handshake; or a warning about a policy that was built.
 ///
 /// [`Display`](fmt::Display) says what is wrong, with the names of files, CAs and certificates.
 /// [`explain`](Self::explain) adds what to do about it. Texts from the peer's certificate are shortened and escaped, so

@@ -413,7 +413,7 @@ fn revocation_lists() {
         folder.said(call(twins.with_crl(one.crl(&[], NOW + DAY)).with_crl(twin.crl(&[], NOW + DAY)))),
         said(
             Kind::Crl,
-            "two of the CAs of a, b have the same name (CN=One), so their revocation lists cannot be distinguished"
+            "two of the CAs of a, b have the same subject (CN=One), so their revocation lists cannot be distinguished"
         )
     );
     // Two copies of the same certificate are allowed.

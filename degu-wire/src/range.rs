@@ -243,8 +243,8 @@ explained! {
         Syntax "the range is malformed",
         /// A number is over 64 bits, or the last byte is number 2⁶⁴ − 1.
         Overflow "a number in the range is too large",
-        /// The range ends before it begins, or has no byte.
-        Empty "the range is empty",
+        /// The range has no byte: the number of its last byte is less than the number of its first byte.
+        Empty "the range ends before its first byte",
         /// The part ends after the end of the whole representation.
         BeyondTotal "the range ends after the total length",
     }

@@ -241,7 +241,8 @@ impl Spinner {
         self.wait.map_or(0, |(began, last)| last.saturating_sub(began))
     }
 
-    /// Raises the back-off level by one, to at least `least + 1` and at most `most`.
+    /// Raises the back-off level: from a level below `least` to `least + 1`, and from any other level by one, but never
+    /// above `most`. The next 2ⁿ − 1 waits then block at once, where *n* is the new level.
     fn back_off(&mut self, least: u8, most: u8) {
         self.level = (self.level.max(least) + 1).min(most);
         self.skip = (1 << self.level) - 1;

@@ -43,7 +43,7 @@ pub struct Target {
 
 impl Target {
     /// Returns a target with this path. The path is sent as it is, so the caller has to percent-encode it. If the path
-    /// ends with a slash, the first segment adds no second slash.
+    /// ends with a slash, the first call of [`segment`](Self::segment) adds no second slash.
     ///
     /// # Errors
     ///

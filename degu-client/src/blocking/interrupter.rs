@@ -1,4 +1,4 @@
-//! A handle that ends the wait of a thread from another thread.
+//! A handle with which one thread interrupts another thread that waits.
 
 use std::{
     io::{self, ErrorKind},
@@ -10,9 +10,10 @@ use std::{
 
 use socket2::SockRef;
 
-/// A handle that ends a thread's wait for a blocking connection. Any other thread can use it.
+/// A handle that interrupts a thread while this thread waits in a method of a blocking connection. Any other thread can
+/// use the handle.
 ///
-/// Get the handle before the wait, from [`Connection::interrupter`](crate::ConnectionOf::interrupter) or
+/// Get the handle before the thread begins to wait, from [`Connection::interrupter`](crate::ConnectionOf::interrupter) or
 /// [`Tunnel::interrupter`](crate::TunnelOf::interrupter). To interrupt connecting too, make the handle with
 /// [`new`](Self::new) and pass it to [`Client::connect_interruptible`](super::Client::connect_interruptible). Clones
 /// are the same handle. A handle does not keep its connection open.

@@ -24,7 +24,7 @@ pub(crate) trait BlockingStream: Stream {
         Ok(true)
     }
 
-    /// Returns the handle that ends a wait for the stream; `None` for a stream that the caller brought.
+    /// Returns the handle that interrupts a wait for the stream; `None` for a stream that the caller brought.
     fn interrupter(&self) -> Option<&Interrupter> {
         None
     }
@@ -38,8 +38,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Returns the stream over a connected socket that is attached to the interrupter. A read that blocks ends after
-    /// `timeout`.
+    /// Returns a stream over this connected socket. The caller has already attached the socket to `interrupter`. A
+    /// read that blocks ends after `timeout`; with `None` it blocks until input arrives.
     pub(crate) fn new(socket: Arc<OwnedFd>, interrupter: Interrupter, timeout: Option<Duration>) -> io::Result<Self> {
         // For the system, a timeout of zero means no timeout.
         let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));

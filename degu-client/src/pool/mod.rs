@@ -71,8 +71,9 @@ use crate::options::Base;
 /// 5. A request that is not idempotent, such as a POST, is never sent again after a byte of it was sent. The error is
 ///    then not [retryable](crate::Error::is_retryable).
 /// 6. A connection goes back to the pool when the body of the response has been read to its end, or when the response
-///    is dropped after its whole body has been received. Otherwise the connection is closed: after an unread body,
-///    after most errors, or after `connection: close`. A request that the client refuses to send closes no connection.
+///    is dropped after its whole body has been received. The connection is closed if the response is dropped before its
+///    whole body has been received, after most errors, and after `connection: close`. A request that the client refuses
+///    to send closes no connection.
 /// 7. [`timeout`](crate::OptionsOf::timeout) bounds the sum of waiting, connecting, both attempts, and reading the
 ///    body.
 /// 8. [`stats`](Self::stats) counts connections and requests.
@@ -85,7 +86,7 @@ use crate::options::Base;
 /// A server may close a kept connection after the check, while a request is on its way. A POST then fails, and only the
 /// caller can know whether the POST may be sent again. A response whose body has not been read keeps its connection, so
 /// other requests may have to wait. There is no retry after a status (503, 429), and no pause after a failed attempt to
-/// connect. The pool writes no log: errors say what happened, and `stats` how often connections were stale.
+/// connect. The pool writes no log: errors say what happened, and `stats` counts the connections that were stale.
 ///
 /// A pool has no method `upgrade`. Use a separate connection to switch to another protocol.
 ///

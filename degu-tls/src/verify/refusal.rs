@@ -233,22 +233,22 @@ impl Chain<'_> {
             issuer = sent.swap_remove(next).issuer().to_vec();
         }
         let name = x509::name(&issuer);
-        let files = self.store.map_or("the trusted CAs", |store| &store.files);
+        let cas = self.store.map_or("the trusted CAs", |store| &store.cas);
         let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
-            format!("{subject} has a chain that ends at {name}, which is among {files} but is not trusted: {why}")
+            format!("{subject} has a chain that ends at {name}, which is among {cas} but is not trusted: {why}")
         } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
             format!(
-                "{subject} has a chain that ends at {name}, which is among {files}, but an intermediate certificate is not a \
+                "{subject} has a chain that ends at {name}, which is among {cas}, but an intermediate certificate is not a \
                  CA certificate"
             )
         } else if self.intermediates.is_empty() {
             let peer = self.peer;
             format!(
-                "{subject} has a chain that ends at {name}, which is not among {files}, and the {peer} sent no \
+                "{subject} has a chain that ends at {name}, which is not among {cas}, and the {peer} sent no \
                  intermediate certificate"
             )
         } else {
-            format!("{subject} has a chain that ends at {name}, which is not among {files}")
+            format!("{subject} has a chain that ends at {name}, which is not among {cas}")
         };
         (Kind::UnknownIssuer, text)
     }

@@ -29,8 +29,8 @@ pub(crate) struct Store {
     crls: Vec<CertRevocationList<'static>>,
     /// The CAs that cannot be used: the subject of each in DER, and the reason.
     left_out: Vec<(Box<[u8]>, Error)>,
-    /// The files of the CAs as text for errors, such as `the CAs of operators.pem`.
-    pub(super) files: String,
+    /// The CAs as text for errors, with the names of their files: `the CAs of operators.pem`.
+    pub(super) cas: String,
 }
 
 impl Store {
@@ -41,7 +41,7 @@ impl Store {
     ///
     /// A value is not a certificate, no CA remains, or a revocation list is missing or cannot be used.
     pub(crate) fn new(ca_set: &CaSet, build: &mut Build) -> Result<Self, Error> {
-        let mut store = Self { files: ca_set.describe(), ..Self::default() };
+        let mut store = Self { cas: ca_set.describe(), ..Self::default() };
         let mut kept = Vec::new();
         for ca in &ca_set.members {
             match anchor(ca, ca_set.any_time, build) {
@@ -124,9 +124,9 @@ impl Store {
                 other.subject == anchor.subject && other.subject_public_key_info != anchor.subject_public_key_info
             };
             if self.anchors.iter().any(is_twin) {
-                let files = &self.files;
+                let cas = &self.cas;
                 let what = format!(
-                    "two of {files} have the same name ({name}), so their revocation lists cannot be distinguished"
+                    "two of {cas} have the same subject ({name}), so their revocation lists cannot be distinguished"
                 );
                 return Err(Error::caller(Kind::Crl, what));
             }

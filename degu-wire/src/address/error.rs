@@ -44,7 +44,7 @@ explained! {
         Ipv6 "the host is in brackets or has a colon, but is not an IPv6 address",
         /// The zone cannot be the name of an interface, and is not an index: a number from 1 to 2³² − 1 without leading
         /// zeros.
-        Zone "the zone is neither the index nor the name of an interface",
+        Zone "the zone is neither a valid index nor a valid name of an interface",
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
         HostCharacter "a host name has a character that is not a letter, digit, hyphen, underscore or dot",
         /// A label of a host name is empty, over 63 bytes, or begins or ends with a hyphen.

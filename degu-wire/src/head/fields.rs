@@ -321,8 +321,8 @@ pub(super) fn parse_fields(input: &[u8], at: usize, slots: &mut [FieldSpan], met
     }
 }
 
-/// Returns the reason for a stop after a value without CRLF: `None` if the rest of the line may still arrive, and the
-/// fault otherwise. The value ends at `at`, and `rest` is the input from `at` on.
+/// Decides about a field line whose value is not followed by CRLF. Returns the fault, or `None` if the line is only
+/// incomplete, so more input may complete it. The value ends at `at`, and `rest` is the input from `at` on.
 #[cold]
 #[inline(never)]
 fn no_value(at: usize, rest: &[u8]) -> Stop {
@@ -333,9 +333,9 @@ fn no_value(at: usize, rest: &[u8]) -> Stop {
     }
 }
 
-/// Returns the reason for a stop at a line that does not begin with `token ":"`: `None` if the rest of the line may
-/// still arrive, and the fault otherwise. The token `name`, which may be empty, ends at `at`, and `rest` is the input
-/// from `at` on.
+/// Decides about a line that does not begin with `token ":"`. Returns the fault, or `None` if the line is only
+/// incomplete, so more input may complete it. The token `name`, which may be empty, ends at `at`, and `rest` is the
+/// input from `at` on.
 #[cold]
 #[inline(never)]
 fn no_field(at: usize, rest: &[u8], name: &[u8], is_trailers: bool) -> Stop {

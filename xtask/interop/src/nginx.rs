@@ -1,8 +1,8 @@
 //! nginx as a file server, and as a proxy in front of our server.
 //!
 //! The files are requested directly and through our proxy. nginx reaches our server over a Unix socket in two ways.
-//! With the configuration of the page about deployment, it keeps connections. With `proxy_pass` alone, it uses HTTP/1.0
-//! and keeps no connections.
+//! With the configuration of the page about deployment, it keeps connections. With `proxy_pass` alone, nginx before
+//! 1.29.7 uses HTTP/1.0 and keeps no connections.
 
 use degu_server::Limits;
 
