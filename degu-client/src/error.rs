@@ -40,7 +40,7 @@ struct Failure {
     retryable: bool,
     /// The address of the server, if no connection could be made, or if no connection of a pool became free.
     address: Option<Address>,
-    /// The field that was refused.
+    /// The name of the header field because of which the client refused the request.
     field: Option<Box<str>>,
     /// The beginning of the response's body, for [`ErrorKind::Status`].
     text: Option<Box<str>>,
@@ -134,6 +134,7 @@ impl Error {
         }))
     }
 
+    /// Returns an error of an attempt to connect to this address. The error is retryable if its kind is temporary.
     pub(crate) fn connecting(kind: impl Into<ErrorKind>, address: &Address) -> Self {
         let mut error = Self::new(kind, Phase::Connecting);
         error.0.retryable = error.0.kind.is_temporary();
@@ -160,6 +161,7 @@ impl Error {
         error
     }
 
+    /// Sets the result of [`is_retryable`](Self::is_retryable).
     pub(crate) fn retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = retryable;
         self

@@ -28,7 +28,8 @@ pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 /// A new connection: its stream, and the address to which it was made.
 pub(crate) type Connected<D> = (Box<<D as Driver>::Stream>, Address);
 
-/// A question to an exchange: for the head of the response, or for the next part of its body.
+/// A method of [`Exchange`] that returns the head of the response, or the next part of its body. The result is
+/// `Pending` if the received bytes do not suffice.
 type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 
 /// The way in which a connection waits: a task that is woken, or a thread that blocks.
@@ -48,8 +49,8 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
     /// Returns the runtime in which the caller runs.
     fn home() -> Self::Home;
 
-    /// Reads into the buffer of the exchange. Pending if nothing has been received. The inner result is the result of
-    /// the read. The outer result is an error if a timeout expired.
+    /// Reads into the buffer of the exchange. `Pending` means that nothing has been received. The inner result is the
+    /// result of the read. The outer result is an error if a timeout expired.
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>>;
 
     /// Waits until the stream is ready, or until the deadline of the current wait. At the deadline, returns the result
@@ -66,7 +67,8 @@ pub(crate) struct Line<'l, D: Driver> {
 }
 
 impl<D: Driver> Line<'_, D> {
-    /// Takes the steps that the exchange wants, until the question is answered.
+    /// Takes the steps that the exchange wants, until the question is answered. `Pending` means that the driver waits,
+    /// or lets other tasks run. After an error the caller closes the connection.
     #[inline(always)]
     fn poll<S: Source + ?Sized, T>(
         &mut self,
@@ -128,7 +130,8 @@ impl<D: Driver> Line<'_, D> {
         }
     }
 
-    /// Writes pending bytes. If no bytes are pending, flushes the stream.
+    /// Writes pending bytes once. If no bytes are pending, flushes the stream. `Pending` means that the stream takes no
+    /// bytes now.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, exchange, .. } = self;
         if exchange.machine.is_flushed() {
@@ -193,8 +196,9 @@ fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError
     Ok(all)
 }
 
-/// The stream of a connection, and its exchange. After a close there is no stream.
+/// The stream of a connection, and its exchange.
 pub(crate) struct Link<D: Driver> {
+    /// `None` after the connection was closed, or has switched to another protocol.
     pub(crate) stream: Option<Box<D::Stream>>,
     pub(crate) exchange: Exchange,
     /// The timeout of the exchanges that begin from now on.
@@ -253,7 +257,8 @@ impl<D: Driver> Link<D> {
         self.close();
     }
 
-    /// Returns whether the stream is open and idle: no data has been received, and no EOF.
+    /// Returns `true` if the stream is open and idle, so a request can be sent. Returns `false` if the link has no
+    /// stream, or if data, EOF or an error has arrived.
     pub(crate) fn check(&mut self) -> bool {
         self.stream.as_mut().is_some_and(|stream| stream.check().is_ok())
     }

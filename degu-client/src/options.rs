@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     pub(crate) server_name: Option<Box<str>>,
 }
 
-/// The function that is called for every new connection.
+/// The function that is called for every new connection. If it returns `false`, the connection is closed.
 #[derive(Clone)]
 pub(crate) struct OnConnect(pub(crate) Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>);
 
@@ -287,13 +287,14 @@ impl Base {
 }
 
 impl Settings {
-    /// Returns the deadline of a call of `connect` that begins now: the end of [`timeout`](OptionsOf::timeout).
+    /// Returns the deadline of a call of `connect` that begins now: the end of [`timeout`](OptionsOf::timeout). `None`
+    /// if there is no such limit.
     pub(crate) fn total_deadline(&self) -> Option<Deadline> {
         Deadline::new(Timeout::Exchange, self.timeout, Instant::now)
     }
 
     /// Returns the deadline of an attempt to connect that begins now: the end of `connect_timeout`, or `until` if
-    /// `until` is earlier.
+    /// `until` is earlier. `None` if there is neither.
     pub(crate) fn connect_deadline(&self, until: Option<Deadline>) -> Option<Deadline> {
         let connect = Deadline::new(Timeout::Connect, self.connect_timeout, Instant::now);
         connect.into_iter().chain(until).min_by_key(|deadline| deadline.end)

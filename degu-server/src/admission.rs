@@ -78,6 +78,8 @@ impl Admission {
         }
     }
 
+    /// Accepts connections and admits them, also after errors. Never returns: [`run`](Self::run) drops the future when the
+    /// server shuts down.
     async fn accept(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         let mut failing_since = None;
         loop {
@@ -150,7 +152,8 @@ impl Admission {
         }
     }
 
-    /// Asks an idle connection to close, if there is one. Then waits until there may be room, for at most [`TURN`].
+    /// If the server is full, asks an idle connection to close, and waits until there may be room, for at most [`TURN`]. Also
+    /// waits if no connection is idle.
     async fn ask_for_room(&self) {
         let room = self.state.room();
         if self.state.is_full() {
@@ -159,7 +162,7 @@ impl Admission {
         }
     }
 
-    /// Accepts the next connection on any of the sockets.
+    /// Waits for the next connection on any of the sockets, and accepts it.
     async fn next(&mut self) -> io::Result<Accepted> {
         let count = self.sockets.len();
         self.turn = (self.turn + 1) % count.max(1);
@@ -170,7 +173,7 @@ impl Admission {
         .await
     }
 
-    /// Accepts a connection that waits in a backlog, if there is one.
+    /// Accepts a connection that waits in a backlog. Returns `None` if no connection waits there or can be accepted.
     fn waiting(&self) -> Option<Accepted> {
         self.sockets.iter().find_map(|socket| socket.accept_now().ok())
     }

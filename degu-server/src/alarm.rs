@@ -36,8 +36,8 @@ pub(crate) type Rank = (u64, Reverse<u32>, u32);
 /// The part of a connection's state that other tasks read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// The second, counted since the worker's start, in which the connection's task is woken. `u32::MAX` means that no alarm is
-    /// set. 0 asks the connection to close.
+    /// The second of the worker's clock in which the worker wakes the connection's task. `u32::MAX` means that no alarm is set.
+    /// 0 asks the connection to close. The worker's clock is [`WorkerState::seconds`](crate::worker_state::WorkerState::seconds).
     due: AtomicU32,
     /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which it began to
     /// wait (30 bits), and a number that orders waits of the same second (32 bits). 0 while the connection is busy.
@@ -48,7 +48,8 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// Returns the alarm of a new connection. It is not set.
+    /// Returns the alarm of a new connection. No second is set. `is_secure` is true for a connection with TLS, whose grace is
+    /// longer.
     pub(crate) fn new(is_secure: bool) -> Self {
         let grace = if is_secure { HANDSHAKE_GRACE } else { GRACE };
         Self {
@@ -65,18 +66,19 @@ impl Alarm {
         let _ = self.task.set(task.clone());
     }
 
-    /// Sets the second in which the task is woken, counted since the worker's start and at least 1. This withdraws an earlier
-    /// request to close the connection.
+    /// Sets the second of the worker's clock in which the worker wakes the task, at least 1; `u32::MAX` sets no alarm. This
+    /// withdraws an earlier request to close the connection.
     pub(crate) fn set(&self, due: u32) {
         self.due.store(due, Relaxed);
     }
 
-    /// Returns the second in which the task is woken, counted since the worker's start. `u32::MAX` means that no alarm is set,
-    /// and 0 that the connection is asked to close.
+    /// Returns the second of the worker's clock in which the worker wakes the task. `u32::MAX` means that no alarm is set, and
+    /// 0 means that the connection is asked to close.
     pub(crate) fn due(&self) -> u32 {
         self.due.load(Relaxed)
     }
 
+    /// Wakes the connection's task. Does nothing before [`set_task`](Self::set_task).
     pub(crate) fn wake(&self) {
         if let Some(task) = self.task.get() {
             task.wake_by_ref();
@@ -98,8 +100,9 @@ impl Alarm {
         }
     }
 
-    /// Returns whether [`set_spare`](Self::set_spare) has marked the connection, which then waits or has sent its last response.
-    /// [`rank`](Self::rank) has two more conditions.
+    /// Returns whether the connection is marked by [`set_spare`](Self::set_spare): it waits for a request, or has sent its last
+    /// response. Unlike [`rank`](Self::rank), this method takes no account of the grace of a new connection, nor of an earlier
+    /// request to close.
     pub(crate) fn can_be_spared(&self) -> bool {
         self.spare.load(Relaxed) != 0
     }
@@ -118,8 +121,8 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to close, and wakes its task. If the connection is busy when the task notices the request, it stays
-    /// open.
+    /// Asks the connection to close, and wakes its task. If the connection is busy when its task notices this, the connection
+    /// stays open.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();

@@ -76,17 +76,17 @@ pub struct Blocking<R> {
     limit: usize,
     threads: usize,
     queue: usize,
-    /// The threads, which start at the first request.
+    /// The pool of threads, which is made at the first request. A thread starts when a request needs it.
     pool: OnceLock<Pool>,
 }
 
-/// The threads of an app.
+/// The threads that run the function of a [`Blocking`], and the permits that limit the number of its requests.
 struct Pool {
-    /// The permits for requests that wait or run. A request that gets no permit is answered with 503.
+    /// One permit for each request that waits for a thread or runs. A request that gets no permit is answered with 503.
     places: Arc<Semaphore>,
-    /// The permits for requests that run.
+    /// One permit for each request that runs, so there are as many permits as threads.
     turns: Arc<Semaphore>,
-    /// A runtime that is used only for its blocking threads. `None` if it could not be built. `drop` takes it.
+    /// A runtime that is used only for its blocking threads. `None` if it could not be built, and after `drop` has taken it.
     runtime: Option<Runtime>,
 }
 

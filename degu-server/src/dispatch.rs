@@ -14,7 +14,7 @@ use crate::admission::Admission;
 use crate::listen::{Accepted, Accepting};
 use crate::worker::{Threads, Worker};
 
-/// The dispatcher, with a queue to each running worker.
+/// The dispatcher. It has a queue to each running worker, through which it passes accepted connections to that worker.
 pub(crate) struct Dispatcher<A> {
     worker: Arc<Worker<A>>,
     queues: Vec<UnboundedSender<Accepted>>,
@@ -38,6 +38,7 @@ impl<A: App> Dispatcher<A> {
         self.threads
     }
 
+    /// Passes the connection to the worker with the fewest connections. The first call also starts the other workers.
     fn hand_over(&mut self, accepted: Accepted) {
         let counters = &self.worker.server.counters;
         // There is always at least one worker.
@@ -54,7 +55,7 @@ impl<A: App> Dispatcher<A> {
         }
     }
 
-    /// Starts another worker. Returns `false` if the worker cannot be started.
+    /// Starts another worker. If the worker cannot be started, logs the error and returns `false`.
     fn start_worker(&mut self) -> bool {
         let (queue, accepted) = unbounded_channel();
         let (worker, index) = (self.worker.clone(), self.queues.len());

@@ -79,6 +79,7 @@ impl ServerState {
         *self.phase.borrow()
     }
 
+    /// Returns whether a shutdown has begun: the phase is not [`Phase::Running`].
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Relaxed)
     }
@@ -109,10 +110,13 @@ impl ServerState {
         self.counters.iter().map(|worker| worker.open.load(Relaxed)).sum()
     }
 
+    /// Returns whether the server has no room for another connection: `max_connections` are open, or the process is out of
+    /// descriptors.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full_without(0)
     }
 
+    /// Returns whether the server had no room before `left` connections ended.
     fn is_full_without(&self, left: usize) -> bool {
         self.is_out_of_descriptors.load(Relaxed) || self.open() + left >= self.max_connections
     }
@@ -189,14 +193,15 @@ impl ServerState {
         }
     }
 
-    /// Waits until there may be room, or another connection can be asked to close. A wake-up between this call and the first
-    /// poll of the future is not lost.
+    /// Waits for the next call of [`notify_room`](Self::notify_room) while the server is full. There may then be room, or
+    /// another connection can be asked to close. A call between this method and the first poll of the future is not lost.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Decides whether a log line that peers can cause may be written: see [`LogLimit::pass`]. These are lines about refused
-    /// peers, failed accepts, responses with 503, and messages that a proxy cannot forward.
+    /// Decides whether a log line that peers can cause may be written. These are lines about refused peers, failed accepts,
+    /// responses with 503, and messages that a proxy cannot forward. `None` means that the line must not be written. `Some`
+    /// allows the line, and has the number of lines that were suppressed before it, if there were any: see [`LogLimit::pass`].
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }

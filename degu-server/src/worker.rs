@@ -27,16 +27,18 @@ pub(crate) struct Worker<A> {
     pub(crate) app: Arc<A>,
 }
 
-/// The threads of workers, which the first worker joins.
+/// The threads of all workers except the first. The first worker joins them before it ends.
 pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
-/// A future that runs on a worker's thread next to its connections. It returns the threads of other workers. The worker's
-/// thread waits for the end of these threads.
+/// A future that runs on a worker's thread next to the tasks of its connections. It returns the threads of other workers, and
+/// the worker's thread then joins them. In the first worker, the future accepts connections. In the other workers, it is ready
+/// at once and returns no threads.
 pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
 
 impl<A: App> Worker<A> {
-    /// Starts the worker with this number on a thread and a runtime of its own. Returns when [`work`](Self::work) has started, or
-    /// has failed.
+    /// Starts the worker with this number on a thread and a runtime of its own. The worker serves the connections that arrive
+    /// in `queue`, and runs the future that `alongside` returns. This method waits until `alongside` has returned on the new
+    /// thread. It then returns the thread's handle.
     ///
     /// # Errors
     ///
@@ -71,8 +73,10 @@ impl<A: App> Worker<A> {
         }
     }
 
-    /// Runs the worker with this number until its queue ends and its connections are done. The future of `alongside` runs
-    /// together with the worker. This method ends after that future, and returns the output of the future.
+    /// Runs the worker with this number, together with the future that `alongside` returns. When the queue has ended, waits
+    /// until all connections have sent their last response, for at most the grace period. [`Phase::Aborting`] ends the worker
+    /// earlier. Then aborts the connections that are still open, waits for the future of `alongside`, and returns the future's
+    /// output.
     ///
     /// # Errors
     ///
@@ -91,8 +95,8 @@ impl<A: App> Worker<A> {
         alongside.await.map_err(io::Error::other)
     }
 
-    /// Takes connections from the queue until the queue ends. Then waits until all connections have sent their last response,
-    /// for at most the grace period.
+    /// Starts the task of each connection in the queue, until the queue ends. Then waits until all connections have sent their
+    /// last response, for at most the grace period. Connections may still be open when this method returns.
     async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: UnboundedReceiver<T::Accepted>) {
         let mut number = 0;
         while let Some(accepted) = queue.recv().await {
@@ -105,7 +109,7 @@ impl<A: App> Worker<A> {
 }
 
 /// Waits for the threads of other workers. Meanwhile this worker runs the tasks that the app has left on it, because
-/// exchanges of the other workers may need these tasks.
+/// exchanges of the other workers may need these tasks. Returns the first error of a thread.
 async fn join_all(threads: Threads) -> io::Result<()> {
     if threads.is_empty() {
         return Ok(());
@@ -114,7 +118,8 @@ async fn join_all(threads: Threads) -> io::Result<()> {
     joined.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// Starts the task of a connection.
+/// Starts the task of an accepted connection. If the socket cannot be registered with the runtime, logs this, and counts the
+/// connection as ended.
 fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T::Accepted, app: Arc<A>) {
     let (transport, peer) = match T::register(accepted) {
         Ok(registered) => registered,
@@ -132,7 +137,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
     state.server.add(state.index, number, alarm, Some(task.abort_handle()));
 }
 
-/// Counts seconds while there are connections.
+/// Counts the worker's seconds while it has connections. Never returns.
 async fn count_seconds(state: &WorkerState, mut seconds: Seconds) {
     loop {
         while state.is_empty() {

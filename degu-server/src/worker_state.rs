@@ -42,7 +42,7 @@ pub(crate) struct WorkerState {
     turn: Cell<u32>,
     /// The number of connections that are busy. A busy connection holds buffers.
     busy: Cell<usize>,
-    /// The seconds since the worker started.
+    /// The seconds that the worker has counted. It counts only while it has connections.
     seconds: Cell<u32>,
     /// The text of `date`, updated once a second.
     date: RefCell<String>,
@@ -50,8 +50,8 @@ pub(crate) struct WorkerState {
     began: Instant,
 }
 
-/// The place of a connection in the list of its worker. Dropping this value removes the connection from the list, and counts it
-/// as ended. This makes room for another connection.
+/// The place of a connection in the list of its worker. When this value is dropped, the connection is removed from the list,
+/// and is counted as ended. This makes room for another connection.
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
@@ -68,8 +68,8 @@ impl Place {
         self.worker.vetted.borrow_mut().insert(self.number, (peer, address.clone()));
     }
 
-    /// Records that the last response of the connection has been sent. A shutdown does not wait for such a connection. If the
-    /// server needs room for a new connection, it closes such a connection first.
+    /// Records that the last response of the connection has been sent. From now on, a shutdown does not wait for this
+    /// connection. If the server needs room for a new connection, it closes such connections first.
     pub(crate) fn linger(&mut self) {
         self.alarm.set_busy();
         self.spare = Spare::Done;
@@ -119,7 +119,8 @@ impl WorkerState {
         }
     }
 
-    /// Returns the place of a new connection. The caller then [adds](ServerState::add) the connection's task.
+    /// Returns the place of a new connection. The caller then calls [`ServerState::add`] with the connection's task, because
+    /// only this call adds the connection to the list.
     pub(crate) fn place(self: &Rc<Self>, number: u64) -> Place {
         Place {
             worker: self.clone(),
@@ -186,12 +187,12 @@ impl WorkerState {
         }
     }
 
-    /// Returns the seconds since the worker started.
+    /// Returns the seconds that the worker has counted since it started. It counts only while it has connections.
     pub(crate) const fn seconds(&self) -> u32 {
         self.seconds.get()
     }
 
-    /// Returns the text of the field `date`, if the option is on.
+    /// Returns the text of the field `date`; `None` if the option [`date`](Options::date) is off.
     pub(crate) fn date(&self) -> Option<Ref<'_, str>> {
         self.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }

@@ -39,7 +39,7 @@ impl SpkiPin {
     }
 }
 
-/// The error for a text that is not a pin. A pin is `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
+/// The error for a text that is not a pin: `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PinError;
 

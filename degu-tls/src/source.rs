@@ -10,12 +10,12 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 
 use crate::error::{Blame, Error, Kind};
 
-/// The origin of certificates or of a key. Errors name the origin. A reload reads a file again, and fails for a value in
-/// memory.
+/// The origin of certificates, of a key or of revocation lists. Errors name the origin. A reload reads a file again,
+/// and fails for a value in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
-    /// A value that the program gave. The text names the value in errors.
+    /// A value that the program passed in memory. Errors name the value with this text.
     Memory(&'static str),
 }
 
@@ -103,7 +103,8 @@ const FOREIGN: [(&[u8], &str); 6] = [
     ),
 ];
 
-/// Returns a text with the format of the bytes and the command that converts them, if this crate cannot read the format.
+/// Returns a text with the format of the bytes and the command that converts them, if the bytes have a known format
+/// that this crate cannot read. Otherwise returns `None`; the bytes may then be PEM, or no known format.
 fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
     let Some(content) = der_content(bytes) else {
         return FOREIGN.iter().find(|(mark, _)| find(bytes, mark)).map(|(_, text)| *text);
@@ -128,10 +129,10 @@ const INTEGER: u8 = 0x02;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// If the bytes look like a file in DER, returns the content of the outer SEQUENCE. The tag of the SEQUENCE alone is no
-/// proof, because its byte 0x30 is also the character `0`, and a text may begin with `0`. Therefore the second byte must
-/// be a length in long or indefinite form, or the content must begin with an INTEGER of one byte. Java and Windows write
-/// the indefinite form in PKCS #12.
+/// Returns the content of the outer SEQUENCE if the bytes look like a file in DER, and `None` otherwise. The tag of the
+/// SEQUENCE alone is no proof, because its byte 0x30 is also the character `0`, and a text may begin with `0`.
+/// Therefore the second byte must be a length in long or indefinite form, or the content must begin with an INTEGER of
+/// one byte. Java and Windows write the indefinite form in PKCS #12.
 fn der_content(bytes: &[u8]) -> Option<&[u8]> {
     let [SEQUENCE, length, rest @ ..] = bytes else { return None };
     match length {
@@ -140,6 +141,7 @@ fn der_content(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Returns the error for a text that the PEM parser refuses.
 fn malformed(source: &Source, error: &pem::Error) -> Error {
     // The parser's own error text may quote the file, which may contain a key.
     let what = match error {
@@ -151,6 +153,8 @@ fn malformed(source: &Source, error: &pem::Error) -> Error {
     Error::caller(Kind::Pem, format!("{source} has {what}"))
 }
 
+/// Returns the error for a text that has no section of the kind `wanted`. If the text has another section, the error
+/// names the kind of the first one.
 fn nothing(pem: &[u8], source: &Source, wanted: &str) -> Error {
     let found = match pem::from_buf(&mut &*pem) {
         Ok(Some((SectionKind::Certificate, _))) => ", but a certificate",
@@ -166,6 +170,7 @@ fn nothing(pem: &[u8], source: &Source, wanted: &str) -> Error {
     Error::caller(Kind::Pem, format!("{source} has no {wanted}{found}"))
 }
 
+/// Returns whether `text` contains the bytes `what`.
 fn find(text: &[u8], what: &[u8]) -> bool {
     text.windows(what.len()).any(|window| window == what)
 }

@@ -34,7 +34,9 @@ pub struct ByteRange(Spec);
 enum Spec {
     /// The number of the first byte, and the number of the byte after the last byte.
     FromTo(u64, u64),
+    /// The number of the first byte.
     From(u64),
+    /// The number of bytes, counted from the end.
     Suffix(u64),
 }
 
@@ -43,7 +45,7 @@ impl ByteRange {
     ///
     /// # Errors
     ///
-    /// [`RangeError::Empty`] unless `start < stop`, because a range in text has at least one byte.
+    /// [`RangeError::Empty`] if `stop` is not greater than `start`, because a range in text has at least one byte.
     pub const fn new(start: u64, stop: u64) -> Result<Self, RangeError> {
         if start < stop { Ok(Self(Spec::FromTo(start, stop))) } else { Err(RangeError::Empty) }
     }
@@ -150,8 +152,8 @@ impl fmt::Display for ByteRange {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRange {
-    /// The number of the first byte, and the number of the byte after the last byte. `None` in the value for a 416
-    /// response. `total` is then always known.
+    /// The number of the first byte, and the number of the byte after the last byte. `None` if this is the value for a
+    /// 416 response. `total` is then always known.
     part: Option<(u64, u64)>,
     total: Option<u64>,
 }
@@ -162,7 +164,8 @@ impl ContentRange {
     ///
     /// # Errors
     ///
-    /// [`RangeError::Empty`] unless `start < stop`, [`RangeError::BeyondTotal`] unless `stop <= total`.
+    /// [`RangeError::Empty`] if `stop` is not greater than `start`. [`RangeError::BeyondTotal`] if `stop` is greater
+    /// than `total`.
     pub const fn new(start: u64, stop: u64, total: Option<u64>) -> Result<Self, RangeError> {
         match total {
             _ if start >= stop => Err(RangeError::Empty),
@@ -254,12 +257,13 @@ impl core::error::Error for RangeError {}
 
 debug_as_display!(RangeError);
 
-/// Returns the text after the unit `bytes` and the separator.
+/// Returns the text after the unit `bytes` and the separator. Another unit is an error.
 fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {
     let (unit, rest) = split(value, separator).ok_or(RangeError::Syntax)?;
     if unit.eq_ignore_ascii_case(b"bytes") { Ok(rest) } else { Err(RangeError::Unit) }
 }
 
+/// Returns the bytes before and after the first separator; `None` if there is no separator.
 fn split(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|&byte| byte == separator)?;
     Some((&bytes[..at], &bytes[at + 1..]))

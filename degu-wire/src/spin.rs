@@ -144,7 +144,8 @@ impl Spinner {
         Self { yielded: None, window, wait: None, turn: None, messages: 0, reads: 0, skip: 0, level: 0, is_adaptive }
     }
 
-    /// Begins a wait. Returns whether the driver spins before it blocks.
+    /// Begins a wait. If the result is `true`, the driver calls [`step`](Self::step). If it is `false`, the driver
+    /// blocks at once.
     #[inline]
     pub const fn begin(&mut self) -> bool {
         self.wait = None;
@@ -223,7 +224,8 @@ impl Spinner {
         self.yielded = None;
     }
 
-    /// Notes the time. Returns whether the last yield took so long that another thread must have run.
+    /// Notes the time. Returns whether the last yield took so long that another thread must have run. If it did, also
+    /// raises the back-off level, so the next waits block at once.
     fn is_contended(&mut self, now: u64) -> bool {
         if let Some((_, last)) = &mut self.wait {
             *last = now;
@@ -248,6 +250,7 @@ impl Spinner {
         self.skip = (1 << self.level) - 1;
     }
 
+    /// Sets the time for which the next spin may last: twice `spun`, but at least [`WINDOW`] and at most [`LONGEST`].
     fn set_window(&mut self, spun: u64) {
         self.window = spun.saturating_mul(2).clamp(WINDOW, LONGEST);
     }

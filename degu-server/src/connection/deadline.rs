@@ -44,8 +44,8 @@ pub(crate) const LINGER_IN_ALL: u32 = 30;
 /// peer sends fewer bytes, the connection is closed.
 const LINGER_BYTES: u32 = 5 * 1024;
 
-/// The deadlines of a connection, and the event that it waits for. All times are in seconds since the start of the worker.
-/// Under `hyper::serve` they are in seconds since the start of the connection.
+/// The deadlines of a connection, and the event that it waits for. All times are numbers of seconds, as the connection's worker
+/// counts them. Under `hyper::serve` they are seconds since the start of the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
