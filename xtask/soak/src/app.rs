@@ -21,7 +21,7 @@ use degu_server::{App, Body, BoxError, Chunk, Method, Request, Response, Session
 use degu_simulation::Seen;
 
 use crate::clients::body;
-use crate::content::message;
+use crate::exchange::message;
 
 /// The counters of the app of one server.
 #[derive(Debug, Default)]

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use degu_client::{Error, ErrorKind, Fault, Method, Phase};
-use degu_simulation::Message;
+use degu_client::{Chunk, Error, ErrorKind, Fault, Method, Phase};
+use degu_simulation::{Dice, Kind, Message};
 use fastrand::Rng;
 use rustix::io::Errno;
 
 use crate::clients::Answer;
-use crate::content::message;
 
 /// The longest body with which a server explains an error, in bytes.
 const REASON: usize = 200;
+
+/// The longest piece of a generated body, in bytes. Most pieces have only a few bytes.
+const LONGEST: usize = 64 * 1024;
 
 /// A request and its expected response.
 #[derive(Debug)]
@@ -163,6 +165,20 @@ impl Outcome {
     }
 }
 
+/// Generates a body of any form from a seed. If `large` is not 0, there is a body, and its last piece has this number
+/// of bytes.
+pub(crate) fn message(seed: u64, large: usize) -> Message {
+    let mut dice = Dice::new(seed);
+    let mut message = Message::random(&mut dice, LONGEST);
+    if large > 0 {
+        if message.kind == Kind::None {
+            message.kind = Kind::Bytes;
+        }
+        message.push(Chunk::new(dice.bytes(large)));
+    }
+    message
+}
+
 /// Returns whether this error on a reused connection can mean that the server has closed the idle connection.
 pub(crate) fn is_stale(error: &Error) -> bool {
     let is_closed = match error.kind() {
@@ -175,8 +191,8 @@ pub(crate) fn is_stale(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use degu_client::{Chunk, Headers};
-    use degu_simulation::{Kind, Seen};
+    use degu_client::Headers;
+    use degu_simulation::Seen;
 
     use super::*;
 
@@ -200,6 +216,21 @@ mod tests {
         assert!(matches!(failure.judge(&answer(200, b"")), Outcome::Wrong(_)));
         for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, &[b'x'; 201])] {
             assert!(matches!(exchange.judge(&wrong), Outcome::Wrong(_)));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_body() {
+        assert_eq!(message(7, 100).data(), message(7, 100).data());
+        assert_ne!(message(7, 100).data(), message(8, 100).data());
+    }
+
+    #[test]
+    fn a_large_body_has_a_large_piece() {
+        for seed in 0..100 {
+            let message = message(seed, 1000);
+            assert_ne!(message.kind, Kind::None);
+            assert!(message.length() >= 1000);
         }
     }
 }

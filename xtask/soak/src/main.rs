@@ -7,9 +7,9 @@
 //! | file | content |
 //! | --- | --- |
 //! | `run.rs`, `worker.rs` | the order of a run; the loop of a worker |
-//! | `target.rs`, `serve.rs`, `app.rs` | the servers, their options, and their app |
-//! | `exchange.rs`, `clients.rs`, `content.rs` | an exchange and its outcomes; both clients; generated bodies |
-//! | `relay.rs`, `process_faults.rs` | the faults of connections; the faults of the process |
+//! | `servers.rs`, `app.rs` | the servers, their addresses and options; their app |
+//! | `exchange.rs`, `clients.rs` | an exchange, its outcomes and its generated bodies; both clients |
+//! | `faults.rs` | the faults of connections; the faults of the process |
 //! | `tally.rs`, `report.rs` | the counts; their comparison, and the search for leaks |
 //! | `netns.rs` | the server and the clients of `cargo xtask netns` |
 
@@ -17,16 +17,13 @@ mod app;
 #[path = "../../bench/src/blocking_socket.rs"]
 mod blocking_socket;
 mod clients;
-mod content;
 mod exchange;
+mod faults;
 mod netns;
-mod process_faults;
-mod relay;
 mod report;
 mod run;
-mod serve;
+mod servers;
 mod tally;
-mod target;
 mod worker;
 
 use std::error::Error;

@@ -23,9 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Result;
 use crate::app::app;
 use crate::clients::Connection;
-use crate::content::message;
-use crate::exchange::{Exchange, Outcome};
-use crate::worker::{at_once, send};
+use crate::exchange::{Exchange, Outcome, message};
+use crate::worker::send;
 
 /// The longest time that client and server wait for bytes of a body. `hosts.sh` has the same limit.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -50,8 +49,7 @@ pub(crate) fn serve(address: Address) -> Result {
 
 pub(crate) fn perform_exchanges(address: Address) -> Result {
     let client = Client::new(address);
-    runtime()?.block_on(perform_with(&client, false))?;
-    at_once(perform_with(&client, true))
+    [false, true].into_iter().try_for_each(|is_blocking| runtime()?.block_on(perform_with(&client, is_blocking)))
 }
 
 async fn perform_with(client: &Client, is_blocking: bool) -> Result {

@@ -1,12 +1,12 @@
 //! The end of a run: it compares the counts of servers and clients, looks for leaks, and prints the report.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use std::{array, fs};
 
 use crate::run::Run;
-use crate::serve::Served;
+use crate::servers::Served;
 use crate::tally::{FAULTS, NO_DESCRIPTORS, STALE};
 use crate::{HEAP, Result};
 
@@ -48,10 +48,12 @@ pub(crate) fn conclude(run: &Run, servers: &[Served], warm: Held, end: Held, tim
     println!("\n{}", tally.lines().join("\n"));
     let (exchanges, bytes) = (tally.exchanges(), tally.get("all", "bytes") >> 20);
     println!("\n{exchanges} exchanges and {bytes} MiB of bodies known to be right, in {} s", time.as_secs());
-    for ((name, _), (warm, end)) in RESOURCES.into_iter().zip(warm.into_iter().zip(end)) {
-        println!("{name}: {warm} after the warm-up, {end} at the end");
+    for (line, is_leak) in growth(warm, end) {
+        println!("{line}");
+        if is_leak {
+            tally.mistake(line);
+        }
     }
-    leaks(warm, end).into_iter().for_each(|leak| tally.mistake(leak));
     match tally.mistakes() {
         0 => Ok(()),
         mistakes => Err(format!("{mistakes} mistakes; to repeat the run, add --seed {}", run.seed).into()),
@@ -100,11 +102,12 @@ fn compare(run: &Run, served: &Served) {
     }
 }
 
-/// Describes each resource that has grown beyond its bound.
-fn leaks(warm: Held, end: Held) -> Vec<String> {
-    let resources = RESOURCES.into_iter().zip(warm.into_iter().zip(end));
-    let leaks = resources.filter(|((_, growth), (warm, end))| *end > warm + growth);
-    leaks.map(|((name, _), (warm, end))| format!("{name}: {warm} after the warm-up, {end} at the end")).collect()
+/// Describes each resource. Also returns whether the resource has grown beyond its bound.
+fn growth(warm: Held, end: Held) -> [(String, bool); 4] {
+    array::from_fn(|at| {
+        let ((name, growth), warm, end) = (RESOURCES[at], warm[at], end[at]);
+        (format!("{name}: {warm} after the warm-up, {end} at the end"), end > warm + growth)
+    })
 }
 
 #[cfg(test)]
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn more_than_before_is_a_leak() {
         let warm = [1000, 20, 9, 12];
-        assert_eq!(leaks(warm, [2000, 19, 9, 12]), Vec::<String>::new());
-        assert_eq!(leaks(warm, [2 << 20, 21, 10, 13]).len(), 4);
+        assert!(growth(warm, [2000, 19, 9, 12]).iter().all(|(_, is_leak)| !is_leak));
+        assert!(growth(warm, [2 << 20, 21, 10, 13]).iter().all(|(_, is_leak)| *is_leak));
     }
 }

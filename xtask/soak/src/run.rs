@@ -13,11 +13,10 @@ use fastrand::Rng;
 use tokio::runtime::{self, Runtime};
 
 use crate::report::{Held, conclude, measure};
-use crate::serve::{self, Served};
+use crate::servers::{self, Served, Target};
 use crate::tally::Tally;
-use crate::target::Target;
-use crate::worker::{Clients, Role, at_once, work};
-use crate::{Result, process_faults, relay};
+use crate::worker::{Clients, Role, work};
+use crate::{Result, faults};
 
 /// The longest time until all connections are closed after a load.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -49,8 +48,8 @@ impl Run {
 pub(crate) fn soak(time: Duration, seed: u64) -> Result {
     println!("seed {seed}, {} s", time.as_secs());
     let pki = TempPki::new();
-    let tls = serve::tls(pki.folder())?;
-    let servers = serve::start(pki.folder(), &tls)?;
+    let tls = servers::tls(pki.folder())?;
+    let servers = servers::start(pki.folder(), &tls)?;
     let soak = Soak::new(&pki, &tls, &servers, seed)?;
     let begin = Instant::now();
     // The warm-up is long enough for all allocations that are made once and kept.
@@ -86,7 +85,7 @@ impl<'r> Soak<'r> {
             let client = |address: &Address| (target, options.clone().client(address));
             clients[role as usize].extend(handle.addresses().iter().map(client));
             if target.is_faulty {
-                let relays = relay::start(&run, pki.folder(), target, handle.addresses())?;
+                let relays = faults::start_relays(&run, pki.folder(), target, handle.addresses())?;
                 clients[Role::Relayed as usize].extend(relays.iter().map(client));
             }
         }
@@ -104,11 +103,11 @@ impl<'r> Soak<'r> {
                 tasks
                     .extend(numbers.by_ref().take(async_workers).map(|number| self.runtime.spawn(work(number, false))));
                 for worker in numbers.by_ref().take(blocking_workers).map(|number| work(number, true)) {
-                    scope.spawn(move || at_once(worker));
+                    scope.spawn(move || self.runtime.block_on(worker));
                 }
             }
             let number = numbers.next().unwrap_or_default();
-            scope.spawn(move || process_faults::inject(run, self.tls, self.pki, number));
+            scope.spawn(move || faults::inject(run, self.tls, self.pki, number));
             while Instant::now() < end && run.tally.mistakes() == 0 {
                 thread::sleep((end - Instant::now()).min(Duration::from_millis(500)));
                 if io::stderr().is_terminal() {
@@ -158,7 +157,7 @@ impl<'r> Soak<'r> {
             let connect = |address| blocking::Client::from(options(target, &client_tls).client(address)).connect();
             // Two connections that are open at the same time belong to different workers.
             let connections: std::result::Result<Vec<_>, _> =
-                handle.addresses().iter().take(serve::WORKERS).map(connect).collect();
+                handle.addresses().iter().take(servers::WORKERS).map(connect).collect();
             for mut connection in connections? {
                 let text = connection.get("/tasks")?.body.read_all(100)?;
                 tasks += std::str::from_utf8(&text)?.parse::<u64>()?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exchange::Outcome;
-use crate::target::Target;
+use crate::servers::Target;
 
 /// The largest number of mistakes that are printed.
 const MOST_MISTAKES: usize = 20;

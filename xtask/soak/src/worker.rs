@@ -1,10 +1,7 @@
 //! A worker, which connects and performs exchanges in a loop. The seed of the run and the number of the worker
 //! determine the exchanges.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::thread;
 use std::time::Duration;
 
 use degu_client::{Client, Error, Headers};
@@ -15,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use crate::clients::{Answer, Connection};
 use crate::exchange::{Exchange, Outcome, Reading, is_stale};
 use crate::run::Run;
+use crate::servers::Target;
 use crate::tally::FAULTS;
-use crate::target::Target;
 
 /// The pause of a worker after a failed attempt to connect.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -56,10 +53,7 @@ pub(crate) async fn work(run: Arc<Run>, clients: Arc<[Clients; 3]>, role: Role, 
             }
             Err(error) => {
                 run.tally.note(target, Outcome::of(&error), &format!("connecting to {}", client.address()));
-                match is_blocking {
-                    true => thread::sleep(PAUSE),
-                    false => sleep(PAUSE).await,
-                }
+                sleep(PAUSE).await;
             }
         }
     }
@@ -101,17 +95,5 @@ pub(crate) async fn send(connection: &mut Connection, exchange: &Exchange) -> Re
     match reading {
         Reading::Cancel(time) if !is_blocking => timeout(*time, performed).await.unwrap_or(Ok(None)),
         _ => performed.await,
-    }
-}
-
-/// Runs a future of the blocking client, which must be ready at the first poll.
-///
-/// # Panics
-///
-/// The future is not ready.
-pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("a future of the blocking client is not ready"),
     }
 }

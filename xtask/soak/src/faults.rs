@@ -1,4 +1,4 @@
-//! Relays between clients and servers. A relay forwards bytes, and injects the faults of connections.
+//! The faults of connections, which relays between clients and servers inject, and the faults of the process.
 //!
 //! Clients and servers have real sockets. So they see the same events as on a bad network, or with a peer that dies.
 //! The seed of the run and the number of a connection determine the faults of the connection. Each connection has two
@@ -13,14 +13,19 @@ use std::thread;
 use std::time::Duration;
 
 use degu_client::Address;
+use degu_misc::{Leaf, TempPki};
+use degu_simulation::Fault;
+use degu_tls::ServerTls;
 use fastrand::Rng;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::Socket;
 
 use crate::Result;
 use crate::blocking_socket::{connect, listen};
+use crate::report::descriptors;
 use crate::run::Run;
-use crate::tally::FAULTS;
-use crate::target::{Target, addresses};
+use crate::servers::{Target, addresses};
+use crate::tally::{FAULTS, NO_DESCRIPTORS};
 
 /// The length of a stall. It is longer than the timeouts of a faulty server and its clients.
 const STALL: Duration = Duration::from_secs(4);
@@ -29,23 +34,11 @@ const STALL: Duration = Duration::from_secs(4);
 /// forwards long writes, because a large body would take too long.
 const SHORT: u64 = 4096;
 
-/// A fault in the middle of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    /// Both sockets are reset.
-    Reset,
-    /// Both sockets are closed.
-    Close,
-    /// One direction ends, and the other direction continues.
-    HalfClose,
-    /// One direction forwards nothing for [`STALL`].
-    Stall,
-}
-
 /// The faults of one direction of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
-    /// The fault, and the number of bytes that are forwarded before it.
+    /// The fault, and the number of bytes that are forwarded before it. `Finish` ends only this direction, and `Stall`
+    /// forwards nothing in this direction for [`STALL`].
     fault: Option<(u64, Fault)>,
     /// The largest number of bytes in a write, for the first [`SHORT`] bytes.
     short: Option<usize>,
@@ -55,7 +48,7 @@ struct Plan {
 
 /// Starts a relay for each address of a server. The relay listens on an address of the same kind. Returns the addresses
 /// of the relays.
-pub(crate) fn start(
+pub(crate) fn start_relays(
     run: &Arc<Run>,
     folder: &Path,
     target: &'static Target,
@@ -116,7 +109,7 @@ impl Plan {
         let fault = match rng.u32(..100) {
             0..12 => Fault::Reset,
             12..24 => Fault::Close,
-            24..34 => Fault::HalfClose,
+            24..34 => Fault::Finish,
             34..36 => Fault::Stall,
             _ => return plan,
         };
@@ -168,13 +161,13 @@ fn forward(run: &Run, [mut from, mut to]: [&Socket; 2], mut plan: Plan, is_broke
                 run.tally.add(FAULTS, format!("{fault:?}"), 1);
                 match fault {
                     Fault::Stall => thread::sleep(STALL),
-                    Fault::HalfClose => return to.shutdown(Shutdown::Write).ok(),
-                    Fault::Close => return None,
+                    Fault::Finish => return to.shutdown(Shutdown::Write).ok(),
                     Fault::Reset => {
                         // This has no effect on a Unix socket.
                         let _ = (from.set_linger(Some(Duration::ZERO)), to.set_linger(Some(Duration::ZERO)));
                         return None;
                     }
+                    _ => return None,
                 }
             }
             plan.delay.into_iter().for_each(thread::sleep);
@@ -184,6 +177,36 @@ fn forward(run: &Run, [mut from, mut to]: [&Socket; 2], mut plan: Plan, is_broke
             rest = later;
         }
     }
+}
+
+/// Injects faults of the process, one after another, until the workers stop: certificates are renewed, and for less than a
+/// second the process can open at most three more descriptors.
+pub(crate) fn inject(run: &Run, tls: &ServerTls, pki: &TempPki, number: u64) {
+    let mut rng = run.rng(number);
+    while !run.is_stopping() {
+        let (fault, injected) = if rng.bool() {
+            pki.renew(Leaf::Server);
+            ("certificates renewed", tls.reload().map(drop).map_err(Into::into))
+        } else {
+            (NO_DESCRIPTORS, starve(rng.u64(..4), Duration::from_millis(rng.u64(50..800))))
+        };
+        match injected {
+            Ok(()) => run.tally.add(FAULTS, fault, 1),
+            // The next fault would fail, too.
+            Err(error) => return run.tally.mistake(format!("{fault}: {error}")),
+        }
+        thread::sleep(Duration::from_millis(rng.u64(20..200)));
+    }
+}
+
+/// Lowers the limit on descriptors for `time`. The process can then open only `spare` more descriptors.
+fn starve(spare: u64, time: Duration) -> Result {
+    let before = getrlimit(Resource::Nofile);
+    let most = descriptors()? + spare;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..before })?;
+    thread::sleep(time);
+    // Any process may raise its soft limit to the hard limit, which has not changed.
+    Ok(setrlimit(Resource::Nofile, before)?)
 }
 
 #[cfg(test)]
