@@ -5,7 +5,6 @@ mod hyper;
 #[cfg(feature = "peers")]
 mod peers;
 mod raw;
-mod raw_tokio;
 
 use std::thread;
 use std::time::Duration;
@@ -39,7 +38,7 @@ pub(crate) struct Contestant {
 pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "raw", client: Some(raw::client), server: Some(raw::serve) },
     Contestant { name: raw::POLLING, client: Some(raw::client), server: Some(raw::serve) },
-    Contestant { name: "raw-tokio", client: Some(raw_tokio::client), server: Some(raw_tokio::serve) },
+    Contestant { name: "raw-tokio", client: Some(raw::tokio_client), server: Some(raw::serve_tokio) },
     Contestant { name: "hyper", client: Some(hyper::client), server: Some(hyper::serve) },
     Contestant { name: hyper::FLUSHING, client: None, server: Some(hyper::serve) },
     Contestant { name: "degu", client: Some(degu::client), server: Some(degu::serve) },

@@ -26,11 +26,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::Result;
 use crate::blocking_socket::connect;
 use crate::contestants::{Trips, find};
 use crate::message::get;
 use crate::socket::{Stream, into_tokio};
-use crate::{Result, codec};
+use crate::suites::find_codec;
 
 /// The command line of an end.
 #[derive(Clone, Debug, Parser)]
@@ -98,7 +99,7 @@ pub(crate) fn run(end: &End) -> Result {
             return Ok(());
         }
         "client" => measure(client()?, end)?,
-        "codec" => measure(codec::find(&end.address, name)?, end)?,
+        "codec" => measure(find_codec(&end.address, name)?, end)?,
         "load" => end.runtime(false)?.block_on(load(end))?,
         _ => return Err("unknown role (xtask/bench/src/ends.rs lists the roles)".into()),
     };

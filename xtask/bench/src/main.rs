@@ -9,7 +9,6 @@ mod blocking_socket;
 mod chart;
 #[path = "../../interop/src/child.rs"]
 mod child;
-mod codec;
 mod contestants;
 mod ends;
 mod machine;
@@ -19,7 +18,6 @@ mod report;
 mod socket;
 mod stage;
 mod suites;
-mod tls;
 mod verify;
 
 use std::path::{Path, PathBuf};

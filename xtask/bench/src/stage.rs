@@ -105,10 +105,7 @@ impl<'o> Stage<'o> {
     fn peers(&self) -> Result<&str> {
         if self.peers.get().is_none() {
             let folder = target().join("peers").display().to_string();
-            let build =
-                ["build", "--quiet", "--release", "--features=peers", "--manifest-path", MANIFEST, "--target-dir"];
-            let build: Vec<String> = build.into_iter().chain([folder.as_str()]).map(str::to_owned).collect();
-            child::run(Path::new("cargo"), &build, Duration::from_secs(3600))?;
+            cargo(MANIFEST, "build", &["--release", "--features=peers", "--target-dir", &folder])?;
             let _ = self.peers.set(format!("{folder}/release/degu-bench"));
         }
         Ok(self.peers.get().map_or("", String::as_str))
@@ -173,6 +170,12 @@ const CONFIG: &str = include_str!("../nginx.conf");
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 const DEGU_018_ENDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/degu018.py");
+
+/// Runs cargo, and returns its stdout. A build takes minutes.
+pub(crate) fn cargo(manifest: &str, command: &str, options: &[&str]) -> Result<String> {
+    let all = [&[command, "--quiet", "--manifest-path", manifest], options].concat();
+    child::run(Path::new("cargo"), &all.into_iter().map(str::to_owned).collect::<Vec<_>>(), Duration::from_secs(3600))
+}
 
 /// Returns whether a tool or a contestant is installed.
 pub(crate) fn is_there(name: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::report::Report;
 use crate::stage::Stage;
 
 pub(crate) use open::PERCENTILES;
+pub(crate) use wire::find as find_codec;
 
 type Suite = fn(&Stage<'_>) -> Result<Report>;
 

@@ -1,21 +1,17 @@
 //! The size of a library: the number of its crates, the time of a build from nothing, and the size of the stripped
 //! program. The same small server or client is built with each library, without TLS: `xtask/bench/minimal`.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::Result;
-use crate::child;
 use crate::plan::{self, Condition, Figure};
 use crate::report::{Report, Unit};
-use crate::stage::Stage;
+use crate::stage::{Stage, cargo};
 
 const FIGURES: [Figure; 3] =
     [("crates", Unit::Count), ("cold build", Unit::Seconds), ("stripped size", Unit::Kibibytes)];
-
-/// The time that one build may take.
-const LIMIT: Duration = Duration::from_secs(600);
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/minimal/Cargo.toml");
 
@@ -25,17 +21,19 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         Condition::new("client", ["hyper", "reqwest", "ureq", "degu", "degu-blocking"], &["hyper"], "client"),
     ];
     // The downloads are made first, so that no build includes them.
-    cargo("fetch", &[])?;
+    cargo(MANIFEST, "fetch", &[])?;
     let folder = stage.folder.path().join("size");
     let mut report = plan::run("size", 1, &conditions, &FIGURES, |side, name| {
         let feature = format!("--features={side}-{name}");
-        let tree = cargo("tree", &[&feature, "--prefix=none", "--edges=normal,build", "--no-dedupe", "--format={p}"])?;
-        let mut crates: Vec<&str> = tree.lines().collect();
-        crates.sort_unstable();
-        crates.dedup();
+        let tree = cargo(
+            MANIFEST,
+            "tree",
+            &[&feature, "--prefix=none", "--edges=normal,build", "--no-dedupe", "--format={p}"],
+        )?;
+        let crates: BTreeSet<&str> = tree.lines().collect();
         let target = format!("--target-dir={}", folder.display());
         let start = Instant::now();
-        cargo("build", &["--release", "--offline", &feature, &target])?;
+        cargo(MANIFEST, "build", &["--release", "--offline", &feature, &target])?;
         let took = start.elapsed();
         let size = fs::metadata(folder.join("release/minimal"))?.len();
         fs::remove_dir_all(&folder)?;
@@ -45,9 +43,4 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     report.about =
         "a server and a client of a few lines, without TLS: `cargo build --release` of everything, on all cores".into();
     Ok(report)
-}
-
-fn cargo(command: &str, options: &[&str]) -> Result<String> {
-    let all = [&[command, "--quiet", "--manifest-path", MANIFEST], options].concat();
-    child::run(Path::new("cargo"), &all.into_iter().map(str::to_owned).collect::<Vec<_>>(), LIMIT)
 }
