@@ -96,12 +96,12 @@ const STEPS: &[Step<Container>] = &[
     ("version", version_of_api),
     ("import", import),
     ("create", create),
-    ("start", start),
+    ("start", |ours, it| ask(ours, Method::Post, &it.target("/start"), 204, JSON, &Message::none()).map(drop)),
     ("archive", upload),
     ("exec", exec),
     ("attach", attach),
     ("logs", logs),
-    ("remove", remove),
+    ("remove", |ours, it| ask(ours, Method::Delete, &it.target("?force=1"), 204, JSON, &Message::none()).map(drop)),
     ("events", events),
 ];
 
@@ -145,10 +145,6 @@ fn create(ours: &mut Ours, container: &mut Container) -> Result {
     ask_json(ours, Method::Post, &target, 201, &bytes(container.to_string())).map(drop)
 }
 
-fn start(ours: &mut Ours, container: &mut Container) -> Result {
-    ask(ours, Method::Post, &container.target("/start"), 204, JSON, &Message::none()).map(drop)
-}
-
 /// Sends an archive in chunks, so the engine does not know its length before its end.
 fn upload(ours: &mut Ours, container: &mut Container) -> Result {
     run_in(ours, container, &["sh", "-c", &format!("mkdir {UPLOADED}")], b"", 0)?;
@@ -174,10 +170,6 @@ fn attach(ours: &mut Ours, container: &mut Container) -> Result {
 fn logs(ours: &mut Ours, container: &mut Container) -> Result {
     let logs = ask(ours, Method::Get, &container.target("/logs?stdout=1&stderr=1"), 200, JSON, &Message::none())?;
     same("logs", &stdout(&logs)?, b"some text")
-}
-
-fn remove(ours: &mut Ours, container: &mut Container) -> Result {
-    ask(ours, Method::Delete, &container.target("?force=1"), 204, JSON, &Message::none()).map(drop)
 }
 
 /// Checks the actions of the container. The events arrived as lines of JSON during the earlier steps.

@@ -10,7 +10,7 @@
 //! | `main.rs`, `peers.rs`, `matrix.rs` | the options; the peers; the outcomes as tables |
 //! | `exchanges.rs`, `steps.rs` | the exchanges of HTTP; how exchanges are performed within a time limit |
 //! | `ours.rs`, `server.rs` | both of our clients; our server |
-//! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers with the configuration from the page about deployment |
+//! | `deployment.rs` | peers with the configuration from the page about deployment |
 //! | `events.rs` | our server for readers of server-sent events |
 //! | `tunnel.rs`, `websocket.rs`, `autobahn.rs`, `engine.rs` | peers that switch protocols: proxies of a tunnel, WebSocket, container engines |
 //! | `peer.rs`, `child.rs` | addresses, configurations and versions; processes |
@@ -19,18 +19,16 @@ mod autobahn;
 mod child;
 #[path = "../../soak/src/clients.rs"]
 mod clients;
+mod deployment;
 mod engine;
 mod events;
 mod exchanges;
-mod haproxy;
 mod matrix;
-mod nginx;
 mod ours;
 mod peer;
 mod peers;
 mod server;
 mod steps;
-mod systemd;
 mod tunnel;
 mod websocket;
 
@@ -85,9 +83,9 @@ fn run(options: &Options) -> Result {
     }
     let folder = shell.create_temp_dir()?;
     let mut bench = Bench::new(shell, folder.path())?;
-    for peer in PEERS {
-        let name = peer.name.replace(" {}", "");
-        let done = match version(&bench, peer.version) {
+    for peer @ (name, command, _) in PEERS {
+        let name = name.replace(" {}", "");
+        let done = match version(&bench, command) {
             Ok(version) => peers::test(&mut bench, peer, &version),
             Err(missing) => {
                 bench.matrix.leave_out(&name, &missing);

@@ -7,27 +7,24 @@ use crate::matrix::outcomes;
 use crate::peer::{Bench, LIMIT, Where};
 use crate::steps::{Unsupported, columns};
 use crate::tunnel::terminal;
-use crate::{Result, autobahn, engine, events, haproxy, nginx, server, systemd, websocket};
+use crate::{Result, autobahn, deployment, engine, events, server, websocket};
 
-/// A peer and its test.
-pub(crate) struct Peer {
-    /// The name in the matrix. The version replaces `{}`.
-    pub(crate) name: &'static str,
-    /// A shell command that prints the version. It fails if the peer is not installed.
-    pub(crate) version: &'static str,
-    test: Test,
-}
+use Test::{Other, Script};
 
-enum Test {
+/// The name of a peer in the matrix, a shell command that prints the version, and the test. The version replaces `{}` in the
+/// name. The command fails if the peer is not installed.
+pub(crate) type Peer = (&'static str, &'static str, Test);
+
+pub(crate) enum Test {
     /// A shell command that runs a script of `peers/`, without its last argument, which is the address. The script runs
     /// once for each kind of address.
     Script(&'static str, &'static [Where], Role),
-    /// The second argument is the version.
+    /// Another test. The second argument is the version.
     Other(fn(&mut Bench<'_>, &str) -> Result),
 }
 
 /// The role of a script.
-enum Role {
+pub(crate) enum Role {
     Server(Traits),
     /// A client that performs the exchanges with our server, which has these limits.
     Client(Limits),
@@ -39,20 +36,6 @@ enum Role {
     Reader,
     /// A client that checks our server in its own way, and prints the result.
     Checker,
-}
-
-const fn peer(name: &'static str, version: &'static str, run: fn(&mut Bench<'_>, &str) -> Result) -> Peer {
-    Peer { name, version, test: Test::Other(run) }
-}
-
-const fn script(
-    name: &'static str,
-    version: &'static str,
-    line: &'static str,
-    kinds: &'static [Where],
-    role: Role,
-) -> Peer {
-    Peer { name, version, test: Test::Script(line, kinds, role) }
 }
 
 const CLIENT: Role = Role::Client(Limits::DEFAULT);
@@ -83,54 +66,50 @@ const NODE_KINDS: &[Where] = &[Where::Ipv4, Where::Ipv6, Where::Unix];
 const IPV4: &[Where] = &[Where::Ipv4];
 
 pub(crate) const PEERS: &[Peer] = &[
-    peer("nginx {}", "/usr/sbin/nginx -v 2>&1", nginx::run),
-    peer("HAProxy {}", "/usr/sbin/haproxy -v", haproxy::run),
-    script("ab {} -k:", "ab -V", "bash ab_client.sh", IPV4, Role::Checker),
-    script("MicroPython's requests of HTTP/1.0,", "echo 1.0", "bash micropython_client.sh", IPV4, Role::Checker),
-    peer("Podman {}", "ls /bin/busybox && podman --version", engine::run_podman),
-    peer("Docker {}", "ls /bin/busybox && dockerd --version", engine::run_docker),
-    peer("systemd {}", "systemd-socket-activate --version", systemd::run),
-    script(
+    ("nginx {}", "/usr/sbin/nginx -v 2>&1", Other(deployment::nginx)),
+    ("HAProxy {}", "/usr/sbin/haproxy -v", Other(deployment::haproxy)),
+    ("ab {} -k:", "ab -V", Script("bash ab_client.sh", IPV4, Role::Checker)),
+    ("MicroPython's requests of HTTP/1.0,", "echo 1.0", Script("bash micropython_client.sh", IPV4, Role::Checker)),
+    ("Podman {}", "ls /bin/busybox && podman --version", Other(engine::run_podman)),
+    ("Docker {}", "ls /bin/busybox && dockerd --version", Other(engine::run_docker)),
+    ("systemd {}", "systemd-socket-activate --version", Other(deployment::systemd)),
+    (
         "http.server {}, files",
         "python3 --version",
-        "python3 http_server.py --files $FOLDER/files",
-        &[Where::Ipv4, Where::Unix],
-        FILES,
+        Script("python3 http_server.py --files $FOLDER/files", &[Where::Ipv4, Where::Unix], FILES),
     ),
-    script("http.server {}", "python3 --version", "python3 http_server.py", Where::ALL, HTTP_SERVER),
-    script("http.client {}", "python3 --version", "python3 http_client.py", Where::ALL, CLIENT),
-    script("requests {}", "pypi requests requests_unixsocket", "$PYTHON requests_client.py", Where::ALL, CLIENT),
-    script("aiohttp {}", "pypi aiohttp", "$PYTHON aiohttp_server.py", Where::ALL, AIOHTTP),
-    script("aiohttp {}", "pypi aiohttp", "$PYTHON aiohttp_client.py", Where::ALL, CLIENT),
-    script("Node {}", "node --version", "node node_server.mjs", NODE_KINDS, NODE),
-    script("Node {}", "node --version", "node node_client.mjs", NODE_KINDS, CLIENT),
-    script("undici {}", "npm undici", "node undici_client.mjs $NODE", NODE_KINDS, CLIENT),
-    script("websockets {}", "pypi websockets", "$PYTHON websocket_server.py", Where::ALL, Role::SocketServer),
-    script("websockets {}", "pypi websockets", "$PYTHON websocket_client.py", Where::ALL, Role::SocketClient),
-    peer("Autobahn {}", autobahn::VERSION, autobahn::run),
-    script("ws {}", "npm ws", "node websocket_server.mjs $NODE", NODE_KINDS, Role::SocketServer),
-    script("ws {}", "npm ws", "node websocket_client.mjs $NODE", NODE_KINDS, Role::SocketClient),
-    script("Degu {}", "PYTHON=$PYTHON36 pypi degu degu.base", "$PYTHON36 degu_server.py", Where::ALL, SERVER),
+    ("http.server {}", "python3 --version", Script("python3 http_server.py", Where::ALL, HTTP_SERVER)),
+    ("http.client {}", "python3 --version", Script("python3 http_client.py", Where::ALL, CLIENT)),
+    ("requests {}", "pypi requests requests_unixsocket", Script("$PYTHON requests_client.py", Where::ALL, CLIENT)),
+    ("aiohttp {}", "pypi aiohttp", Script("$PYTHON aiohttp_server.py", Where::ALL, AIOHTTP)),
+    ("aiohttp {}", "pypi aiohttp", Script("$PYTHON aiohttp_client.py", Where::ALL, CLIENT)),
+    ("Node {}", "node --version", Script("node node_server.mjs", NODE_KINDS, NODE)),
+    ("Node {}", "node --version", Script("node node_client.mjs", NODE_KINDS, CLIENT)),
+    ("undici {}", "npm undici", Script("node undici_client.mjs $NODE", NODE_KINDS, CLIENT)),
+    ("websockets {}", "pypi websockets", Script("$PYTHON websocket_server.py", Where::ALL, Role::SocketServer)),
+    ("websockets {}", "pypi websockets", Script("$PYTHON websocket_client.py", Where::ALL, Role::SocketClient)),
+    ("Autobahn {}", autobahn::VERSION, Other(autobahn::run)),
+    ("ws {}", "npm ws", Script("node websocket_server.mjs $NODE", NODE_KINDS, Role::SocketServer)),
+    ("ws {}", "npm ws", Script("node websocket_client.mjs $NODE", NODE_KINDS, Role::SocketClient)),
+    ("Degu {}", "PYTHON=$PYTHON36 pypi degu degu.base", Script("$PYTHON36 degu_server.py", Where::ALL, SERVER)),
     // Over a Unix socket, Degu 0.18 sends no Host.
-    script(
+    (
         "Degu {}",
         "PYTHON=$PYTHON36 pypi degu degu.base",
-        "$PYTHON36 degu_client.py",
-        Where::ALL,
-        CLIENT_WITHOUT_HOST,
+        Script("$PYTHON36 degu_client.py", Where::ALL, CLIENT_WITHOUT_HOST),
     ),
-    script("curl {}", "curl --version", "bash curl_client.sh $FOLDER/files", Where::ALL, CLIENT),
-    script("curl {} -N", "curl --version", "bash events_curl.sh", IPV4, Role::Reader),
-    script("sseclient {}", "pypi sseclient", "$PYTHON events_client.py", IPV4, Role::Reader),
-    script("Chromium {}", "chromium --version", "bash events_chromium.sh $FOLDER", IPV4, Role::Reader),
+    ("curl {}", "curl --version", Script("bash curl_client.sh $FOLDER/files", Where::ALL, CLIENT)),
+    ("curl {} -N", "curl --version", Script("bash events_curl.sh", IPV4, Role::Reader)),
+    ("sseclient {}", "pypi sseclient", Script("$PYTHON events_client.py", IPV4, Role::Reader)),
+    ("Chromium {}", "chromium --version", Script("bash events_chromium.sh $FOLDER", IPV4, Role::Reader)),
 ];
 
 /// Tests a peer of this version.
-pub(crate) fn test(bench: &mut Bench<'_>, peer: &Peer, version: &str) -> Result {
-    let name = &peer.name.replace("{}", version);
-    let (line, kinds, role) = match &peer.test {
-        Test::Script(line, kinds, role) => (line, kinds, role),
-        Test::Other(run) => return run(bench, version),
+pub(crate) fn test(bench: &mut Bench<'_>, (name, _, test): &Peer, version: &str) -> Result {
+    let name = &name.replace("{}", version);
+    let (line, kinds, role) = match test {
+        Script(line, kinds, role) => (line, kinds, role),
+        Other(run) => return run(bench, version),
     };
     for &kind in *kinds {
         let address = bench.address(kind);
