@@ -123,7 +123,7 @@ async fn next<D: Simulated>(
             None
         }
         Reading::Data => poll_fn(|cx| body.poll_data(cx)).await?.map(|data| seen.data.extend_from_slice(&data)),
-        Reading::Chunks => poll_fn(|cx| body.poll_chunk(cx)).await?.map(|chunk| seen.chunk(&chunk)),
+        Reading::Chunks => poll_fn(|cx| body.poll_chunk(cx)).await?.map(|chunk| seen.part(&chunk.into())),
         Reading::Own => {
             let mut bytes = vec![0; most];
             let read = D::read(body, &mut bytes).await.map_err(|error| {

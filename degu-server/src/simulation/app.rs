@@ -195,7 +195,7 @@ async fn next(body: &mut Incoming, how: Reading, most: usize, seen: &mut Seen) -
             None
         }
         Reading::Data => body.next_data().await?.map(|data| seen.data.extend_from_slice(&data)),
-        Reading::Chunks => body.next_chunk().await?.map(|chunk| seen.chunk(&chunk)),
+        Reading::Chunks => body.next_chunk().await?.map(|chunk| seen.part(&chunk.into())),
         Reading::Own => Some(body.read_ahead(most).await?),
         _ => body.next_part().await?.map(|part| seen.part(&part)),
     };

@@ -2,9 +2,8 @@
 
 use degu_simulation::{End, Fault};
 
-use super::peer::{Conditions, Peer};
+use super::peer::{Conditions, Peer, TunnelEnd};
 use super::plan::{Answer, Exchange};
-use super::tunnel::TunnelEnd;
 
 /// Returns an error with this text if the outcome is not allowed.
 pub(super) fn allow(is_allowed: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {

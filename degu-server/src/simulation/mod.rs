@@ -10,7 +10,6 @@ mod judge;
 mod peer;
 mod plan;
 mod responses;
-mod tunnel;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

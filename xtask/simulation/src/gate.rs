@@ -1,8 +1,9 @@
 //! The pauses of a simulated app, which stand for a database for example, and bodies that pause between their parts. The
-//! simulation decides when a pause ends.
+//! simulation decides when a pause ends. Also futures that are dropped before they are ready, as after a timeout.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -88,4 +89,25 @@ pub fn slow(
         ended = part.is_none();
         Poll::Ready(part.map(Ok))
     })
+}
+
+/// Polls a future at most `polls` times, then drops it. Returns `None` if it was not ready by then.
+///
+/// With `late`, the future is dropped only when it is woken after the last poll. In this case, an event has woken a
+/// task that does not poll the future again.
+pub async fn patiently<F: Future>(polls: usize, late: bool, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 && !late => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }

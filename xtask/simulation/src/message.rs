@@ -185,12 +185,6 @@ impl Seen {
         }
     }
 
-    /// Adds the next chunk, which is whole.
-    pub fn chunk(&mut self, chunk: &Chunk) {
-        self.data.extend_from_slice(&chunk.data);
-        self.chunks.push((chunk.extensions.clone(), self.data.len() as u64));
-    }
-
     /// Sets the end of the body, with the extensions of the last chunk and the trailers, if they are known.
     pub fn end(&mut self, extensions: Option<&ChunkExtensions>, trailers: Option<&Trailers>) {
         self.ended = true;
