@@ -44,9 +44,6 @@ const EXCHANGES: usize = 1000;
 /// The number of boards that share the conformance cases.
 const BOARDS: usize = 4;
 
-/// The sections in flash, and the sections in RAM. `.data` is in both.
-const FLASH: &[&str] = &[".vector_table", ".text", ".rodata", ".data"];
-const RAM: &[&str] = &[".data", ".bss", ".uninit"];
 /// Parts of the names of the functions in `core` that panic.
 const PANICS: &[&str] =
     &["core::panicking::panic", "slice_index_fail", "len_mismatch_fail", "expect_failed", "unwrap_failed"];
@@ -85,15 +82,15 @@ fn build(program: &str, features: &str) -> Result<PathBuf> {
     Ok(target().join(TARGET).join("release").join(program))
 }
 
-/// Returns the bytes of an image in flash and in RAM.
+/// Returns the bytes of an image in flash and in RAM. The data is in both.
 fn memory(shell: &Shell, image: &Path) -> Result<(u64, u64)> {
-    let sections = cmd!(shell, "size -A {image}").quiet().read()?;
-    let size = |line: &str, names: &[&str]| {
-        let mut words = line.split_whitespace();
-        names.contains(&words.next()?).then(|| words.next()?.parse::<u64>().ok()).flatten()
-    };
-    let sum = |names| sections.lines().filter_map(|line| size(line, names)).sum();
-    Ok((sum(FLASH), sum(RAM)))
+    let table = cmd!(shell, "size {image}").quiet().read()?;
+    // The first line has the names of the columns.
+    let words = table.lines().skip(1).flat_map(str::split_whitespace);
+    match words.map_while(|size| size.parse::<u64>().ok()).collect::<Vec<_>>()[..] {
+        [text, data, bss, ..] => Ok((text + data, data + bss)),
+        _ => Err(format!("`size` printed no sizes: {table}").into()),
+    }
 }
 
 /// Returns the names of the functions in an image that panic.
