@@ -102,11 +102,17 @@ enum Stage {
 /// The step that a driver takes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
+    /// Ask the source of the request's body for its next part, and pass the part to [`send_part`](Exchange::send_part).
     Source,
+    /// Write pending bytes; if no bytes are pending, flush the stream.
     Write,
+    /// Ask for the head or the next part of the response ([`answer`](Exchange::answer)).
     Answer,
+    /// Read into the machine's buffer, and then ask for the answer.
     Read,
+    /// Let other tasks run, and then continue.
     Yield,
+    /// Wait until the stream is ready, or until the deadline of the wait.
     Wait,
 }
 
@@ -315,7 +321,7 @@ impl Exchange {
         Ok(answer)
     }
 
-    /// Returns the head of the final response.
+    /// Returns the head of the final response. `Pending` means that the whole head has not been received.
     pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
         let head = self.machine.poll_response().map_err(|error| self.error(error))?;
         if let Poll::Ready(head) = &head {
@@ -331,6 +337,7 @@ impl Exchange {
     }
 
     /// Returns the next part of the response's body; `None` when the body has ended and the request has been sent.
+    /// `Pending` means that the next part has not been received, or that a part of the request has not been sent.
     pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
         if self.stage == Stage::Body {
             match self.machine.poll_part().map_err(|error| self.error(error))? {

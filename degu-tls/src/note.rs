@@ -25,6 +25,7 @@ thread_local! {
     static SLOT: Cell<Option<Note>> = const { Cell::new(None) };
 }
 
+/// Leaves the result of the verifier in the slot of this thread.
 pub(crate) fn leave(note: Note) {
     SLOT.set(Some(note));
 }

@@ -82,7 +82,8 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
 }
 
-/// The options, the provider and the time of a build, and the warnings that the build collects.
+/// The values with which a policy is built: its options, its cryptography provider and the current time. Also collects
+/// the warnings about the policy.
 pub(crate) struct Build {
     pub(crate) options: Options,
     pub(crate) crypto: Crypto,

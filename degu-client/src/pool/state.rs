@@ -91,6 +91,7 @@ impl<D: Driver> State<D> {
         self.take_other(home)
     }
 
+    /// Takes a free place, if more places are free than requests wait. Otherwise returns `None`.
     #[cold]
     fn take_other(&mut self, home: D::Home) -> Option<Place<D>> {
         (self.waiting.len() < self.free()).then(|| self.take_free(home))
@@ -148,6 +149,7 @@ impl<D: Driver> State<D> {
         None
     }
 
+    /// Closes idle connections whose idle timeout has passed, if `next_end` says that there may be any.
     #[inline(always)]
     fn expire(&mut self, now: Instant) {
         if self.next_end.is_some_and(|end| end <= now) {
@@ -155,6 +157,7 @@ impl<D: Driver> State<D> {
         }
     }
 
+    /// Closes the idle connections whose idle timeout has passed, and sets the time of the next search.
     #[cold]
     fn close_expired(&mut self, now: Instant) {
         self.close_idle(|idle| idle.end().is_some_and(|end| end <= now));
@@ -171,6 +174,7 @@ impl<D: Driver> State<D> {
         self.next_end = self.next_end.into_iter().chain(end).min();
     }
 
+    /// Moves the idle connections for which `is_closed` returns `true` to `closed`.
     fn close_idle(&mut self, is_closed: impl Fn(&Pooled<D>) -> bool) {
         let before = self.closed.len();
         self.closed.extend(self.idle.extract_if(.., |idle| is_closed(idle)));

@@ -42,6 +42,7 @@ impl Accepting {
         self.file = None;
     }
 
+    /// Accepts the next connection. `Pending` means that no connection waits to be accepted.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         loop {
             let mut ready = ready!(self.socket.poll_read_ready(cx))?;

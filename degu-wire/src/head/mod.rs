@@ -46,8 +46,8 @@ const fn stop(fault: Fault, at: usize) -> Stop {
     Some(RemoteError::at(fault, at))
 }
 
-/// Finds the end of a head: the offset after the first empty line that follows another line. The first `searched` bytes
-/// have been searched before.
+/// Finds the end of a head: the offset after the first empty line that follows another line. Returns `None` if the end
+/// has not arrived. The first `searched` bytes have been searched before.
 ///
 /// A caller whose input grows in pieces passes as `searched` the length that the input had at the previous call. When
 /// this function returns an offset, the caller parses the head. So each byte is searched once, even if the bytes arrive
