@@ -166,8 +166,8 @@ impl Options {
     /// body of unknown length. If the server cuts such a body, it resets the TCP connection, or under TLS sends no
     /// close_notify. On a Unix socket the client cannot detect the cut.
     ///
-    /// Default: on, because nginx before 1.29.7, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 requests by
-    /// default.
+    /// Default: on, because these clients send HTTP/1.0 by default: `ab`, HAProxy's health checks, nginx before 1.29.7, and older
+    /// versions of MicroPython's module `requests`.
     pub fn allow_http10(mut self, allow: bool) -> Self {
         Arc::make_mut(&mut self.limits).allow_http10 = allow;
         self

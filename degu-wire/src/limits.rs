@@ -69,7 +69,8 @@ pub struct Limits {
     /// and no interim responses precede them. The connection is kept only if the client asks for it and the length of
     /// the response is known. If false, the server answers such a request with 505.
     ///
-    /// Default on, because nginx before 1.29.7, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 by default.
+    /// Default on, because these clients send HTTP/1.0 by default: `ab`, HAProxy's health checks, nginx before 1.29.7,
+    /// and older versions of MicroPython's module `requests`.
     pub allow_http10: bool,
     /// True if requests without Host are served. Default off, because RFC 9112 §3.2 demands 400. Switch it on if
     /// clients of Degu 0.18 connect over Unix sockets: they send no Host.
