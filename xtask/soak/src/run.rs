@@ -127,8 +127,12 @@ impl<'r> Soak<'r> {
 
     /// Waits until every connection is closed, and measures the resources of the process.
     fn settle_and_measure(&self) -> Result<Held> {
-        self.settle();
-        let tasks = self.count_tasks()? + self.runtime.metrics().num_alive_tasks() as u64;
+        let count = || -> Result<u64> {
+            self.settle();
+            Ok(self.count_tasks()? + self.runtime.metrics().num_alive_tasks() as u64)
+        };
+        // A task may end a moment after its connection. So the lower of two counts is taken.
+        let tasks = count()?.min(count()?);
         self.settle();
         measure(tasks)
     }
