@@ -186,6 +186,8 @@ impl Exchange {
         (self.offers, self.tunnel) = (true, Some(tunnel));
         (self.status, self.response) = (101, Message::none());
         (self.serving, self.afterwards, self.is_owned) = (Serving::After, None, false);
+        // The server of a tunnel sends its bytes only after it has received the bytes of the client, if the client ends first.
+        self.writes_first = false;
         (self.client_closes, self.server_closes, self.until_close) = (false, false, false);
     }
 
