@@ -250,6 +250,28 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_shutdown_closes_a_connection_that_has_freed_its_buffers() {
+        // A task that does not notice the shutdown never yields. The test therefore runs on another thread.
+        let (ended, end) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            on_worker(async |worker| {
+                let mut peer = connect(worker, 1);
+                exchange(&mut peer).await;
+                for _ in 0..4 {
+                    worker.count_second();
+                    run_others().await;
+                }
+                assert_eq!(worker.busy(), 0);
+                worker.server.begin(Phase::Draining);
+                worker.wake_all();
+                assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+            });
+            ended.send(()).unwrap();
+        });
+        end.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    }
+
     #[cfg(feature = "tls")]
     #[test]
     fn a_handshake_whose_room_is_not_needed_can_be_asked_again() {

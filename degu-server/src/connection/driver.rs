@@ -107,16 +107,17 @@ impl<'c, T: Transport> Driver<'c, T> {
             self.spinner.end_turn();
             let awaits = self.machine.awaits();
             self.endpoint.set_wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
+            // This check comes before the pause, because an idle connection returns here at once if the server shuts down.
+            if self.stop_if_too_late() {
+                return Poll::Ready(Ok(true));
+            }
             let worker = &self.endpoint.place.worker;
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
                 // Empty lines do not begin a request. If the buffer contains some, it is kept, because an idle connection drops
                 // its buffer, and no byte may be lost.
                 && self.machine.buffered().is_empty();
-            if pauses {
-                return Poll::Ready(Ok(false));
-            }
-            if self.stop_if_too_late() { Poll::Ready(Ok(true)) } else { Poll::Pending }
+            if pauses { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })
         .await
     }
