@@ -197,8 +197,8 @@ impl TempPki {
         self.make_crl(leaf.ca());
     }
 
-    /// Revokes the last issued version of a certificate: adds it to the revocation list of its CA, and writes the file
-    /// of the list. Policies notice this when they are reloaded.
+    /// Revokes the last issued version of a certificate: adds the certificate to the revocation list of its CA, and
+    /// writes the file of the list. A policy reads the new list when it is reloaded.
     pub fn revoke(&self, leaf: Leaf) {
         if let Some((_, revoked)) = self.issued().iter_mut().rfind(|(issued, _)| *issued == leaf) {
             *revoked = true;
@@ -306,8 +306,7 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
     params
 }
 
-/// Returns the value in `made`. If `made` is an error, panics with its text, because the test cannot go on. `what`
-/// completes the words "cannot ... of a temporary PKI".
+/// Returns the value in `made`. If `made` is an error, panics with the text `cannot {what} of a temporary PKI`.
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
     made.unwrap_or_else(|error| panic!("cannot {what} of a temporary PKI: {error}"))
 }

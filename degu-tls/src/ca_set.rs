@@ -170,8 +170,8 @@ impl CaSet {
         Ok(self)
     }
 
-    /// Labels the CAs that the last call added. The names of files and the names in the certificates then do not matter.
-    /// A reload gives this label to every CA that the files contain at that time.
+    /// Gives the same label to all CAs that the last call added. A reload gives this label to every CA that the files
+    /// contain at that time.
     ///
     /// ```no_run
     /// use degu_tls::CaSet;
@@ -187,9 +187,8 @@ impl CaSet {
         self.label_last(Some(label))
     }
 
-    /// Labels each CA that the last call added. The label is the name of the CA's file, without the extension. The
-    /// operator then chooses the label by the name of the file. Renaming a file can therefore change the rights of
-    /// peers. CAs from memory keep their label.
+    /// Labels each CA that the last call added. The label is the name of the CA's file, without the extension. Renaming
+    /// a file can therefore change the rights of peers. CAs from memory keep their label.
     #[must_use]
     pub fn labelled_by_file(self) -> Self {
         self.label_last(None)
@@ -252,8 +251,7 @@ impl CaSet {
         Ok(())
     }
 
-    /// Repeats the calls that filled this set, and returns the new set. The files are read again. It is an error if a
-    /// value came from memory.
+    /// Reads the files of this set again, and returns the new set. Fails if a value came from memory.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {

@@ -107,9 +107,8 @@ impl<T> ClientTlsBuilder<T> {
 
 impl ClientTls {
     /// Returns a builder for a client that trusts the servers that the operating system trusts. The system's verifier
-    /// decides, with the CAs that the system trusts and the certificates that it distrusts. The verifier checks
-    /// revocation if the system does. The name is always checked.
-    /// [`PeerIdentity::ca`](crate::PeerIdentity::ca) is `None`.
+    /// decides. It uses the CAs and the distrusted certificates of the system, and checks revocation if the system
+    /// does. The name is always checked. [`PeerIdentity::ca`](crate::PeerIdentity::ca) is `None`.
     #[cfg(feature = "system")]
     pub fn system() -> ClientTlsBuilder<System> {
         ClientTlsBuilder::new(Servers::System)
@@ -122,12 +121,12 @@ impl ClientTls {
 
     /// Returns a builder for a client that trusts only servers with one of these keys. The issuer, the names and the
     /// dates of the certificate are not checked. The certificate must be X.509 version 3, and the server must prove
-    /// that it holds the key. Give the pin of the server's next key, too: the server can then change its key.
+    /// that it holds the key. Also give the pin of the server's next key, so that the server can change its key.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
 
-    /// Returns whether the name of the server is checked. No reload or replacement changes this.
+    /// Returns whether the name of the server is checked. The answer is the same for as long as the policy exists.
     pub fn checks_name(&self) -> bool {
         self.0.get().recipe.trust.checks_name()
     }
@@ -151,7 +150,7 @@ impl ClientTls {
     /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
     /// - A revocation list has expired. All peers of its CA are refused.
     /// - Two different CAs from different files have the same name and no label.
-    /// - An intermediate certificate of the identity has a fault. It is still sent.
+    /// - An intermediate certificate of the identity has a fault, but is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().build.warnings.clone()
     }
@@ -175,14 +174,14 @@ impl ClientTls {
         Ok(())
     }
 
-    /// Returns the current policy, with which a driver makes one connection.
+    /// Returns the current policy, for one connection that a driver makes.
     ///
     /// - `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
-    ///   caller set instead. It is `None` for a Unix socket or an address with a zone. The client sends the name to the
-    ///   server (SNI) if it is a DNS name, and if the policy checks names or has pins.
-    /// - `peer` is the whole address as text, for errors. A policy `without_name_check` does not use `name`. A policy
-    ///   with pins uses `name` only if it is a DNS name. If `name` is not used, `peer` also keeps the TLS sessions of
-    ///   different servers apart.
+    ///   caller set instead. `name` is `None` for a Unix socket or an address with a zone. The client sends the name to
+    ///   the server (SNI) if it is a DNS name, and if the policy checks names or has pins.
+    /// - `peer` is the whole address as text. Errors contain this text. If the policy does not use `name`, the text
+    ///   also identifies the server whose TLS sessions can be resumed. (A policy `without_name_check` never uses
+    ///   `name`. A policy with pins uses `name` only if it is a DNS name.)
     ///
     /// # Errors
     ///
@@ -210,9 +209,9 @@ impl ClientTls {
     }
 }
 
-/// Returns an IP address that takes the place of a name. The IP address is made from a hash of the peer's address.
-/// rustls needs a name as the key of its session cache. This address is never checked. It is also never sent, because
-/// rustls puts no IP address into SNI (RFC 6066 §3).
+/// Returns an IP address, made from a hash of the peer's address, that takes the place of a name. rustls needs a name
+/// as the key of its session cache. The IP address is never checked, and never sent, because rustls puts no IP address
+/// into SNI (RFC 6066 §3).
 fn unnamed(crypto: &Crypto, peer: &str) -> ServerName<'static> {
     let hash = crypto.sha256(peer.as_bytes());
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| hash[i]))))
@@ -237,9 +236,9 @@ impl<T> ClientTlsBuilder<T> {
     }
 
     option_methods! {
-        /// Sets the number of servers for which the policy keeps sessions in memory. A later connection to such a
-        /// server can resume a session, which is faster. The certificate is then verified again. 0 switches resumption
-        /// off.
+        /// Sets the number of servers for which the policy keeps sessions in memory. A later connection to one of these
+        /// servers can resume a session, so its handshake takes less time. The certificate is verified again. 0
+        /// switches resumption off.
         ///
         /// Default 256 (rustls: 256, curl: 25, Go: off).
         sessions,

@@ -17,8 +17,8 @@ use crate::x509;
 /// A certificate with its private key, and the intermediate certificates that lead to its CA.
 ///
 /// Malformed values are found when the identity is made. When a policy is built, three more checks follow. The key must
-/// belong to the certificate. The certificate must be in date. Its extended key usage must allow the side (server or
-/// client) that uses the policy.
+/// belong to the certificate. The certificate must be in date. The extended key usage of the certificate must allow the
+/// side (server or client) that uses the policy.
 ///
 /// ```no_run
 /// use degu_tls::{Identity, ServerTls};

@@ -1,10 +1,10 @@
 //! A TLS policy over rustls and webpki. The policy determines which peers are accepted, which CA (certificate authority)
 //! vouched for a peer, and which alert a refused peer gets.
 //!
-//! A policy is a [`ServerTls`] or a [`ClientTls`]. It is built from an [`Identity`], which is a certificate with its
-//! key, and from a [`CaSet`], which has the CAs that vouch for peers. If a peer sent a certificate, its connection has a
-//! [`PeerIdentity`]. A server with `allow_unauthenticated_clients` does not ask its clients for certificates. If a
-//! connection or a policy cannot be made, the [`Error`] names the file or the certificate and says what to do.
+//! A policy is a [`ServerTls`] or a [`ClientTls`]. A policy is built from an [`Identity`], which is a certificate with
+//! its key, and from a [`CaSet`], which has the CAs that vouch for peers. If a peer sent a certificate, its connection
+//! has a [`PeerIdentity`]. A server with `allow_unauthenticated_clients` does not ask its clients for certificates. If
+//! a connection or a policy cannot be made, the [`Error`] names the file or the certificate and says what to do.
 //! degu-server and degu-client add sockets and HTTP. They use the module [`drive`].
 //!
 //! ```
@@ -30,7 +30,7 @@
 //! is therefore refused. rustls alone would accept it.
 //!
 //! - [`rfc5280`] compares this crate and webpki with RFC 5280, section by section. It also lists certificates that are
-//!   accepted although a reader may not expect it.
+//!   accepted although a reader may expect a refusal.
 //! - [`handshakes`] is a table of more than a hundred handshakes. For each handshake the table has the result, the
 //!   error of this crate, and the alert that the peer gets.
 //!
@@ -49,8 +49,8 @@
 //!
 //! # What it never does
 //!
-//! - No policy, with any provider, uses TLS 1.1 or older, key exchange without forward secrecy, CBC, RC4,
-//!   renegotiation, compression, early data, or tickets that outlive the policy.
+//! - No policy uses TLS 1.1 or older, key exchange without forward secrecy, CBC, RC4, renegotiation, compression, early
+//!   data, or tickets that outlive the policy. The provider makes no difference.
 //! - A server policy cannot be built without saying which clients are accepted. Every client policy verifies the
 //!   server.
 //! - The crate opens no socket, and knows nothing of HTTP.

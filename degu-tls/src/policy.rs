@@ -60,8 +60,8 @@ macro_rules! option_methods {
             self
         }
 
-        /// Takes the time from `clock` instead of the system's clock. This is for tests, and for devices whose system clock
-        /// is not set.
+        /// Takes the time from `clock` instead of the system's clock, for tests, and for devices whose system clock is
+        /// not set.
         pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
             self.options.clock = clock;
             self
@@ -70,7 +70,8 @@ macro_rules! option_methods {
 }
 pub(crate) use option_methods;
 
-/// The values that a builder has collected, and that a reload reads again. A policy is built from them and from the options.
+/// The values from which a policy is built, besides the options: identity and CAs, with the files from which a reload
+/// reads them again.
 pub(crate) trait Recipe: fmt::Debug + Sized {
     type Config;
 
@@ -111,8 +112,8 @@ impl<R: Recipe> Policy<R> {
     }
 }
 
-/// The current policy, which all clones of a `ServerTls` or a `ClientTls` share. It can be replaced at any time. A
-/// connection keeps the policy with which it began.
+/// The current policy, which all clones of a `ServerTls` or a `ClientTls` share. A reload or a replacement stores
+/// another policy here. A connection keeps the policy with which it began.
 pub(crate) struct Live<R: Recipe> {
     policy: RwLock<Arc<Policy<R>>>,
     changes: AtomicUsize,

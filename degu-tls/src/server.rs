@@ -82,8 +82,8 @@ impl ServerTls {
         ServerTlsBuilder { recipe, options: Options::default(), choice: PhantomData }
     }
 
-    /// Returns whether every client must have a certificate for which a CA of the [`CaSet`] vouches. No reload or
-    /// replacement changes this.
+    /// Returns whether every client must have a certificate for which a CA of the [`CaSet`] vouches. The answer is the
+    /// same for as long as the policy exists.
     pub fn requires_clients(&self) -> bool {
         self.0.get().verifier.is_some()
     }
@@ -94,8 +94,8 @@ impl ServerTls {
     ///
     /// # Errors
     ///
-    /// The errors of `build`, or [`Kind::Reload`] if a value came from memory. For example, the certificate file was
-    /// already replaced, but not yet the key file ([`Kind::KeyMismatch`]). After an error, the policy is the same as
+    /// The errors of `build`, or [`Kind::Reload`] if a value came from memory. The error is [`Kind::KeyMismatch`] while
+    /// only one of the files of certificate and key has been replaced. After an error, the policy is the same as
     /// before.
     pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
@@ -108,7 +108,7 @@ impl ServerTls {
     /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
     /// - A revocation list has expired. All peers of its CA are refused.
     /// - Two different CAs from different files have the same name and no label.
-    /// - An intermediate certificate of the identity has a fault. It is still sent.
+    /// - An intermediate certificate of the identity has a fault, but is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().build.warnings.clone()
     }
@@ -143,7 +143,7 @@ impl ServerTls {
         self.0.get().verifier.as_ref().is_some_and(|verifier| verifier.revokes(peer))
     }
 
-    /// Returns the current policy, with which a driver accepts one connection.
+    /// Returns the current policy, for one connection that a driver accepts.
     pub fn accept(&self) -> drive::Accept {
         let policy = self.0.get();
         let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, &policy.build.options);
@@ -169,9 +169,9 @@ impl ServerTlsBuilder<Undecided> {
 
 impl<C> ServerTlsBuilder<C> {
     option_methods! {
-        /// Sets how many sessions the policy keeps in memory. A client that comes back can resume its session, which is
-        /// faster. The client's certificate is then verified again. 0 switches resumption off. A reload discards all
-        /// sessions.
+        /// Sets how many sessions the policy keeps in memory. A client that connects again can resume its session, so
+        /// its handshake takes less time. The client's certificate is verified again. 0 switches resumption off. A
+        /// reload discards all sessions.
         ///
         /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two
         /// sessions.

@@ -39,7 +39,7 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(Kind::Read, Blame::System, format!("{} cannot be read: {error}", path.display())).with_source(error)
 }
 
-/// Returns all certificates of a PEM text, in order. It is an error if the text has no certificate.
+/// Returns all certificates of a PEM text, at least one, in order.
 pub(crate) fn certificates(bytes: &[u8], source: &Source) -> Result<Vec<CertificateDer<'static>>, Error> {
     sections(bytes, source, "certificate")
 }
@@ -49,7 +49,7 @@ pub(crate) fn key(bytes: &[u8], source: &Source) -> Result<PrivateKeyDer<'static
     sections(bytes, source, "private key").map(|mut keys| keys.swap_remove(0))
 }
 
-/// Returns all revocation lists of a PEM text, or the list of a DER file. It is an error if there is none.
+/// Returns all revocation lists of a PEM text, at least one, or the list of a DER file.
 pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     match der_content(bytes) {
         // If the content begins with an INTEGER or an OBJECT IDENTIFIER, the file is a key or PKCS #7, and not a list.
@@ -58,8 +58,7 @@ pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevoc
     }
 }
 
-/// Returns all sections of one kind. It is an error if there is no section of this kind. `wanted` is the name of the
-/// kind in the error text.
+/// Returns all sections of one kind, at least one. `wanted` is the name of the kind in the error text.
 fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result<Vec<T>, Error> {
     if let Some(text) = foreign(bytes, wanted) {
         return Err(Error::advised(Kind::Pem, format!("{source} {text}")));
@@ -103,8 +102,8 @@ const FOREIGN: [(&[u8], &str); 6] = [
     ),
 ];
 
-/// Returns a text with the format of the bytes and the command that converts them, if the bytes have a known format
-/// that this crate cannot read. Otherwise returns `None`; the bytes may then be PEM, or no known format.
+/// Returns a text for an error if the bytes have a known format that this crate cannot read. The text names the format,
+/// and the command that converts the file to PEM.
 fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
     let Some(content) = der_content(bytes) else {
         return FOREIGN.iter().find(|(mark, _)| find(bytes, mark)).map(|(_, text)| *text);

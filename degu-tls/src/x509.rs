@@ -18,8 +18,7 @@ fn element<'a>(rest: &mut &'a [u8]) -> Option<AnyRef<'a>> {
     Some(element)
 }
 
-/// Reads the next element if it has this tag, and returns its content. If the next element has another tag, it stays
-/// unread, and the result is `None`.
+/// Reads the next element if it has this tag, and returns its content. An element with another tag stays unread.
 fn take<'a>(rest: &mut &'a [u8], tag: Tag) -> Option<&'a [u8]> {
     let (element, after) = AnyRef::from_der_partial(rest).ok().filter(|(element, _)| element.tag() == tag)?;
     *rest = after;

@@ -16,7 +16,7 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
-/// The part of a policy that a handshake keeps. It finds the identity of the peer.
+/// The part of a policy that a handshake keeps, to find the identity of the peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// The verifier of the peer, or `None` if the peer needs no certificate.
@@ -41,8 +41,8 @@ impl Judge {
     /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
     ///
     /// The verifier has left its result as a [`Note`]. If the note is about the same policy and the same chain, the
-    /// identity is taken from the note. Otherwise the certificate is verified here, at the current time. It is also
-    /// verified here after a resumption, because rustls calls no verifier for a resumed session.
+    /// identity is taken from the note. Otherwise this function verifies the certificate, at the current time. It
+    /// always does so after a resumption, because rustls calls no verifier for a resumed session.
     ///
     /// # Errors
     ///

@@ -153,7 +153,7 @@ impl Handshake {
         // Later calls must not replace this note by `None`.
         self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
-            // An error of the socket is ignored: the peer is refused in any case, but does not learn the reason.
+            // If this write fails, the peer is still refused, but does not learn the reason.
             let _ = self.flush(io);
             self.judge.peer.fault(error, self.note.take())
         })
@@ -182,7 +182,8 @@ impl Handshake {
         io.flush()
     }
 
-    /// Returns whether the driver must wait until the socket is writable. Otherwise it must wait until the socket is readable.
+    /// Returns true if the driver must wait until the socket is writable, and false if the driver must wait until it is
+    /// readable.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
@@ -192,8 +193,8 @@ impl Handshake {
     /// # Errors
     ///
     /// The peer of a resumed session is no longer trusted, `require_alpn` is set but no protocol was selected, or the
-    /// handshake is not done. The driver must then close the connection. It must write no more bytes, and must ignore all
-    /// bytes that it received.
+    /// handshake is not done. The driver must then close the connection, write no more bytes, and ignore all bytes that
+    /// it received.
     pub fn finish(self) -> Result<(Connection, Option<Arc<PeerIdentity>>), Error> {
         let peer = self.judge.finish(&self.connection, self.note)?;
         Ok((self.connection, peer))

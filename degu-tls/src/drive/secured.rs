@@ -14,11 +14,11 @@ use crate::verify::Side;
 
 /// The maximum number of bytes that are encrypted and written together: four TLS records.
 const ROOM: usize = 64 * 1024;
-/// The smallest value of [`Secured::room`], which begins at [`ROOM`]. `room` falls to this value when the socket does not
-/// take all bytes of a write. Later writes are then shorter, so the caller learns sooner that the socket takes bytes.
+/// The value of [`Secured::room`] after a write of which the socket did not take all bytes. Shorter writes tell the
+/// caller sooner that the socket takes bytes again.
 const LITTLE: usize = 4 * 1024;
-/// The maximum number of pieces that are encrypted together. A connection of degu-wire returns at most this number of
-/// pieces at once.
+/// The maximum number of pieces that are encrypted together, which is the maximum that a connection of degu-wire
+/// returns at once.
 const PIECES: usize = 17;
 /// The maximum number of bytes of TLS records without data that a peer may send before it sends data again. The longest
 /// record has 16 KiB. A driver that reads until data arrives would otherwise read for as long as the peer sends such
@@ -94,7 +94,7 @@ pub struct Secured {
     /// The side of the peer, for errors.
     side: Side,
     peer: Option<Arc<PeerIdentity>>,
-    /// A fault in the input. The caller first gets the bytes before the fault.
+    /// A fault in the input. `read` returns the bytes before the fault first.
     fault: Option<Error>,
     /// The number of encrypted bytes that were read from the socket since the last record with data.
     without_data: usize,

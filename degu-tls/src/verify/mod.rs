@@ -68,7 +68,7 @@ impl fmt::Display for Side {
 pub(crate) enum Trust {
     /// The peer has a chain to one of these CAs. If `check_name` is true, a server must also have the right name.
     Private { store: Store, check_name: bool },
-    /// The peer has one of these keys. It does not matter which CA issued its certificate.
+    /// The peer has one of these keys, whichever CA issued its certificate.
     Pinned(Vec<SpkiPin>),
     /// The operating system accepts the peer.
     #[cfg(feature = "system")]
@@ -82,8 +82,7 @@ pub(crate) struct Verifier {
     /// The side that is verified: the side of the peer.
     pub(crate) peer: Side,
     crypto: Crypto,
-    /// Identifies this verifier in a [`Note`]. Two notes come from the same verifier if their tokens have the same address
-    /// ([`Arc::ptr_eq`]).
+    /// Identifies this verifier in a [`Note`], by the address of the token ([`Arc::ptr_eq`]).
     pub(crate) token: Arc<()>,
 }
 

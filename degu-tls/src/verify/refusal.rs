@@ -114,8 +114,8 @@ impl Chain<'_> {
         }
     }
 
-    /// Returns a text that names the certificate that causes the error. webpki does not say which certificate of the chain
-    /// it is, so each certificate is checked alone until one has this error. If none has it, the text names an `unknown`
+    /// Returns a text that names the certificate with this error. webpki does not tell which certificate of the chain
+    /// has the error, so each certificate is checked alone. If none has the error, the text names an `unknown`
     /// intermediate CA.
     fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
         let is = |parsed: &EndEntityCert<'_>| fitness(parsed, time, self.peer) == *error;

@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Checks and adds the revocation lists. `kept` are the CAs from which the anchors were made, in the order of the
-    /// anchors. They are needed for error texts.
+    /// anchors. Error texts name these CAs.
     fn add_crls(&mut self, crls: &[Crl], kept: &[&Ca], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in crls {
