@@ -257,7 +257,7 @@ impl core::error::Error for RangeError {}
 
 debug_as_display!(RangeError);
 
-/// Returns the text after the unit `bytes` and the separator. Another unit is an error.
+/// Returns the text after the unit `bytes` and the separator.
 fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {
     let (unit, rest) = split(value, separator).ok_or(RangeError::Syntax)?;
     if unit.eq_ignore_ascii_case(b"bytes") { Ok(rest) } else { Err(RangeError::Unit) }

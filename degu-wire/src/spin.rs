@@ -10,10 +10,10 @@
 //!
 //! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read and before every eighth read after
 //!    it. So a peer on the same core can answer. The driver does not yield before every read, because a yield takes 1.5
-//!    times as long as a read, and input that arrives during the yield waits.
+//!    times as long as a read, and delays input that arrives meanwhile.
 //! 2. **Stop when other threads want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread
-//!    ran. The next 511 waits then block at once. Each time this happens again, about twice as many waits block at
-//!    once, up to 8,191.
+//!    ran. The next 511 waits then block at once. After each further yield of this kind, about twice as many waits
+//!    block at once, up to 8,191.
 //! 3. **Back off.** After a spin in which nothing arrived, the next wait blocks at once. After each further such spin,
 //!    more waits block at once: 3, then 7, up to 255. Each such spin also doubles the length of the next one, up to
 //!    [`LONGEST`], because a peer that blocks too needs time to wake. After a successful spin, the next spin may last
@@ -33,8 +33,8 @@
 
 use core::time::Duration;
 
-/// The shortest time for which an adaptive spinner spins, in nanoseconds. Five round trips between two cores take about
-/// as long. Waking a core also takes about as long.
+/// The shortest time for which an adaptive spinner spins, in nanoseconds: about as long as five round trips between two
+/// cores, or as waking a core.
 const WINDOW: u64 = 20_000;
 /// The longest time for which an adaptive spinner spins, in nanoseconds. It is longer than a round trip in which both
 /// cores have to wake.
@@ -42,8 +42,8 @@ const LONGEST: u64 = 100_000;
 /// If a yield and the reads after it take longer than this number of nanoseconds, another thread must have run. If no
 /// other thread wants the core, a yield takes about 1 µs.
 const CONTENDED: u64 = 200_000;
-/// The time for which a driver may keep its thread, in nanoseconds. A task that waits for the thread loses at most
-/// about as much time as waking a core takes.
+/// The time for which a driver may keep its thread, in nanoseconds. So another task waits for the thread at most about
+/// as long as waking a core takes.
 const TURN: u64 = 50_000;
 /// The number of messages for which a driver may keep its thread.
 const TURN_MESSAGES: u8 = 32;
@@ -52,11 +52,11 @@ const READS: u8 = 8;
 /// The highest back-off level after spins in which nothing arrived: 2⁸ - 1 waits block at once.
 const FRUITLESS_LEVEL: u8 = 8;
 /// The highest back-off level after contention: 2¹³ - 1 waits block at once. A spin under contention costs a time slice
-/// of some milliseconds. Shared by so many waits, this cost is small.
+/// of some milliseconds. Spread over so many waits, the cost is small.
 const CONTENDED_LEVEL: u8 = 13;
 
-/// The way in which a driver waits for its next message. The server and both clients have an option of this type. It
-/// affects only latency and CPU time.
+/// The way in which a driver waits for its next message. The server and both clients have an option of this type. The
+/// option affects only latency and CPU time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spin {
@@ -215,8 +215,8 @@ impl Spinner {
         is_over
     }
 
-    /// Notes that the other tasks of the runtime run now, because the driver's task is pending. Their time does not
-    /// count as contention.
+    /// Notes that the other tasks of the runtime run now, because the driver's task is pending. The time of these tasks
+    /// does not count as contention.
     #[inline]
     pub const fn end_turn(&mut self) {
         self.messages = 0;

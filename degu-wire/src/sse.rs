@@ -116,8 +116,8 @@ impl Event {
 
 /// A decoder of events that holds at most one unfinished event.
 ///
-/// After a lost connection, continue with the same decoder. It keeps the [identifier](Self::last_event_id) that the
-/// next request sends, and the [time](Self::retry) to wait before that request.
+/// After a lost connection, continue with the same decoder, because it keeps the [identifier](Self::last_event_id) that
+/// the next request sends, and the [time](Self::retry) to wait before that request.
 #[derive(Clone)]
 pub struct Decoder {
     lines: Lines,
@@ -208,8 +208,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Returns the identifier of the last event that had an identifier, for `last-event-id` of the next request. It is
-    /// empty if no event had an identifier.
+    /// Returns the identifier of the last event that had an identifier, for `last-event-id` of the next request. The
+    /// result is empty if no event had an identifier.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }

@@ -92,8 +92,7 @@ impl AddressError {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }
 
-    /// Adds `bytes` to the offset. If only the end of a text was parsed, `bytes` is the length of the text before that
-    /// end.
+    /// Adds `bytes` to the offset: the length of the text before the part that was parsed.
     pub(super) fn shifted(self, bytes: usize) -> Self {
         Self::at(self.fault, bytes.saturating_add(self.offset as usize))
     }

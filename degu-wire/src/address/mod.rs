@@ -61,7 +61,7 @@ pub use socket::SocketName;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(Repr);
 
-/// The content of an address. It is private, so every name and every zone in it has been checked.
+/// The content of an address. The type is private, so every name and every zone in an address has been checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
     /// An IP address, and the name of its zone. The scope id is the index of the zone, or 0 if the zone is a name. The

@@ -110,7 +110,8 @@ fn unix(text: &str) -> Result<Address, AddressError> {
     })
 }
 
-/// Returns whether a resolver would read the last label as a part of an IPv4 address: decimal, octal or hexadecimal.
+/// Returns whether a label is a decimal, octal or hexadecimal number, which a resolver would read as a part of an IPv4
+/// address.
 fn is_number(label: &str) -> bool {
     match label.as_bytes() {
         [] => false,

@@ -103,7 +103,7 @@ impl From<Trailers> for Part {
     }
 }
 
-/// The source of a body's parts. The connection that sends the body polls it.
+/// The source of a body's parts. The connection that sends the body polls the source.
 ///
 /// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so a slow
 /// peer slows down the source. Parts that the source returns without waiting are collected and written together, up to
@@ -118,7 +118,7 @@ pub trait Source {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>>;
 }
 
-/// Lets a function be a source. The function is called for each part.
+/// A function that is a source. It is called for each part.
 ///
 /// ```
 /// use std::task::{Context, Poll};
@@ -262,8 +262,8 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(Content::Chunked, Some(source))
     }
 
-    /// Returns a body that a function makes. The function is called now, and again if the client's pool has to send the
-    /// request again, which needs a new body.
+    /// Returns a body that a function makes. The function is called now, and again if the client's pool sends the
+    /// request a second time.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError};
@@ -316,7 +316,7 @@ impl<S: ?Sized> BodyOf<S> {
         self.make.is_some() || matches!(self.content, Content::None | Content::Bytes(_))
     }
 
-    /// Returns the number of bytes, if it is known. It is 0 if there is no body.
+    /// Returns the number of bytes, if it is known: 0 if there is no body.
     pub fn length(&self) -> Option<u64> {
         match self.content.framing() {
             Framing::None => Some(0),

@@ -61,11 +61,11 @@ enum State {
     Size,
     /// The rest of a chunk line whose digits have been read.
     LineEnd(Place),
-    /// Data of a chunk. This number of bytes is still to come.
+    /// Data of a chunk, of which this number of bytes is still to come.
     Data(u64),
     /// The CRLF after the data, and then a chunk line.
     DataEnd,
-    /// The trailer section. This number of its bytes has been checked.
+    /// The trailer section, of which this number of bytes has been checked.
     Trailers(u16),
     /// The body has ended. The bytes that follow do not belong to it.
     Done,
@@ -94,8 +94,8 @@ struct Place {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step<'i> {
-    /// The number of bytes that the decoder does not need any more. The caller drops them from the beginning of its
-    /// buffer. The number may be above 0 without an event.
+    /// The number of bytes that the decoder does not need any more. The caller drops these bytes from the beginning of
+    /// its buffer, even if there is no event.
     pub consumed: usize,
     /// The event that was read. `None` if more input is needed, or if the body has ended.
     pub event: Option<Event<'i>>,
@@ -172,7 +172,7 @@ impl Decoder {
     }
 
     /// Returns the decoder for the body of a response. It skips blanks after a size without extensions, because some
-    /// servers write sizes in a field of fixed width.
+    /// servers pad sizes with spaces.
     ///
     /// ```
     /// use degu_wire::{Limits, chunk};
@@ -191,9 +191,9 @@ impl Decoder {
     /// Reads the next event from the beginning of `input`.
     ///
     /// When more bytes are needed, the caller drops the [consumed](Step::consumed) bytes, appends new bytes to the
-    /// remaining bytes, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer of the
-    /// size of `max_chunk_line` or `max_trailers`, whichever is larger, is always enough if it has at least 18 bytes.
-    /// After the [end](Self::is_done) nothing more is consumed.
+    /// remaining bytes, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer is
+    /// always large enough if it has at least `max_chunk_line`, `max_trailers` and 18 bytes, whichever is most. After
+    /// the [end](Self::is_done) nothing more is consumed.
     ///
     /// # Errors
     ///

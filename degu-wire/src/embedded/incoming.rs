@@ -118,8 +118,8 @@ pub(super) fn move_to_front(buffer: &mut [u8], bytes: Range<usize>) -> usize {
     if start > end || end > buffer.len() {
         return 0;
     }
-    // The bytes are copied in pieces that do not overlap. This needs only memcpy, which is in the program in any case.
-    // memmove would take another 1.5 KiB of flash.
+    // The bytes are copied in pieces that do not overlap, with memcpy, which is in the program in any case. memmove
+    // would take another 1.5 KiB of flash.
     let mut rest = buffer.get_mut(..end).filter(|_| start > 0).unwrap_or_default();
     while let Some((front, back)) = take(&mut rest).split_at_mut_checked(start)
         && !back.is_empty()

@@ -37,8 +37,8 @@ pub(super) struct State {
     pub(super) most: Duration,
     /// The terms of the current exchange: for example, whether the connection is kept after it.
     pub(super) terms: Terms,
-    /// Used by the client. True if no exchange is unfinished: before the first request, and after a response that was
-    /// read to its end with no byte after it.
+    /// True if the client may begin an exchange: before the first request, and after a response that was read to its
+    /// end, if no byte followed the response. The server does not use this field.
     pub(super) is_between: bool,
     /// The framing of the rest of the body that this side sends. `None` until the head of the message has been sent,
     /// and [`Framing::None`] after the end of the body.

@@ -1,7 +1,7 @@
 //! Field lines: `field-name ":" OWS field-value OWS CRLF` (RFC 9112 §5), and their meaning for framing.
 //!
-//! One pass finds the lines and checks every byte. It also notes the fields that determine framing, routing and
-//! persistence ([`HeadMeta`]), so no such field has to be looked up later.
+//! One pass finds the lines and checks every byte. The same pass notes the fields that determine framing, routing and
+//! persistence ([`HeadMeta`]), so none of these fields has to be looked up later.
 
 use super::{
     Stop,

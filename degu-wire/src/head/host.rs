@@ -7,8 +7,8 @@ use super::scan::is_name;
 /// Returns whether the text is empty or a host with an optional port.
 ///
 /// A host with userinfo, a zone (see [`zone`]) or an IPvFuture address is refused, because no server has such a host. A
-/// port without a host is refused too. The port may be empty (RFC 3986 §3.2.3). It may be a number of any size, because
-/// no connection is made to it.
+/// port without a host is refused too. The port may be empty (RFC 3986 §3.2.3), or a number of any size, because no
+/// connection is made to this port.
 pub(crate) fn is_host(text: &[u8]) -> bool {
     // Most hosts consist of letters and hyphens, which are checked eight at a time.
     if is_name(text) {

@@ -227,7 +227,7 @@ impl<F: Text> RequestHeadOf<F> {
     }
 
     /// Returns the authority that the request is for (RFC 9112 §3.3): from a target in absolute-form, otherwise from
-    /// Host. It is empty if Host is empty or missing.
+    /// Host. The authority is empty if Host is empty or missing.
     ///
     /// A client may have sent the zone of an IPv6 address in Host, although the zone means nothing to other hosts.
     /// `machine::Connection`, with the feature `alloc`, removes the zone from the authority and from the field Host. In

@@ -130,7 +130,7 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
         }
         input = &input[8..];
     }
-    // A colon ends most names. This test saves a look-up in the table.
+    // A colon ends most names, so this test saves a look-up in the table.
     if let [b':', ..] = input {
         return input;
     }

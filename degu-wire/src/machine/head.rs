@@ -62,7 +62,7 @@ impl ResponseHead {
 pub struct Reason(Cow<'static, [u8]>);
 
 impl Reason {
-    /// Returns the phrase. It is empty if the received phrase is not UTF-8.
+    /// Returns the phrase. The result is empty if the received phrase is not UTF-8.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
     }

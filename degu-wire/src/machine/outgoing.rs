@@ -155,9 +155,9 @@ impl<'c> Pending<'c> {
 
     /// Calls `write` with the pending bytes as slices, and returns its result, for example an `io::Result` or a `Poll`.
     ///
-    /// There are at most 17 slices, and none is empty. They hold all pending bytes if the driver sent parts only while
-    /// [`has_room`](super::Connection::has_room) returned true. If nothing is pending, there is no slice, and a writer
-    /// returns 0.
+    /// There are at most 17 slices, and none is empty. The slices hold all pending bytes if the driver sent parts only
+    /// while [`has_room`](super::Connection::has_room) returned true. If nothing is pending, there is no slice, and a
+    /// writer returns 0.
     ///
     /// ```
     /// use std::io::Write;

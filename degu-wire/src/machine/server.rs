@@ -193,7 +193,7 @@ impl Connection<Server> {
     }
 
     /// Ends the connection because of an error. If no final response has begun, first writes a response with this
-    /// status. Its body is `text`, with `media_type` as its Content-Type. A response to HEAD has no body. A
+    /// status, with `text` as its body, and `media_type` as its Content-Type. A response to HEAD has no body. A
     /// `media_type` that cannot be sent is left out. Returns the length of the written body in bytes, or `None` if no
     /// response was written.
     ///
@@ -201,8 +201,8 @@ impl Connection<Server> {
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
         let is_head = match self.state {
             State::Requested => self.role.terms.is_head,
-            // No head was returned, so a faulty or incomplete head is still in the buffer. Its first bytes tell whether
-            // the method may be HEAD.
+            // No head was returned, so a faulty or incomplete head is still in the buffer. The first bytes of this head
+            // tell whether the method may be HEAD.
             _ => {
                 let begun = self.receiver.buffer.trim_ascii_start();
                 begun.starts_with(b"HEAD ") || !begun.is_empty() && b"HEAD ".starts_with(begun)
