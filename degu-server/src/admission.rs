@@ -23,7 +23,7 @@ use crate::state::{Phase, ServerState};
 
 /// The pause after a failed accept, if neither the client nor a lack of descriptors is the cause.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time for which the acceptor waits after it has asked an idle connection to close. If there is still no room then, it
+/// The time for which the acceptor waits after it has asked an idle connection to close. After this time the acceptor
 /// asks another connection.
 const TURN: Duration = Duration::from_millis(50);
 /// The time for which the process must have had no free descriptor before an idle connection is closed. Most shortages are
@@ -41,8 +41,8 @@ pub(crate) struct Admission {
     /// The index of the socket that is polled first. The index changes with each accept, so a busy socket does not starve the
     /// other sockets.
     turn: usize,
-    /// A connection that was accepted from the kernel, and was not handed over or refused yet. It is a field, so it is not lost
-    /// if a shutdown ends the wait for room. [`drain`](Self::drain) then admits it.
+    /// A connection that was accepted, and waits for room. If a shutdown ends the wait, [`drain`](Self::drain) admits
+    /// this connection.
     newcomer: Option<Accepted>,
     state: Arc<ServerState>,
     options: Arc<Options>,

@@ -66,8 +66,8 @@ impl Alarm {
         let _ = self.task.set(task.clone());
     }
 
-    /// Sets the second of the worker's clock in which the worker wakes the task, at least 1; `u32::MAX` sets no alarm. This
-    /// withdraws an earlier request to close the connection.
+    /// Sets the second of the worker's clock in which the worker wakes the task, at least 1; `u32::MAX` sets no alarm.
+    /// The call withdraws an earlier request to close the connection.
     pub(crate) fn set(&self, due: u32) {
         self.due.store(due, Relaxed);
     }
@@ -100,9 +100,8 @@ impl Alarm {
         }
     }
 
-    /// Returns whether the connection is marked by [`set_spare`](Self::set_spare): it waits for a request, or has sent its last
-    /// response. Unlike [`rank`](Self::rank), this method takes no account of the grace of a new connection, nor of an earlier
-    /// request to close.
+    /// Returns whether the connection waits for a request, or has sent its last response. Unlike [`rank`](Self::rank),
+    /// this method ignores the grace of a new connection, and an earlier request to close.
     pub(crate) fn can_be_spared(&self) -> bool {
         self.spare.load(Relaxed) != 0
     }

@@ -47,8 +47,8 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(logged(closure));
 /// ```
 ///
-/// An `async fn` that returns plain `impl IntoResponse` is not an `App`. Such a return type captures the lifetimes of the
-/// arguments. It is therefore a different type for each call, and not a single type `R`.
+/// An `async fn` that returns plain `impl IntoResponse` is not an `App`. Such a return type captures the lifetimes of
+/// the arguments, so each call returns another type, and there is no single type `R`.
 ///
 /// ```compile_fail,E0308
 /// # use degu_server::{App, IntoResponse, Request, Session};
@@ -75,16 +75,17 @@ use crate::{IntoResponse, Request, Response, Session};
 /// `tokio::task::spawn_blocking` for code that blocks. Use `tokio::task::spawn_local` for work that continues after the request.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`, so no bound is missing")]
 pub trait App: Send + Sync + 'static {
-    /// Returns whether a connection is accepted. If the method returns `false`, the server closes the connection without a
-    /// response. The server calls this method once for each connection, before the first request. By default every connection
-    /// is accepted. An app around an app must forward this call, as the apps of [`applib`](crate::applib) do. Middleware that
-    /// is a closure accepts every connection, and does not call the method of the app inside. If that app needs the call, write
-    /// the middleware as a type that forwards both methods.
+    /// Returns whether a connection is accepted. If the method returns `false`, the server closes the connection
+    /// without a response. The server calls this method once for each connection, before the first request. By default
+    /// every connection is accepted. An app around an app must forward this call, as the apps of
+    /// [`applib`](crate::applib) do. Middleware that is a closure accepts every connection, and does not call
+    /// `on_connect` of the inner app. If the inner app needs this call, write the middleware as a type that forwards
+    /// both methods.
     ///
     /// # Cancel safety
     ///
     /// The future is dropped when the peer goes away, as for [`handle`](Self::handle), and when the grace period of a
-    /// shutdown ends. It has no deadline: [`handler_timeout`](crate::Options::handler_timeout) applies only to
+    /// shutdown ends. The future has no deadline: [`handler_timeout`](crate::Options::handler_timeout) applies only to
     /// requests.
     async fn on_connect(&self, session: &mut Session) -> bool {
         let _ = session;

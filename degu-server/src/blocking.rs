@@ -29,10 +29,10 @@ use crate::{App, Credentials, Error, IntoResponse, OwnedRequest, Request, Respon
 /// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. Use it for handlers that
 /// block, for example on a database or a device. While the function blocks, the other apps of the server continue.
 ///
-/// The body of the request is read first, up to `limit` bytes. If the body is longer, the client gets 413. The function gets
-/// the request with its whole body. It may return the same types as an async handler if they are `Send`: a status, a tuple,
-/// text, or a `Result` of these. [`Response`] is not `Send`. Bodies are received before their requests get a thread or a place
-/// in the queue, so each connection may have `limit` bytes in memory.
+/// The body of the request is read first, up to `limit` bytes. If the body is longer, the client gets 413. The function
+/// gets the request with its whole body. The function may return the same types as an async handler if they are `Send`:
+/// a status, a tuple, text, or a `Result` of these. [`Response`] is not `Send`. Bodies are received before their
+/// requests get a thread or a place in the queue, so each connection may have `limit` bytes in memory.
 ///
 /// ```
 /// use degu_server::{Address, BlockingRequest, Error, Method, Server, blocking};
@@ -135,7 +135,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
         let OwnedRequest { head, shifted, .. } = request.into_owned();
         let request = BlockingRequest { head, shifted, body, peer: session.peer.clone() };
         let Ok(place) = pool.places.clone().try_acquire_owned() else { return busy() };
-        // If the client goes away during this wait, the future is dropped. This frees the permit `place`.
+        // If the client goes away during this wait, the future is dropped, and with it the permit `place`.
         let (Ok(turn), Some(runtime)) = (pool.turns.clone().acquire_owned().await, &pool.runtime) else {
             return Response::from_error("cannot start the threads of a handler made by `blocking`");
         };

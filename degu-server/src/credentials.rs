@@ -8,7 +8,7 @@ use nix::unistd::{getegid, geteuid};
 use socket2::Socket;
 use tokio::net::UnixStream;
 
-/// Returns the credentials of this process. An app can compare them with those of a peer.
+/// Returns the credentials of this process, which an app can compare with the credentials of a peer.
 ///
 /// ```
 /// assert_eq!(degu_server::own_credentials().pid, std::process::id() as i32);
@@ -17,9 +17,9 @@ pub fn own_credentials() -> Credentials {
     Credentials { pid: std::process::id() as i32, uid: geteuid().as_raw(), gid: getegid().as_raw() }
 }
 
-/// Returns a connected, non-blocking Unix socket, and the credentials of its peer, if the system provides them. The
-/// system call for credentials differs between systems. tokio knows these calls, but needs a socket that is registered with the
-/// runtime of this thread.
+/// Returns the socket, and the credentials of its peer if the system provides them. The socket must be a connected,
+/// non-blocking Unix socket. The caller must run in a runtime, because tokio makes the system call, which differs
+/// between systems.
 pub(crate) fn of_peer(socket: Socket) -> io::Result<(OwnedFd, Option<Credentials>)> {
     let stream = UnixStream::from_std(socket.into())?;
     let credentials = stream.peer_cred().ok();

@@ -14,7 +14,7 @@ use crate::admission::Admission;
 use crate::listen::{Accepted, Accepting};
 use crate::worker::{Threads, Worker};
 
-/// The dispatcher. It has a queue to each running worker, through which it passes accepted connections to that worker.
+/// The dispatcher, with a queue of accepted connections to each running worker.
 pub(crate) struct Dispatcher<A> {
     worker: Arc<Worker<A>>,
     queues: Vec<UnboundedSender<Accepted>>,

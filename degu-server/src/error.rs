@@ -116,8 +116,8 @@ impl Error {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }
 
-    /// Returns whether the body was read after the end of its exchange: the response has been sent, or the connection has ended.
-    /// This happens only to a body that was moved into another task.
+    /// Returns whether the body was read after the end of its exchange: the response has been sent, or the connection
+    /// has ended. Only a body that was moved into another task can be read so late.
     pub const fn is_over(&self) -> bool {
         matches!(self.0, Repr::Over)
     }
@@ -137,9 +137,9 @@ impl Error {
         if let Repr::App(answer) = &self.0 { &answer.fields } else { &[] }
     }
 
-    /// Returns the `degu_server::Error` that determines the response to `error`. This is `error` itself, or one of its sources.
-    /// Returns `None` if there is no such error. An error for which [`is_over`](Self::is_over) is true is a failure of the app,
-    /// so the result is `None` too.
+    /// Returns the `degu_server::Error` that determines the response to `error`: `error` itself, or one of its sources.
+    /// Returns `None` if there is no `degu_server::Error`, or if [`is_over`](Self::is_over) is true for it, which is a
+    /// failure of the app.
     pub(crate) fn within(error: &BoxError) -> Option<&Self> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {

@@ -17,15 +17,17 @@ use crate::options::Progress;
 
 /// The body of a request. The body may not have been received yet: an app uses this value to read it from the connection.
 ///
-/// An app reads the body whole with a limit, piece by piece, or chunk by chunk. It may mix these ways: each read continues where
-/// the last read stopped, and no data is returned twice. A client that waits for `100 Continue` gets it at the first read.
+/// An app reads the body whole with a limit, piece by piece, or chunk by chunk. The app may mix these ways: each read
+/// continues where the last read stopped, and no data is returned twice. A client that waits for `100 Continue` gets it
+/// at the first read.
 ///
-/// The body of a request can become the body of the response. It is then sent while it is received, with the same chunks,
-/// extensions and trailers. It is never in memory as a whole.
+/// The body of a request can become the body of the response. Such a body is sent while it is received, with the same
+/// chunks, extensions and trailers, and is never in memory as a whole.
 ///
-/// The handle can be moved into another task of the same thread. It can read until the response has been sent. A later read
-/// returns an error for which [`is_over`](Error::is_over) is true. If the handle is dropped before the end of the body, the
-/// server reads and drops up to 64 KiB of the rest. If there is more, the connection is closed after the response.
+/// The value can be moved into another task of the same thread, and be read there until the response has been sent. A
+/// later read returns an error for which [`is_over`](Error::is_over) is true. If the value is dropped before the end of
+/// the body, the server reads and drops up to 64 KiB of the rest. If there is more, the connection is closed after the
+/// response.
 ///
 /// ```
 /// use degu_server::{Error, Request, Response, Session};
@@ -67,7 +69,8 @@ enum Rest {
     Channel(Receiver),
 }
 
-/// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often and should be small.
+/// State that most bodies do not need. A box holds this state, because an [`Incoming`] is moved often and should be
+/// small.
 #[derive(Default)]
 struct Stored {
     /// The received part that is returned next: data, a chunk, or the beginning of a chunk.
@@ -197,8 +200,8 @@ impl Incoming {
 
     /// Reads the rest of the body as JSON, up to `limit` bytes, and parses it.
     ///
-    /// The content-type of the request must be `application/json` or a type with the suffix `+json`. Its parameters are
-    /// ignored. A byte order mark is an error (RFC 8259 §8.1).
+    /// The content-type of the request must be `application/json` or a type with the suffix `+json`. Parameters of the
+    /// type are ignored. A byte order mark is an error (RFC 8259 §8.1).
     ///
     /// ```
     /// use degu_server::{Error, Json, Request, Session};
@@ -233,8 +236,8 @@ impl Incoming {
             .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
-    /// Returns the next data of the body, at least one byte, or `None` at the end. The length of the data depends on how the
-    /// network delivers it. The data may be a part of a chunk.
+    /// Returns the next data of the body, at least one byte, or `None` at the end. The length depends on the network.
+    /// The data may be a part of a chunk.
     ///
     /// # Errors
     ///

@@ -21,8 +21,8 @@ impl LogLimit {
         Self { left: BURST, since: now, suppressed_lines: 0 }
     }
 
-    /// Decides whether a line may be written. `None` means that the line must not be written. `Some(None)` allows the line.
-    /// `Some(Some(n))` also allows the line, and says that `n` lines were suppressed since the last allowed line.
+    /// Returns `None` if the line must not be written. Otherwise returns `Some` of the number of lines that were
+    /// suppressed since the last allowed line. The number is `None` if there were none.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;

@@ -77,10 +77,10 @@ type ErrorBody = Box<dyn Fn(u16, &str) -> (&'static str, String) + Send + Sync>;
 
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
-/// The options of a server. They are set before its sockets are bound.
+/// The options of a server, which are set before the server's sockets are bound.
 ///
-/// The defaults are safe for a server that strangers can reach. Deadlines are rounded up to whole seconds. They are checked
-/// once a second, so each may be late by up to a second. A deadline of `None` never expires.
+/// The defaults are safe for a server that strangers can reach. Deadlines are rounded up to whole seconds, and checked
+/// once a second. So each deadline may be late by up to a second. A deadline of `None` never expires.
 ///
 /// ```
 /// use std::time::Duration;
@@ -193,7 +193,8 @@ impl Options {
     /// gets 408. If the client receives a response more slowly, the response is cut.
     ///
     /// Windows follow each other without overlap. A client that stops just after it has moved enough bytes is detected
-    /// at the end of the next window. This can take almost two windows, and up to a second more for each window.
+    /// at the end of the next window. So detection can take almost two windows, and up to a second more for each
+    /// window.
     ///
     /// Default: 20 KiB in 20 s. Any working link is faster. A stalled client loses its connection within about 40 s.
     ///
@@ -398,10 +399,10 @@ impl Options {
         self
     }
 
-    /// Sets a function that is called at the end of each exchange, for an access log or metrics. An exchange ends when the kernel
-    /// has taken the last byte of the response, or when the response is cut or cannot be sent. `report` is called once for every
-    /// request that the app got, even if its handler was cancelled. It is also called once for every request that the server
-    /// [refused itself](ErrorReply).
+    /// Sets a function that is called at the end of each exchange, for an access log or metrics. An exchange ends when
+    /// the kernel has taken the last byte of the response, or when the response is cut or cannot be sent. `report` is
+    /// called once for every request that the app got, even if its handler was cancelled, and once for every request
+    /// that the server [refused itself](ErrorReply).
     ///
     /// ```
     /// use degu_server::{Address, Request, Server, Session};
@@ -499,10 +500,11 @@ impl Options {
         self
     }
 
-    /// Sets whether the open connections of a client are closed when its certificate is revoked. This happens within two seconds
-    /// after [`reload`](degu_tls::ServerTls::reload) or [`replace`](degu_tls::ServerTls::replace) has loaded a revocation list
-    /// with a certificate of the client. An exchange in progress, or a tunnel, is cut. Default: on, because a revoked client
-    /// could otherwise keep its connection for days.
+    /// Sets whether the open connections of a client are closed when the client's certificate is revoked. They are
+    /// closed within two seconds after [`reload`](degu_tls::ServerTls::reload) or
+    /// [`replace`](degu_tls::ServerTls::replace) has loaded a revocation list with a certificate of the client. An
+    /// exchange in progress, or a tunnel, is cut. Default: on, because a revoked client could otherwise keep its
+    /// connection for days.
     pub fn close_revoked(mut self, close: bool) -> Self {
         self.close_revoked = close;
         self

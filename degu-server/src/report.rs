@@ -16,7 +16,7 @@ const SHOWN_OF_METHOD: usize = 32;
 
 /// A report of an exchange that has ended: the request line, the status and the length of the response, and the peer.
 ///
-/// It is the argument of [`Options::on_response`](crate::Options::on_response). `Display` writes a log line:
+/// The function of [`Options::on_response`](crate::Options::on_response) gets the report. `Display` writes a log line:
 ///
 /// ```text
 /// GET /todos?text=milk 200 38B 0.214ms unix:@ pid=4242 uid=1000

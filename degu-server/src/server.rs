@@ -17,8 +17,8 @@ use crate::stream::Socket;
 use crate::worker::{Alongside, Worker};
 use crate::{App, Options};
 
-/// A server whose sockets are bound and listen. Clients can already connect. They wait until one of the `serve` methods or
-/// [`spawn`](Self::spawn) is called.
+/// A server whose sockets are bound and listen. Clients can already connect, but wait until one of the `serve` methods
+/// or [`spawn`](Self::spawn) is called.
 ///
 /// ```
 /// use degu_server::{Address, Method, Request, Response, Server, Session};

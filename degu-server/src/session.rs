@@ -26,7 +26,7 @@ impl Session {
         Self { peer, requests: 0, values: Vec::new(), server }
     }
 
-    /// Returns the address of the peer. Most clients on a Unix socket have no address. This method then returns
+    /// Returns the address of the peer. For a client without an address, such as most clients on a Unix socket, returns
     /// [`Address::ABSTRACT`], which is `unix:@` as text.
     pub const fn address(&self) -> &Address {
         &self.peer.address
@@ -46,7 +46,8 @@ impl Session {
         self.peer.identity.as_deref()
     }
 
-    /// Returns the number of requests on this connection, including the current request. It is 0 in `on_connect`.
+    /// Returns the number of requests on this connection, including the current request. The number is 0 in
+    /// `on_connect`.
     pub const fn requests(&self) -> u64 {
         self.requests
     }

@@ -193,15 +193,15 @@ impl ServerState {
         }
     }
 
-    /// Waits for the next call of [`notify_room`](Self::notify_room) while the server is full. There may then be room, or
-    /// another connection can be asked to close. A call between this method and the first poll of the future is not lost.
+    /// Waits for the next call of [`notify_room`](Self::notify_room), after which the acceptor checks again for room. A
+    /// call between this method and the first poll of the future is not lost.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Decides whether a log line that peers can cause may be written. These are lines about refused peers, failed accepts,
-    /// responses with 503, and messages that a proxy cannot forward. `None` means that the line must not be written. `Some`
-    /// allows the line, and has the number of lines that were suppressed before it, if there were any: see [`LogLimit::pass`].
+    /// Decides whether a log line that peers can cause may be written. These are lines about refused peers, failed
+    /// accepts, responses with 503, and messages that a proxy cannot forward. The result is described at
+    /// [`LogLimit::pass`].
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }

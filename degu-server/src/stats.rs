@@ -14,7 +14,7 @@ pub(crate) struct Counters {
     /// Connections that were assigned to the worker and have not ended. The acceptor writes this counter too.
     pub(crate) open: AtomicUsize,
     pub(crate) tunnels: AtomicUsize,
-    /// The seconds that the worker has counted. It counts only while it has connections.
+    /// The seconds that the worker has counted. A worker counts only while it has connections.
     pub(crate) second: AtomicU32,
     pub(crate) requests: AtomicU64,
     pub(crate) received: AtomicU64,

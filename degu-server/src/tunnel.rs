@@ -21,8 +21,8 @@ use tokio::task::coop::poll_proceed;
 use crate::Session;
 use crate::stream::{Stream, Transport};
 
-/// An accepted offer to switch protocols: the protocol, and its handler. It reaches the connection's task as a part of the
-/// app's response.
+/// An accepted offer to switch protocols: the protocol, and its handler. The app's response carries this value to the
+/// connection's task.
 pub(crate) struct Switch {
     pub(crate) protocol: Box<str>,
     pub(crate) handler: Handler,

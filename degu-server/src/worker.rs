@@ -30,15 +30,15 @@ pub(crate) struct Worker<A> {
 /// The threads of all workers except the first. The first worker joins them before it ends.
 pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
-/// A future that runs on a worker's thread next to the tasks of its connections. It returns the threads of other workers, and
-/// the worker's thread then joins them. In the first worker, the future accepts connections. In the other workers, it is ready
-/// at once and returns no threads.
+/// A future that runs on a worker's thread next to the tasks of its connections. The future returns the threads of
+/// other workers, which the worker's thread then joins. In the first worker, the future accepts connections. In the
+/// other workers, it is ready at once and returns no threads.
 pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
 
 impl<A: App> Worker<A> {
-    /// Starts the worker with this number on a thread and a runtime of its own. The worker serves the connections that arrive
-    /// in `queue`, and runs the future that `alongside` returns. This method waits until `alongside` has returned on the new
-    /// thread. It then returns the thread's handle.
+    /// Starts the worker with this number on a thread and a runtime of its own. The worker serves the connections that
+    /// arrive in `queue`, and runs the future that `alongside` returns. When `alongside` has returned on the new
+    /// thread, this method returns the thread's handle.
     ///
     /// # Errors
     ///

@@ -42,7 +42,7 @@ pub(crate) struct WorkerState {
     turn: Cell<u32>,
     /// The number of connections that are busy. A busy connection holds buffers.
     busy: Cell<usize>,
-    /// The seconds that the worker has counted. It counts only while it has connections.
+    /// The seconds that the worker has counted. A worker counts only while it has connections.
     seconds: Cell<u32>,
     /// The text of `date`, updated once a second.
     date: RefCell<String>,
@@ -50,8 +50,8 @@ pub(crate) struct WorkerState {
     began: Instant,
 }
 
-/// The place of a connection in the list of its worker. When this value is dropped, the connection is removed from the list,
-/// and is counted as ended. This makes room for another connection.
+/// The place of a connection in the list of its worker. When this value is dropped, the connection is removed from the
+/// list and counted as ended.
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
@@ -187,7 +187,7 @@ impl WorkerState {
         }
     }
 
-    /// Returns the seconds that the worker has counted since it started. It counts only while it has connections.
+    /// Returns the seconds that the worker has counted since it started. A worker counts only while it has connections.
     pub(crate) const fn seconds(&self) -> u32 {
         self.seconds.get()
     }
@@ -233,14 +233,15 @@ impl WorkerState {
         self.busy.get() > 1
     }
 
-    /// Returns whether a connection may spin for its next request, which means that it polls its socket without sleeping. This
-    /// is not useful if over [`SPINNING`] connections of this worker are busy, because the thread then has other work.
+    /// Returns whether a connection may spin for its next request, which means that it polls its socket without
+    /// sleeping. Spinning is not useful if over [`SPINNING`] connections of this worker are busy, because the thread
+    /// then has other work.
     pub(crate) const fn may_spin(&self) -> bool {
         self.busy.get() <= SPINNING
     }
 
-    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a second.
-    /// This saves memory if thousands of connections get a request in the same second.
+    /// Returns whether a connection should free its buffers as soon as it waits for a request, and not only after a
+    /// second. Freeing early saves memory if thousands of connections get a request in the same second.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.busy.get() > KEPT
     }

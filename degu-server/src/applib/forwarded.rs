@@ -7,9 +7,9 @@ use crate::Session;
 /// Sets `x-forwarded-for` to the IP address of the client, without a port or a zone. An IPv4 address in the form of IPv6, such
 /// as `::ffff:192.0.2.1`, is written as IPv4. A client on a Unix socket has no IP address, so the field is then not set.
 ///
-/// First the function removes `forwarded` and all `x-forwarded-…` fields, because a client can set them to anything. It
-/// also removes such fields if their names have `_` in place of `-`. After this call, an app may set further fields of
-/// this kind, for example `x-forwarded-proto`.
+/// First the function removes `forwarded` and all `x-forwarded-…` fields, also with `_` in place of `-`, because a
+/// client can set these fields to anything. After this call, an app may set further fields of this kind, for example
+/// `x-forwarded-proto`.
 ///
 /// Pass this function to `ProxyApp::with_request_headers`, or call it in any app that forwards requests.
 ///

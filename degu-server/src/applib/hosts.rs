@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use crate::{App, Error, Request, Response, Session};
 
-/// An app that accepts only requests for listed hosts, and no requests whose field `Origin` names another host. It
-/// passes the accepted requests to another app.
+/// An app that passes requests for listed hosts to another app. It refuses all other requests, and requests whose field
+/// `Origin` names a host that is not listed.
 ///
 /// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding
 /// the page can also read the responses. The host name of the page, for example `attacker.example`, then resolves to
@@ -33,9 +33,8 @@ use crate::{App, Error, Request, Response, Session};
 /// | any other | the response of the app |
 ///
 /// A browser adds `Origin` if a page sends a form with POST to another host, opens a WebSocket there, or tries to read
-/// a response (CORS). It adds no `Origin` to the GET of a link or an image. The app behind this check gets such a
-/// request, so a GET must not change data. To refuse the pages of a listed host on other ports, list the host with its
-/// port.
+/// a response (CORS). A browser adds no `Origin` to the GET of a link or an image. `Hosts` passes this GET to the app,
+/// so a GET must not change data. To refuse the pages of a listed host on other ports, list the host with its port.
 ///
 /// Over a Unix socket the client may send any Host. Most clients send `localhost`. A web page can reach a Unix socket only
 /// through a proxy that forwards Host.

@@ -74,8 +74,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// # Failures
 ///
-/// The client gets 502 if the upstream cannot be reached, and 504 if the upstream is too slow. It gets 431 if the head
-/// and the fields that the proxy adds are together over 65,535 bytes. This cannot happen with the default limits.
+/// The client gets 502 if the upstream cannot be reached, and 504 if the upstream is too slow. The client gets 431 if
+/// the head and the fields that the proxy adds are together over 65,535 bytes. With the default limits no head is that
+/// long.
 ///
 /// A request is sent again only if it was sent on a kept connection, that connection ended before any byte of the
 /// response, sending again is [safe](degu_client::Error::is_retryable), and the whole body is in memory. A GET, for
@@ -100,12 +101,12 @@ pub struct ProxyApp {
     set_headers: Option<SetHeaders>,
     /// The protocols to which a connection may switch.
     tunnels: Vec<Box<str>>,
-    /// The number of this proxy. It identifies the connection of this proxy among the connections that a session keeps.
+    /// The number that identifies the connection of this proxy among the connections that a session keeps.
     id: u64,
 }
 
-/// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s. A POST that
-/// is sent while the server closes the connection is lost, and cannot be repeated safely.
+/// The idle time after which a connection is not used again. Node, Apache and uvicorn close an idle connection after 5
+/// s. A POST that is sent while the server closes the connection is lost, and cannot be repeated safely.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The idle connections to upstreams that a session keeps. Each has the number of its proxy, and the time of its last use.
@@ -321,8 +322,8 @@ impl ProxyApp {
         Ok(status.into())
     }
 
-    /// Logs that a message cannot be forwarded. While the upstream is down, every request of a client causes such a line. The
-    /// lines are therefore limited.
+    /// Logs that a message cannot be forwarded. While the upstream is down, every request would cause a line, so the
+    /// number of lines is limited.
     fn log(&self, session: &Session, message: &str, error: &dyn fmt::Display) {
         let upstream = self.client.address();
         match session.server.may_log() {

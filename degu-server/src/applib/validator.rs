@@ -4,8 +4,8 @@ use degu_wire::{ContentRange, Method};
 
 use crate::{App, Request, Response, Session};
 
-/// An app that checks whether the responses of another app have the fields that RFC 9110 requires. It is meant for tests, but
-/// cheap enough for production.
+/// An app that checks whether the responses of another app have the fields that RFC 9110 requires. The check is meant
+/// for tests, but cheap enough for production.
 ///
 /// These responses break a rule:
 ///

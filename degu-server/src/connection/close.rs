@@ -67,8 +67,8 @@ impl CloseReason {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
 
-    /// Returns the text of the response with the [status](Self::status). The text names the rule that the peer has broken. It
-    /// contains no byte that the peer sent, and no details about a failure of the server.
+    /// Returns the text of the response with the [status](Self::status). The text names the rule that the peer has
+    /// broken. The text contains no byte that the peer sent, and no details about a failure of the server.
     pub(crate) fn text(&self, status: u16) -> String {
         match self {
             Self::Peer(error) => refusal(status, error),
@@ -81,8 +81,8 @@ impl CloseReason {
     /// `INFO`, because the user of the peer may ask the operator for the reason.
     fn is_refusal(&self) -> bool {
         match self {
-            // A peer that closes the connection during the handshake was not refused. It may only test whether the server
-            // listens.
+            // A peer that closes the connection during the handshake was not refused. The peer may only test whether
+            // the server listens.
             #[cfg(feature = "tls")]
             Self::Handshake(error) => {
                 !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)

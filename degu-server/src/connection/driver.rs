@@ -147,10 +147,10 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// Returns whether further input must be read and dropped. This is the case if the connection ends with the current
-    /// response, and the body of the request has no reader. Without these reads, a peer that sends its whole request
-    /// before it reads the response could not continue. After a switch to another protocol, further input belongs to
-    /// that protocol and is not dropped.
+    /// Returns whether further input must be read and dropped, because the connection ends with the current response,
+    /// and the body of the request has no reader. Without these reads, a peer that sends its whole request before it
+    /// reads the response could not continue. After a switch to another protocol, further input belongs to that
+    /// protocol and is not dropped.
     fn discards(&self) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()
@@ -204,8 +204,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         let is_head = head.method() == Method::Head;
         let length = body.length();
         let (content, source) = body.split();
-        // If the source is not sent, it is dropped here. It may contain the body of the request. The code below checks whether that
-        // body still has a reader.
+        // A source that is not sent is dropped here, because the source may contain the body of the request. The code
+        // below checks whether that body still has a reader.
         let source = source.filter(|_| !is_head && length != Some(0));
         // The check for a shutdown is as late as possible, because a shutdown may have begun while the app worked.
         if is_last || worker.is_stopping() {

@@ -23,8 +23,8 @@ pub(super) struct Endpoint<T: Transport> {
     pub(super) deadline: Deadline,
     pub(super) place: Place,
     pub(super) is_eof: bool,
-    /// True while only the end of the connection shows the peer that it has all data. This applies to a response
-    /// without a length, and to another protocol. If the connection is dropped while this is true, it must be reset.
+    /// True while only the end of the connection shows the peer that the data is complete: in a response without a
+    /// length, and in another protocol. If the connection is dropped while this is true, it must be reset.
     pub(super) is_unframed: bool,
     /// The report of the exchange in progress, if the server has an `on_response`.
     pub(super) report: Option<Box<Report>>,

@@ -9,8 +9,8 @@ use crate::Credentials;
 use crate::report::Peer;
 use crate::state::{Phase, ServerState};
 
-/// The client that sent a request. [`serve`](super::serve) adds this value to the extensions of every request. It has the parts
-/// of a [`Session`](crate::Session) that can move to other threads.
+/// The client that sent a request. [`serve`](super::serve) adds this value to the extensions of every request. A
+/// `Caller` has the parts of a [`Session`](crate::Session) that can move to other threads.
 ///
 /// ```
 /// use axum::Extension;
@@ -33,7 +33,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Returns the address of the peer. Most clients on a Unix socket have no address. This method then returns
+    /// Returns the address of the peer. For a client without an address, such as most clients on a Unix socket, returns
     /// [`Address::ABSTRACT`], which is `unix:@` as text.
     pub fn address(&self) -> &Address {
         &self.peer.address

@@ -38,8 +38,8 @@ use crate::revocation::Vetted;
 use crate::state::Phase;
 use crate::stream::{Socket, Stream, Transport};
 
-/// The maximum size in bytes of hyper's buffers. They contain a head, a body that the service does not read, or a response that
-/// the peer does not read.
+/// The maximum size in bytes of hyper's buffers for a head, for a body that the service does not read, and for a
+/// response that the peer does not read.
 const BUFFER: usize = 64 * 1024;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -218,8 +218,8 @@ impl Task {
         if state.held > 0 { state.check_peer(cx).err() } else { None }
     }
 
-    /// Waits until the service drops the byte stream of another protocol. This method notices the drop within a second. A shutdown
-    /// or a revocation cuts the connection earlier.
+    /// Waits until the service drops the byte stream of another protocol. Returns up to a second later. A shutdown or a
+    /// revocation cuts the connection earlier.
     async fn tunnel(&self) {
         let is_gone = |_: &mut Context<'_>| match self.shared.lock().stream {
             Some(_) => Poll::Pending,

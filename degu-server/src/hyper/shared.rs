@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) is_blocked: bool,
     /// The report of the last exchange, until it is reported.
     pub(super) report: Option<Report>,
-    /// The wakers of the tasks that last read and wrote after an upgrade. They are woken after the connection was cut.
+    /// The wakers of the tasks that last read and wrote after an upgrade. A cut of the connection wakes these tasks.
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
@@ -140,9 +140,9 @@ impl State {
         is_ended.then(|| self.report.take()).flatten()
     }
 
-    /// Returns an error if the peer is gone, and records a half-close. It is called while the service works. hyper does not read
-    /// at that time, so this method reads and stores some input. It reads no more until hyper has taken the stored input, and
-    /// asks the kernel once a second whether the peer is gone.
+    /// Returns an error if the peer is gone, and records a half-close. The task calls this method while the service
+    /// works. hyper does not read at that time, so this method reads and stores some input. It reads no more until
+    /// hyper has taken the stored input, and asks the kernel once a second whether the peer is gone.
     pub(super) fn check_peer(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let read = self.poll_read_ahead(cx);
         if read.is_ready() || self.asked != self.seconds {
@@ -206,8 +206,8 @@ impl Hold {
         self.exchange
     }
 
-    /// Reads or changes the state of the exchange. If a later exchange has begun, does nothing and returns the default.
-    /// This happens if the service keeps a request after the end of its exchange.
+    /// Reads or changes the state of the exchange. Does nothing and returns the default if a later exchange has begun,
+    /// because the service has kept a request after the end of its exchange.
     pub(super) fn with<T: Default>(&self, access: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared.lock();
         if state.exchanges == self.exchange { access(&mut state) } else { T::default() }

@@ -70,8 +70,8 @@ impl Listener {
     ///
     /// Keep-alive probes detect such peers on idle connections. The TCP user timeout detects them if sent bytes are not
     /// acknowledged. The TCP user timeout also runs while a living peer has no room for more bytes. This timeout must
-    /// therefore be at least as long as the time for which the server waits for a write. This time is two windows of
-    /// the minimum rate, and up to a second more for each window.
+    /// therefore be at least as long as the server waits for a write: two windows of the minimum rate, and up to a
+    /// second more for each window.
     pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {
         for Bound { socket, .. } in self.sockets.iter().filter(|bound| !bound.address.is_unix()) {
             socket.set_tcp_keepalive(&KEEPALIVE)?;

@@ -17,8 +17,8 @@ pub(super) struct Plan {
     pub(super) hesitates: bool,
     /// True if the driver busy-polls for requests.
     pub(super) spins: bool,
-    /// True if tasks are sometimes woken without a reason. This is not done in every run, because such a wake-up could
-    /// hide a lost wake-up.
+    /// True if tasks are sometimes woken without a reason. Not every run has such wake-ups, because they could hide a
+    /// lost wake-up.
     pub(super) nudges: bool,
     /// True if the clock advances when no step is possible. Then a deadline expires, or the worker notices that a peer
     /// is gone.

@@ -165,7 +165,7 @@ impl Transport for Socket {
 
     fn reset_on_close(&self) {
         if let Ok(fd) = &self.fd {
-            // This option has no effect on a Unix socket. Its peer usually only sees the end of the data.
+            // This option has no effect on a Unix socket: the peer usually only sees the end of the data.
             let _ = SockRef::from(fd).set_linger(Some(Duration::ZERO));
         }
     }

@@ -11,7 +11,7 @@ use crate::seconds::Seconds;
 pub(crate) enum PeerState {
     /// The peer can read. On a Unix socket the peer may have half-closed the connection.
     Present,
-    /// The peer has ended its side of a TCP connection. It is unknown whether the peer has closed its socket or still reads.
+    /// The peer has ended its side of a TCP connection. The peer may have closed its socket, or may still read.
     HalfClosed,
     /// The peer has closed a Unix socket, or reset a TCP connection.
     Gone,
