@@ -74,7 +74,7 @@ impl<D: Driver> ClientOf<D> {
 }
 
 impl<D: Driver> OptionsOf<D> {
-    /// Makes a client with these options for the server at `address`. This opens no socket.
+    /// Makes a client with these options for the server at `address`. Opens no socket.
     pub fn client(self, address: impl Into<Address>) -> ClientOf<D> {
         ClientOf::of(Arc::new(Base::new(address.into(), self)))
     }

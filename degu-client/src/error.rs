@@ -9,7 +9,7 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// An error says [what happened and whose fault it is](ErrorKind), in [which phase](Phase) it happened, and whether the
 /// request [may be sent again](Self::is_retryable).
 ///
-/// After most errors the connection is closed. These errors do not close it:
+/// After most errors the connection is closed. These errors leave the connection open:
 ///
 /// - The client refused the request before it wrote a byte: [`ErrorKind::Local`] or [`ErrorKind::Body`] in
 ///   [`Phase::Requesting`].
@@ -70,9 +70,9 @@ pub enum ErrorKind {
     Tls(degu_tls::Error),
     /// The response has this status of 400 or more, and [`success`](crate::ResponseOf::success) was called.
     Status(u16),
-    /// The body of the response cannot be returned in the form that the caller asked for. It is not UTF-8, not valid
-    /// JSON, or does not fit the type. Or there is nothing to parse: the response has no body, its content-type is not
-    /// JSON, or the body is empty or was read before.
+    /// The body of the response cannot be returned in the form that the caller asked for. The body is not UTF-8, is not
+    /// valid JSON, or does not fit the type. Or there is nothing to parse: the response has no body, its content-type
+    /// is not JSON, or the body is empty or was read before.
     Content(BoxError),
     /// A timeout expired.
     Timeout(Timeout),
@@ -193,8 +193,8 @@ impl Error {
     /// Bytes that are not UTF-8 are replaced by U+FFFD. The text comes from the server: escape it before you write it
     /// to a log.
     ///
-    /// `Display` writes up to 200 characters of the text, escaped. They are the first line or, with the feature `json`,
-    /// the `detail` or the `title` of a problem (`application/problem+json`, RFC 9457).
+    /// `Display` writes up to 200 characters of the text, escaped. These characters are the first line or, with the
+    /// feature `json`, the `detail` or the `title` of a problem (`application/problem+json`, RFC 9457).
     pub fn text(&self) -> Option<&str> {
         self.0.text.as_deref()
     }
@@ -225,7 +225,8 @@ impl Error {
         }
     }
 
-    /// Returns whether the request may be sent again without harm, on a new connection. This is so in two cases:
+    /// Returns whether the request may be sent again without harm, on a new connection. The result is `true` in two
+    /// cases:
     ///
     /// - **No connection was made** ([`is_connect`](Self::is_connect)), for a temporary reason, such as a restart of
     ///   the server: connections are refused, the Unix socket does not exist, there is no route, the connection ended
@@ -274,7 +275,7 @@ impl ErrorKind {
         };
         match self {
             Self::Timeout(_) => true,
-            // The standard library makes some errors itself, for example for a name without addresses. They are
+            // The standard library makes some errors itself, for example for a name without addresses. These errors are
             // permanent.
             Self::System(error) if error.raw_os_error().is_none() => false,
             Self::System(error) => matches!(
@@ -444,8 +445,8 @@ impl From<FieldError> for Error {
     }
 }
 
-/// Lets a caller pass `Headers`. The methods take any value that can be converted to `Headers`. The conversion of
-/// `Headers` itself cannot fail, so its error is `Infallible`.
+/// Lets a caller pass `Headers`. The methods take any value that can be converted to `Headers`, and the conversion of
+/// `Headers` itself cannot fail.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -281,9 +281,9 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Stops sending the request. Pending bytes are dropped, and no other request can follow. This is called if a write
-    /// has failed, or if the response shows that the server does not read the rest of the request. A failed write is
-    /// not an error yet, because the server may have answered before it closed the connection.
+    /// Stops sending the request. Pending bytes are dropped, and no other request can follow. The caller stops if a
+    /// write has failed, or if the response shows that the server does not read the rest of the request. A failed write
+    /// is not an error yet, because the server may have answered before it closed the connection.
     pub(crate) fn stop_sending(&mut self) {
         (self.broken, self.unflushed) = (true, false);
         self.machine.abandon_request_body();
@@ -427,8 +427,8 @@ impl Exchange {
     }
 
     /// If the request has been sent, begins the wait for the head or for the next bytes of the response. Returns `true`
-    /// only for the first call of a wait. The blocking driver then blocks in its read. It does not block in later reads
-    /// of the wait, because a part of the time has passed.
+    /// only for the first call of a wait. The blocking driver blocks only in the first read of a wait, because before a
+    /// later read a part of the time has passed.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
         let begins = self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent();

@@ -30,7 +30,7 @@ const RESERVED: u64 = 1024 * 1024;
 pub struct ResponseOf<B> {
     /// The status code, from 200 to 999; 101 in [`UpgradeOf::Switched`](crate::UpgradeOf::Switched).
     pub status: u16,
-    /// The reason phrase. It is for people to read. Programs use the status.
+    /// The reason phrase, for people to read. Programs use the status.
     pub reason: Reason,
     /// The header fields.
     pub headers: Headers,

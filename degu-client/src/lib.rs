@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract sockets. It is async on tokio, or [blocking] without a
 //! runtime.
 //!
-//! A [client](ClientOf) has the address of a server and options. Its method `connect` makes a
+//! A [client](ClientOf) has the address of a server and options. The client's method `connect` makes a
 //! [connection](ConnectionOf). A connection carries one exchange at a time. An exchange is a request and its
 //! [response](ResponseOf). The response borrows the connection:
 //!

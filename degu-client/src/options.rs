@@ -130,7 +130,7 @@ impl<D> OptionsOf<D> {
     /// take twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
     /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for later requests.
     ///
-    /// The timeouts for the phases of an exchange apply as well. The error names the timeout that expired first. This
+    /// The timeouts for the phases of an exchange apply as well. The error names the timeout that expired first. The
     /// limit does not apply to a tunnel. A blocking client cannot interrupt the caller's source of a request's body, or
     /// a stream that the caller brought.
     ///
@@ -152,8 +152,8 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long the server may take to answer: from the end of the request to the end of the response's head. This
-    /// is the limit of the whole head, and not of each read. After this time the exchange fails with [`Timeout::Head`].
+    /// Sets how long the server may take to answer: from the end of the request to the end of the response's head. The
+    /// limit is for the whole head, and not for each read. After this time the exchange fails with [`Timeout::Head`].
     ///
     /// Default: 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
     pub fn head_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -163,8 +163,8 @@ impl<D> OptionsOf<D> {
 
     /// Sets how a connection waits for the head of a response. The connection may spin: it busy-polls its socket for
     /// some microseconds before it blocks. Spinning makes a round trip between two cores as fast as a round trip on one
-    /// core. While an async connection spins, other tasks of the runtime cannot use the thread of its task. They get
-    /// the thread after 32 responses or 50 µs, whichever comes first.
+    /// core. While an async connection spins, other tasks of the runtime cannot use the thread of its task. The other
+    /// tasks get the thread after 32 responses or 50 µs, whichever comes first.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -194,8 +194,8 @@ impl<D> OptionsOf<D> {
     }
 
     /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. After this time the pool does not use the
-    /// connection again. It closes the connection when the next request begins or the next response ends. The time
-    /// should be shorter than the server's own idle timeout. Otherwise the server may close the connection while a
+    /// connection again. The pool closes the connection when the next request begins or the next response ends. The
+    /// time should be shorter than the server's own idle timeout. Otherwise the server may close the connection while a
     /// request is on its way. If the server announces a timeout of N seconds (`Keep-Alive: timeout=N`), the limit is at
     /// most N - 1 seconds, or N / 2 seconds if that is longer.
     ///

@@ -5,8 +5,8 @@ use degu_wire::Source;
 use crate::incoming::{Hold, IncomingOf};
 use crate::link::Driver;
 
-/// The body of a response as a reader, returned by the method `reader` of a body. It is a [`BufRead`](std::io::BufRead)
-/// in the blocking client, and an `AsyncBufRead` of tokio in the async client.
+/// The body of a response as a reader, returned by the method `reader` of a body. The reader is a
+/// [`BufRead`](std::io::BufRead) in the blocking client, and an `AsyncBufRead` of tokio in the async client.
 ///
 /// The reader has no buffer of its own. When the reader is dropped, unread data is still in the body. After the
 /// reader's end, `trailers` of the body returns the trailers.

@@ -111,9 +111,9 @@ macro_rules! reads {
                 $wait(|cx| self.poll_chunk(cx)) $($await)*
             }
 
-            /// Reads the next part as it is received; `None` at the end of the body. This is for a proxy that forwards
-            /// the body. A part is a whole chunk, the beginning of a chunk, data, or the extensions and trailers after
-            /// the last chunk. The rest of a chunk follows as data.
+            /// Reads the next part as it is received; `None` at the end of the body. A proxy that forwards the body
+            /// uses this method. A part is a whole chunk, the beginning of a chunk, data, or the extensions and
+            /// trailers after the last chunk. The rest of a chunk follows as data.
             ///
             /// # Errors
             ///

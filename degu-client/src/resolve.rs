@@ -12,12 +12,11 @@ use crate::link::{Connected, Driver};
 use crate::options::{Base, OnConnect};
 use crate::peer::Peer;
 
-/// Returns the name to which a socket connects: an IP address, the name of a Unix socket, or a DNS name. This function
-/// does not wait: it looks up the number of a zone, but does not resolve a DNS name.
+/// Returns the name to which a socket connects: an IP address, the name of a Unix socket, or a DNS name. Looks up the
+/// number of a zone, but does not resolve a DNS name, so this function does not wait.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
     match address.to_socket(|name| if_nametoindex(name).map_err(|errno| ErrorKind::System(errno.into())))? {
-        // `unix:@` has no name to connect to. It is for servers: the kernel chooses the name when a server binds the
-        // address.
+        // `unix:@` has no name to connect to: the kernel chooses the name when a server binds the address.
         SocketName::Unix(name) if name.is_empty() => Err(AddressError::from(AddressFault::NotBound).into()),
         target => Ok(target),
     }

@@ -28,9 +28,8 @@ pub(crate) trait Stream: Send {
         None
     }
 
-    /// Returns whether the stream behaves like a socket. A socket can be checked and read without blocking. A wait for
-    /// a socket can have a limit. A socket sends written bytes without a flush. A stream that the caller brought does
-    /// not behave like this.
+    /// Returns whether the stream behaves like a socket: it can be checked and read without blocking, a wait for it can
+    /// have a limit, and it needs no flush. A stream that the caller brought does not behave like a socket.
     fn is_socket(&self) -> bool {
         self.socket().is_some()
     }
@@ -76,8 +75,8 @@ pub(crate) trait Stream: Send {
     }
 }
 
-/// A buffer for reads. Its bytes are then copied into the receive buffer. Safe code cannot read into the receive buffer
-/// directly, because its free space is not initialised.
+/// A buffer for reads, whose bytes are then copied into the receive buffer. Safe code cannot read into the receive
+/// buffer directly, because the free space of that buffer is not initialised.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Box<[u8]>);
 

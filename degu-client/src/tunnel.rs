@@ -23,8 +23,8 @@ pub enum UpgradeOf<T, B> {
     Declined(ResponseOf<B>),
 }
 
-/// The byte stream of a connection that has switched to another protocol. It begins with the bytes that the server sent
-/// after its 101 response.
+/// The byte stream of a connection that has switched to another protocol. The stream begins with the bytes that the
+/// server sent after its 101 response.
 ///
 /// The timeouts of the options do not apply to a tunnel. An async tunnel implements `AsyncRead` and `AsyncWrite`, and a
 /// blocking tunnel `Read` and `Write`. Dropping the tunnel closes the connection.

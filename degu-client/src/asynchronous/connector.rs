@@ -16,8 +16,8 @@ use super::dial::dial;
 use super::{Client, Tunnel};
 use crate::error::Error;
 
-/// A connector for hyper-util's pooled client, and for software that is built on that client. It connects to the
-/// address of a [`Client`] with the client's options, and ignores the authority of the URI.
+/// A connector for hyper-util's pooled client, and for software that is built on that client. The connector connects to
+/// the address of a [`Client`] with the client's options, and ignores the authority of the URI.
 ///
 /// hyper-util handles the pool, the requests and the responses. Degu handles the address, the connect timeout, TLS and
 /// `on_connect`.

@@ -19,7 +19,7 @@ use crate::link::{Driver, Line};
 #[derive(Debug, Default)]
 pub struct Async {
     timer: Timer,
-    /// True if the next read spins. This is set when a spin begins, and again when the spin lets other tasks run.
+    /// True if the next read spins: at the beginning of a spin, and after the spin has let other tasks run.
     spins: bool,
 }
 
@@ -53,7 +53,7 @@ impl Driver for Async {
     }
 
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // While this task waits, the runtime runs other tasks. The turn of the spinner is therefore over.
+        // While this task waits, the runtime runs other tasks, so the spinner's turn is over.
         line.exchange.spinner.end_turn();
         line.poll_deadline(cx)
     }

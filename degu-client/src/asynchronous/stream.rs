@@ -39,8 +39,8 @@ pub(crate) struct Socket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// True if the socket is registered for output, too.
     writes: bool,
-    /// The task that waits for input. It may differ from the task that writes. When the socket is registered again, the
-    /// new registration does not know the waiting task. Therefore this task is woken, and reads again.
+    /// The task that waits for input. Another task may write. When the socket is registered again, the new registration
+    /// does not know the waiting task. Therefore this task is woken, and reads again.
     reader: Option<Waker>,
     scratch: Scratch,
 }
@@ -85,8 +85,8 @@ impl Socket {
                 Err(_) => {}
             }
         }
-        // The task is woken when the socket is registered again, for output. This happens at most once, so no task is
-        // stored after it.
+        // The task is woken when the socket is registered again, for output. A socket is registered again at most once,
+        // so no task is stored afterwards.
         if !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         }

@@ -40,8 +40,8 @@ pub(super) struct State<D: Driver> {
     /// The shortest idle timeout of all connections since the pool was made. No connection that is in use now can expire
     /// before this time has passed.
     shortest: Option<Duration>,
-    /// The time of the next search for idle connections that have to be closed. The time may be too early. The search
-    /// then finds no such connection.
+    /// The time of the next search for idle connections that have to be closed. The time may be too early, so a search
+    /// may find none.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
     pub(super) closed: Vec<Box<Pooled<D>>>,
@@ -55,8 +55,7 @@ pub(super) struct State<D: Driver> {
     made: usize,
     /// The number of rights to make a connection that have been neither used nor returned.
     making: usize,
-    /// The totals since the pool was made. The other counters, which describe the current state of the pool, are not
-    /// kept up to date here.
+    /// The totals since the pool was made. The counters of the current state are not kept here.
     totals: Stats,
 }
 
@@ -139,8 +138,8 @@ impl<D: Driver> State<D> {
             self.totals.reused += 1;
             return Some(self.idle.remove(at));
         }
-        // If no further connection may be made, the free place is an idle connection, and it belongs to another runtime.
-        // It is closed, to allow a new connection in this runtime.
+        // If no further connection may be made, the free place is an idle connection of another runtime. This
+        // connection is closed, to allow a new connection in this runtime.
         if self.made + self.making == self.max {
             self.closed.push(self.idle.remove(0));
             self.made -= 1;

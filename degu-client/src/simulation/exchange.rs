@@ -108,8 +108,8 @@ pub(super) fn named(headers: &Headers) -> Option<String> {
     headers.get("x-number").map(str::to_owned)
 }
 
-/// Reads the next piece of the body, and records the piece. Returns `false` at the end of the body. This function calls
-/// the same `poll` methods as the public methods of both clients.
+/// Reads the next piece of the body, and records the piece. Returns `false` at the end of the body. Calls the same
+/// `poll` methods as the public methods of both clients.
 async fn next<D: Simulated>(
     body: &mut Received<'_, D>,
     how: Reading,

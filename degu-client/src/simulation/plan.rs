@@ -12,8 +12,8 @@ pub(super) struct Plan {
     pub(super) most: usize,
     /// True if the client can check its stream without reading, as it can check a socket.
     pub(super) looks: bool,
-    /// True if the future is sometimes woken without a reason. This is not done in every run, because such a wake-up
-    /// could hide a lost wake-up.
+    /// True if the future is sometimes woken without a reason. Not every run has such wake-ups, because they could hide
+    /// a lost wake-up.
     pub(super) nudges: bool,
     /// True if the run has a deadline. Then the clock may advance.
     pub(super) waits: bool,
