@@ -156,8 +156,7 @@ pub(crate) fn skip_if_missing(mut arguments: Parser) -> Result<bool> {
     }
 }
 
-/// Reports that something is missing, so a command cannot run. This is an error, unless the option `--skip-if-missing` was
-/// given.
+/// Reports that something is missing, so a command cannot run. Fails unless the option `--skip-if-missing` was given.
 pub(crate) fn skip_or_fail(skip: bool, missing: &str) -> Result {
     if skip {
         println!("-- skipped: {missing}");

@@ -1,5 +1,5 @@
-//! Blocking sockets for every kind of address. They do not use Degu's crates, because the contestants without HTTP are a
-//! lower bound for these crates. The program of `cargo xtask soak` shares this file.
+//! Blocking sockets for every kind of address, without Degu's crates, because the contestants without HTTP are a lower
+//! bound for these crates. The program of `cargo xtask soak` shares this file.
 
 use std::net::SocketAddr;
 

@@ -37,7 +37,7 @@ const CURVES: &[(&str, RGBColor)] = &[
 const WIDTH: i32 = 460;
 const ROW: i32 = 20;
 const LABELS: i32 = 150;
-/// The length of the longest bar, in pixels. It stands for [`MOST`] times hyper's figure, and for all larger figures.
+/// The length of the longest bar, in pixels, for [`MOST`] times hyper's figure and for all larger figures.
 const LONGEST: f64 = 180.0;
 const MOST: f64 = 4.0;
 const CURVES_HEIGHT: i32 = 280;

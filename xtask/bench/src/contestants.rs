@@ -47,12 +47,11 @@ pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "degu-blocking-pool", client: Some(degu::blocking_pool), server: None },
 ];
 
-/// The contestants that this program has only with the feature `peers`. They are built as a separate program, because
-/// their dependencies make hyper slower.
+/// The contestants that this program has only with the feature `peers`. A separate program has these contestants,
+/// because their dependencies make hyper slower.
 pub(crate) const PEERS: [&str; 6] = ["axum", "hyper-util", "reqwest", "ureq", "tonic", "tarpc"];
 
-/// Splits the name of a contestant into the name without its suffix, and the way in which Degu's client or server waits
-/// for the next message. The suffix selects this way.
+/// Splits the name of a contestant into the name without its suffix, and the way of spinning that the suffix selects.
 pub(crate) fn split(name: &str) -> (&str, Spin) {
     let spins = [("-off", Spin::Off), ("-fixed", Spin::Fixed(Duration::from_micros(100)))];
     let found = spins.into_iter().find_map(|(suffix, spin)| Some((name.strip_suffix(suffix)?, spin)));

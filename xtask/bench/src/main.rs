@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: how fast is Degu compared with other libraries, on this machine?
 //!
 //! Absolute times differ between machines and between hours. Only ratios within one run can be compared. So every suite
-//! interleaves its contestants and measures each contestant once in each round. It reports the median, the range, and
-//! the ratios to chosen references. The ratios are computed for each round. Client and server are separate processes of
-//! this program: see `ends.rs`. The program needs Linux.
+//! interleaves its contestants and measures each contestant once in each round. A suite reports the median, the range,
+//! and the ratios to chosen references. The ratios are computed for each round. Client and server are separate
+//! processes of this program: see `ends.rs`. The program needs Linux.
 
 mod blocking_socket;
 mod chart;

@@ -1,6 +1,6 @@
 //! The messages that all contestants send. The sequence of messages is the same for each contestant.
 //!
-//! The path, the value of one field and the length of the body differ from request to request. So do the responses.
+//! The path, the value of one field and the length of the body differ from request to request, and so do the responses.
 //! Therefore no contestant gains from repetition. Each connection begins with the first message of the sequence.
 
 use std::sync::LazyLock;
@@ -77,7 +77,7 @@ pub(crate) fn get(number: usize) -> &'static Get {
     &GETS[number % COUNT]
 }
 
-/// Returns a response with this body. It has no fields that a server might add.
+/// Returns a response with this body, without fields that a server might add.
 pub(crate) fn response(body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
 }

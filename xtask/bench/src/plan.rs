@@ -34,8 +34,8 @@ pub(crate) type Figure = (&'static str, Unit);
 
 /// Measures every contestant under every condition once in each round. Each round begins with another contestant, so no
 /// contestant always follows the slowest one. `measure` gets the setting of the condition and the name of the
-/// contestant. It returns a sample for each of `figures`. If a contestant fails, its samples are dropped, and it is not
-/// measured again under this condition.
+/// contestant, and returns a sample for each of `figures`. If a contestant fails, its samples are dropped, and it is
+/// not measured again under this condition.
 pub(crate) fn run<S>(
     suite: &str,
     rounds: usize,

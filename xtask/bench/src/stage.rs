@@ -48,7 +48,7 @@ impl<'e> End<'e> {
     }
 }
 
-/// The longest time that the process may take in addition to its measurement. It takes long under valgrind, and with
+/// The longest time that the process may take in addition to its measurement: long enough for valgrind, and for
 /// thousands of connections.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -193,7 +193,7 @@ fn program(name: &str) -> PathBuf {
     }
 }
 
-/// Returns the folder of build results. This program is in its folder `release`.
+/// Returns the folder of build results, which has this program in its folder `release`.
 fn target() -> PathBuf {
     env::current_exe().unwrap_or_default().ancestors().nth(2).unwrap_or(Path::new("")).to_owned()
 }

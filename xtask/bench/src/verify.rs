@@ -60,7 +60,7 @@ fn verify_server(contestant: &'static Contestant) -> Result {
         stream.write_all(&post.request)?;
         expect(&mut stream, &post.response)?;
     }
-    // These two servers serve one connection at a time. They do not support GET requests.
+    // These two servers serve one connection at a time, and no GET requests.
     if ["raw", "raw-poll"].contains(&contestant.name) {
         return Ok(());
     }

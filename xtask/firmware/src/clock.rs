@@ -42,7 +42,7 @@ pub(crate) fn start() {
     control.write(4 | 2 | 1);
 }
 
-/// Returns the milliseconds since the start. They wrap around after 49 days.
+/// Returns the milliseconds since the start, modulo 2³² (49 days).
 pub fn now() -> u32 {
     MILLISECONDS.load(Relaxed)
 }

@@ -1,8 +1,8 @@
 //! TCP over the network card of the board, an SMSC LAN9118. The card is a device of smoltcp, and the sockets of smoltcp
 //! have the traits of `embedded_io_async`.
 //!
-//! The code takes only the steps that the emulated card needs. It does not reset the card. It does not wait before it writes
-//! a frame, because QEMU accepts every frame at once.
+//! The code takes only the steps that the emulated card needs. For example, it neither resets the card, nor waits
+//! before it writes a frame, because QEMU accepts every frame at once.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -44,7 +44,7 @@ const FRAME: usize = 1520;
 /// The address of the board, which is locally administered.
 const ADDRESS: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 
-/// The network card, which is switched on. It is also the token of smoltcp for a received frame, and for a frame to send.
+/// The network card, which is switched on, and the token of smoltcp for a received frame, and for a frame to send.
 #[derive(Clone, Copy)]
 struct Card;
 
@@ -83,7 +83,8 @@ impl phy::RxToken for Card {
         let length = (network_card(RX_STATUS).read() >> 16 & 0x3fff) as usize;
         for at in (0..length).step_by(4) {
             let word = network_card(RX_DATA).read().to_le_bytes();
-            // All words must be read, even those of a frame that is too long. Of such a frame the stack gets nothing.
+            // All words must be read, even the words of a frame that is too long. The stack does not get a frame that
+            // is too long.
             if let Some(place) = frame.get_mut(at..at + 4) {
                 place.copy_from_slice(&word);
             }

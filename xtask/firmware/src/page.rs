@@ -1,4 +1,4 @@
-//! Texts with numbers. They are made without `core::fmt`, which takes much flash.
+//! Texts with numbers, made without `core::fmt`, which takes much flash.
 
 use heapless::String;
 

@@ -11,8 +11,8 @@ unsafe extern "C" {
     static mut _stack_end: u32;
 }
 
-/// Returns the number of bytes of the stack that have been used so far. They are all bytes above the lowest word that
-/// does not have the value [`PAINT`].
+/// Returns the number of bytes of the stack that have been used so far: all bytes above the lowest word that does not
+/// have the value [`PAINT`].
 pub fn high_water() -> usize {
     let top = ptr::addr_of!(_stack_start);
     let mut word = ptr::addr_of!(_stack_end);

@@ -76,8 +76,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Returns the address that `found` returned. It has the port that the kernel chose, if the server prints this
-    /// port.
+    /// Returns the address that `found` returned, with the port that the kernel chose, if the server prints this port.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

@@ -57,7 +57,7 @@ fn run(bench: &mut Bench<'_>, name: &str, client: &str, daemon: &str) -> Result 
     let (shell, files) = (bench.shell, bench.files());
     let address = bench.address(Where::Unix);
     let path = address.trim_start_matches("unix:");
-    // The engine has namespaces of its own. Its containers, their monitors and its mounts end with them.
+    // The engine has namespaces of its own, which end the engine's containers, monitors and mounts.
     let line = format!("unshare --pid --fork --kill-child --mount-proc {daemon}{path}");
     let (sender, lines) = mpsc::channel();
     let listens = move |line: &str| {
@@ -112,7 +112,8 @@ struct Container {
     image: Vec<u8>,
     /// An archive to upload.
     archive: Vec<u8>,
-    /// The thread that reads events until the container has been removed. It returns the actions of the container.
+    /// The thread that reads events until the container has been removed, and then returns the actions of the
+    /// container.
     events: Option<JoinHandle<Result<Vec<String>>>>,
 }
 

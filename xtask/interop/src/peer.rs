@@ -132,8 +132,8 @@ fn with_prelude(folder: &Path, line: &str) -> String {
     format!("FOLDER='{folder}' INSTALLED='{installed}'; cd '{root}/xtask/interop/peers'; . ./prelude.sh; {line}")
 }
 
-/// Returns a configuration from the page about deployment. It is the code block with this number among the blocks in
-/// this language, counted from 0.
+/// Returns a configuration from the page about deployment: the code block with this number among the blocks in this
+/// language, counted from 0.
 ///
 /// # Errors
 ///

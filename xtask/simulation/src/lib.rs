@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A waiting task is polled only after its waker was called. The clock stands still, because a timer could hide a lost
-//! wake-up. It runs only in runs that test deadlines.
+//! wake-up, except in runs that test deadlines.
 
 mod dice;
 mod driver_end;

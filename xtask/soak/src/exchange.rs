@@ -29,7 +29,7 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
     /// The body of the response. `None` for the body of an error, because the server chooses its text.
     expected: Option<Message>,
-    /// The number of bytes that are sent to `/take`. It is 0 for all other targets.
+    /// The number of bytes that are sent to `/take`, and 0 for all other targets.
     pub(crate) taken: u64,
 }
 

@@ -33,14 +33,14 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
-/// The allocator that counts the allocated bytes. Their number is exact if no connection is open. The resident memory
-/// of the process would show only large leaks.
+/// The allocator that counts the allocated bytes. The count is exact if no connection is open. The resident memory of
+/// the process would show only large leaks.
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The default duration. It is long enough for each kind of fault to happen several times.
+/// The default duration, in which each kind of fault happens several times.
 const TIME: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "usage: cargo xtask soak [SECONDS] [--seed N]";

@@ -1,7 +1,7 @@
-//! The lower bounds: contestants that send the bytes of the same messages without HTTP. `raw` has blocking sockets, with
-//! two system calls on each side in each round trip. `raw-poll` polls its sockets without sleeping. There is no parsing,
-//! because both sides know the length of each message. `raw-tokio` runs on tokio, with or without TLS. It shows the cost of
-//! the runtime and of TLS.
+//! The lower bounds: contestants that send the bytes of the same messages without HTTP. `raw` has blocking sockets,
+//! with two system calls on each side in each round trip. `raw-poll` polls its sockets without sleeping. There is no
+//! parsing, because both sides know the length of each message. `raw-tokio` runs on tokio, with or without TLS.
+//! `raw-tokio` shows the cost of the runtime and of TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;

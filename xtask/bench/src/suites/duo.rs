@@ -95,8 +95,8 @@ fn round_trips(stage: &Stage<'_>, suite: &str, others: &[&'static str], addresse
     Ok(Report { about, ..report })
 }
 
-/// Measures the effect of spinning before blocking: the time of round trips with spinning, divided by their time without
-/// spinning. It is measured in every placement, on idle and on busy cores.
+/// Measures the effect of spinning before blocking, in every placement, on idle and on busy cores: the time of round
+/// trips with spinning, divided by their time without spinning.
 pub(super) fn run_polling(stage: &Stage<'_>) -> Result<Report> {
     let mut conditions = Vec::new();
     for (name, kind) in [("Unix", "unix"), ("IPv6", "ipv6")] {

@@ -49,7 +49,7 @@ fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Re
     Ok(vec![settled(server.id())?.saturating_sub(before) as f64 / connections as f64])
 }
 
-/// Returns the memory of a process after it has freed the memory that it no longer needs. This is the minimum within
+/// Returns the memory of a process after it has freed the memory that it no longer needs: the minimum within
 /// [`SETTLE`].
 fn settled(process: u32) -> Result<u64> {
     let (mut least, start) = (machine::resident(process)?, Instant::now());

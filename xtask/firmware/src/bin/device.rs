@@ -1,7 +1,7 @@
-//! A small device. It has readings, a switch, ten readings in chunks, an upload whose bytes are counted, and figures of its
-//! memory. With the feature `client`, it also sends a request to another device over the second UART, and passes the
-//! response on. With this feature, the device also answers requests to all other targets with their body, because the
-//! conformance probes need this.
+//! A small device with readings, a switch, ten readings in chunks, an upload whose bytes are counted, and figures of
+//! its memory. With the feature `client`, it also sends a request to another device over the second UART, and passes
+//! the response on. With this feature, the device also answers requests to all other targets with their body, because
+//! the conformance probes need this.
 #![no_std]
 #![no_main]
 

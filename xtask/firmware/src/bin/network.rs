@@ -1,4 +1,4 @@
-//! A server over TCP for three clients at once. It sends the bodies of requests back.
+//! A server over TCP for three clients at once, which sends the bodies of requests back.
 #![no_std]
 #![no_main]
 
