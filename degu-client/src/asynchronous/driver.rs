@@ -85,8 +85,6 @@ impl Line<'_, Async> {
     /// Waits until the deadline of the current wait. Then ends this wait, as `Exchange::end_wait` describes.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.exchange.deadline() else { return Poll::Pending };
-        // A socket belongs to the runtime in which it was made. A stream of the caller may move to another runtime.
-        let moves = !self.exchange.is_socket;
-        self.driver.timer.poll(cx, deadline, moves).map(|()| self.exchange.end_wait())
+        self.driver.timer.poll(cx, deadline).map(|()| self.exchange.end_wait())
     }
 }

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use tokio::runtime::{Handle, Id};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -14,22 +15,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// fire too late, it is set to this deadline when the wait begins.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
+    /// The timer itself, and the runtime that it belongs to.
+    sleep: Option<(Id, Pin<Box<Sleep>>)>,
     /// The task that `sleep` wakes. `None` before the first poll, or if the last poll could not register the task.
     task: Option<Waker>,
 }
 
 impl Timer {
-    /// Waits until the deadline has passed. `moves` is true if the runtime may have changed since the last call.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant, moves: bool) -> Poll<()> {
-        if moves {
-            // A timer of another runtime fires only while that runtime runs. After the end of that runtime, polling the
-            // timer panics.
-            self.sleep = None;
-        }
+    /// Waits until the deadline has passed.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant) -> Poll<()> {
         let deadline = Instant::from_std(deadline);
         // Nearly always the timer is set already. Setting it again would cost more than the rest of this function.
-        if let (Some(sleep), Some(task)) = (&self.sleep, &self.task)
+        if let (Some((_, sleep)), Some(task)) = (&self.sleep, &self.task)
             && sleep.deadline() <= deadline
             && !sleep.is_elapsed()
             && task.will_wake(cx.waker())
@@ -39,7 +36,11 @@ impl Timer {
         // If the task has used up its budget (tokio's cooperative scheduling), the poll below does not register the
         // task with the timer. The task is then not stored.
         self.task = has_budget_remaining().then(|| cx.waker().clone());
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        // A timer of another runtime fires only while that runtime runs. After the end of that runtime, polling the timer
+        // panics.
+        let runtime = Handle::current().id();
+        self.sleep.take_if(|(known, _)| *known != runtime);
+        let (_, sleep) = self.sleep.get_or_insert_with(|| (runtime, Box::pin(sleep_until(deadline))));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
@@ -75,7 +76,7 @@ mod tests {
         let deadline = after(LIMIT);
         let passed = poll_fn(|cx| {
             before(cx);
-            timer.poll(cx, deadline, false)
+            timer.poll(cx, deadline)
         });
         timeout(2 * LIMIT, passed).await.unwrap();
     }
@@ -95,7 +96,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_last_is_woken() {
         let mut timer = Timer::default();
-        assert!(timer.poll(&mut Context::from_waker(Waker::noop()), after(LIMIT), false).is_pending());
+        assert!(timer.poll(&mut Context::from_waker(Waker::noop()), after(LIMIT)).is_pending());
         passes(timer, |_| {}).await;
     }
 
@@ -103,7 +104,7 @@ mod tests {
     async fn a_timer_that_goes_off_early_is_moved() {
         let mut timer = Timer::default();
         poll_fn(|cx| {
-            assert!(timer.poll(cx, after(LIMIT / 2), false).is_pending());
+            assert!(timer.poll(cx, after(LIMIT / 2)).is_pending());
             Poll::Ready(())
         })
         .await;

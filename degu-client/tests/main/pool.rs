@@ -528,6 +528,35 @@ fn each_runtime_uses_its_own_connections() {
 }
 
 #[test]
+fn body_that_is_read_in_a_runtime_that_ends_leaves_a_usable_connection() {
+    let (open, opened) = mpsc::channel::<()>();
+    let server = Server::once(Kind::Path, move |wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+        opened.recv().unwrap();
+        wire.send("ok");
+        wire.head();
+        opened.recv().unwrap();
+        wire.send(OK);
+    });
+    /// Polls once, so the connection waits, and then lets the server continue.
+    async fn waits<F: Future>(future: F, open: &mpsc::Sender<()>) -> F::Output {
+        let mut future = pin!(future);
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        open.send(()).unwrap();
+        future.await
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let pool = Client::new(&server.address).pool();
+    let mut response = runtime.block_on(pool.get("/1")).unwrap();
+    assert_eq!(other.block_on(waits(response.body.read_all(LIMIT), &open)).unwrap(), "ok");
+    drop(other);
+    assert_eq!(runtime.block_on(waits(pool.get("/2"), &open)).unwrap().status, 200);
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+}
+
+#[test]
 fn debug_shows_limits_and_counts_and_no_value_of_a_field() {
     let options = Client::options().authorization("Bearer secret").unwrap().timeout(Duration::from_secs(2));
     let text = format!("{:?}", options.client(degu_client::Address::unix("/nowhere")).pool());
