@@ -1,9 +1,10 @@
 //! Switching to another protocol (RFC 9110 §7.8): the server's answer to an offer, and the byte stream if the server
 //! accepts.
 
-use std::{fmt, os::fd::OwnedFd};
+use std::{fmt, io, os::fd::OwnedFd};
 
 use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
 
 use crate::incoming::ResponseOf;
 use crate::link::Driver;
@@ -57,13 +58,22 @@ impl<D: Driver> TunnelOf<D> {
     /// Returns the tunnel itself under TLS, over a stream that the caller brought, or if the process has no free
     /// descriptor.
     pub fn into_inner(self) -> Result<(OwnedFd, Bytes), Self> {
+        match self.socket() {
+            Ok(socket) => Ok((socket, self.received.freeze())),
+            Err(_) => Err(self),
+        }
+    }
+
+    /// Returns a second descriptor of the socket, for the caller. The timeouts that the blocking client has set on the
+    /// socket are removed.
+    fn socket(&self) -> io::Result<OwnedFd> {
         use crate::stream::Stream;
 
         let socket = self.stream.socket().filter(|_| !self.stream.has_records());
-        match socket.map(|socket| socket.try_clone_to_owned()) {
-            Some(Ok(socket)) => Ok((socket, self.received.freeze())),
-            _ => Err(self),
-        }
+        let socket = socket.ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
+        SockRef::from(&socket).set_read_timeout(None)?;
+        SockRef::from(&socket).set_write_timeout(None)?;
+        Ok(socket)
     }
 }
 

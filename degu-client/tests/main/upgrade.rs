@@ -222,6 +222,7 @@ fn the_socket_can_be_had_with_what_was_received() {
     let (socket, received) = tunnel.into_inner().unwrap();
     assert_eq!(received, "rst");
     let mut stream = UnixStream::from(socket);
+    assert_eq!((stream.read_timeout().unwrap(), stream.write_timeout().unwrap()), (None, None));
     stream.write_all(b"more").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut rest = String::new();
