@@ -154,7 +154,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
     ) -> BodyOf<T> {
         let length = self.remaining();
         if length == Some(0) {
-            if self.ended && !self.hold.is_closed() {
+            if !self.hold.is_closed() {
                 give_back(self.hold);
             }
             return BodyOf::none();

@@ -159,6 +159,21 @@ async fn rest_of_a_body_that_was_read_in_part_is_passed_on() {
 }
 
 #[tokio::test]
+async fn connection_of_a_body_without_unread_bytes_is_given_back() {
+    let server = Server::once(Kind::Path, |wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc");
+    });
+    let connection = Client::new(&server.address).connect().await.unwrap();
+    let mut response = connection.exchange(Method::Get, "/", Headers::new(), Body::none()).await.unwrap();
+    assert_eq!(response.body.next_data().await.unwrap().unwrap(), "abc");
+    let slot = Arc::new(Mutex::new(None));
+    let returned = Arc::clone(&slot);
+    assert!(response.body.into_body(move |connection| *returned.lock().unwrap() = Some(connection)).is_none());
+    assert!(!slot.lock().unwrap().take().expect("the connection has come back").is_closed());
+}
+
+#[tokio::test]
 async fn success_of_an_owned_response_keeps_status_and_text() {
     let server = Server::once(Kind::Path, |wire| {
         wire.head();
