@@ -520,7 +520,7 @@ fn connections_by_descriptors() -> usize {
 /// Returns a deadline in whole seconds, rounded up. `None` becomes `u32::MAX`, which never expires.
 fn seconds(deadline: Option<Duration>) -> u32 {
     let Some(deadline) = deadline else { return u32::MAX };
-    let whole = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);
+    let whole = deadline.as_secs().saturating_add(u64::from(deadline.subsec_nanos() > 0));
     u32::try_from(whole).unwrap_or(u32::MAX)
 }
 
@@ -539,5 +539,16 @@ impl fmt::Debug for Options {
             .field("methods", &self.methods)
             .field("socket", &self.socket)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_is_too_long_for_its_type_never_expires() {
+        let millisecond = Duration::from_millis(1);
+        assert_eq!([millisecond, Duration::MAX].map(|deadline| seconds(Some(deadline))), [1, u32::MAX]);
     }
 }

@@ -78,6 +78,8 @@ impl Listener {
             #[cfg(any(target_os = "android", target_os = "linux"))]
             if deadlines.progress.window < u32::MAX {
                 let timeout = Duration::from_secs(2 * (u64::from(deadlines.progress.window) + 1));
+                // The kernel refuses longer times.
+                let timeout = timeout.min(Duration::from_millis(i32::MAX as u64));
                 socket.set_tcp_user_timeout(Some(timeout))?;
             }
             let _ = deadlines;
@@ -253,5 +255,12 @@ mod tests {
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
         #[cfg(any(target_os = "android", target_os = "linux"))]
         assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(122)));
+    }
+
+    #[test]
+    fn a_rate_over_weeks_can_be_set() {
+        let options = crate::Server::options().progress(1, Duration::from_secs(60 * 86_400));
+        let listener = options.listener(Address::IPV4_LOOPBACK).unwrap();
+        listener.detect_dead_peers(&options.deadlines).unwrap();
     }
 }
