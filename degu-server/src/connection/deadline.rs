@@ -63,7 +63,7 @@ pub(crate) struct Deadline {
     /// The second in which the handler of the current request was called. `None` while no handler runs.
     pub(crate) handler: Option<u32>,
     /// The minimum rate of the request's body, if its reader has set one.
-    pub(crate) body: Option<Progress>,
+    body: Option<Progress>,
     /// True while nothing is read from the peer, because its input has ended or enough input is buffered. The connection then
     /// asks the kernel once a second whether the peer is gone.
     pub(crate) is_not_read: bool,
@@ -82,6 +82,15 @@ impl Deadline {
     /// Records that the peer has ended its side of the connection. A TCP peer that closes its socket looks the same.
     pub(crate) fn half_close(&mut self, now: u32) {
         self.half_closed.get_or_insert(now);
+    }
+
+    /// Sets the minimum rate of the request's body. `None` stands for the rate of the server. If the rate changes, its first
+    /// window begins with the next wait.
+    pub(crate) fn set_rate(&mut self, rate: Option<Progress>, now: u32) {
+        if self.body != rate {
+            self.set_wait(Wait::Handler, now);
+            (self.body, self.kind) = (rate, Wait::Handler);
+        }
     }
 
     /// Records the event that the connection waits for from now on. Does not wait. If the new wait shares its deadline with the
@@ -267,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_body_with_a_pace_of_its_own_is_held_to_that() {
-        let mut deadline = Deadline { body: Some(Progress { bytes: 2, window: 9 }), ..Deadline::default() };
+        let mut deadline = Deadline::default();
+        deadline.set_rate(Some(Progress { bytes: 2, window: 9 }), 0);
         deadline.set_wait(Wait::Body, 0);
         deadline.moved(2, 0);
         assert_eq!(expires(&mut deadline, 0), Some((20, Wait::Body)));
@@ -279,6 +289,23 @@ mod tests {
         deadline.set_wait(Wait::Body, 25);
         deadline.moved(2, 25);
         assert_eq!(expires(&mut deadline, 25), Some((30, Wait::Body)));
+    }
+
+    #[test]
+    fn a_rate_that_is_set_between_two_reads_has_a_new_window() {
+        let mut deadline = Deadline::default();
+        deadline.set_wait(Wait::Body, 0);
+        let rates = [(2, 9), (3, 20), (4, 5)].map(|(bytes, window)| Progress { bytes, window });
+        for (now, rate) in [4, 13, 33].into_iter().zip(rates) {
+            deadline.set_rate(Some(rate), now);
+            deadline.set_wait(Wait::Body, now);
+            deadline.moved(rate.bytes as usize, now);
+            // The same rate again does not begin a window.
+            deadline.set_rate(Some(rate), now + rate.window);
+            deadline.set_wait(Wait::Body, now + rate.window);
+            assert_eq!(deadline.expired(now + rate.window, &DEADLINES), None);
+        }
+        assert_eq!(expires(&mut deadline, 38), Some((45, Wait::Body)));
     }
 
     #[test]

@@ -351,10 +351,10 @@ impl<'c, T: Transport> Driver<'c, T> {
                 false
             }
         };
-        let deadline = &mut self.endpoint.deadline;
+        let Endpoint { deadline, place, .. } = &mut *self.endpoint;
         deadline.is_not_read = input == Input::Leave;
         if let Some(body) = self.body.as_ref().filter(|_| is_wanted) {
-            deadline.body = body.progress();
+            deadline.set_rate(body.progress(), place.worker.seconds());
         }
         self.endpoint.set_wait(match is_flushed {
             false => Wait::Write,

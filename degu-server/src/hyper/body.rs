@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::shared::{Hold, Stage};
-use crate::connection::{Wait, caught};
+use crate::connection::caught;
 use crate::options::Progress;
 
 /// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is closed
@@ -48,12 +48,7 @@ impl RequestBody {
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
             let progress = Progress::new(bytes, window.into());
-            hold.with(|state| {
-                // The first call makes the next wait for the body another wait, with a deadline of its own. Later calls only
-                // change the rate of the current window.
-                state.deadline.set_wait(Wait::Handler, state.seconds);
-                state.deadline.body = Some(progress);
-            });
+            hold.with(|state| state.deadline.set_rate(Some(progress), state.seconds));
         }
     }
 
