@@ -185,11 +185,16 @@ mod tests {
 
     fn connect_to(worker: &Rc<WorkerState>, number: u64, app: Arc<impl App>) -> UnixStream {
         let (near, far) = UnixStream::pair().unwrap();
+        adopt_near(worker, number, near, app);
+        far
+    }
+
+    /// Serves the connection whose server's end is `near`.
+    fn adopt_near(worker: &Rc<WorkerState>, number: u64, near: UnixStream, app: Arc<impl App>) {
         worker.server.counters[0].open.fetch_add(1, Relaxed);
         let peer = Peer::new(Address::unix("/unnamed"), None);
         let accepted = Accepted { fd: near.into_std().unwrap().into(), peer };
         adopt::<Socket, _>(worker, number, accepted, app);
-        far
     }
 
     async fn app(_: &mut Session, request: Request<'_>) -> Result<&'static str, Error> {
@@ -291,6 +296,35 @@ mod tests {
             open.fetch_add(1, Relaxed);
             alarm.ask();
             assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        });
+    }
+
+    /// The client sends its first message and an invalid record together, and reads nothing. The answer of the server has a long
+    /// list of certificates, for which the socket has no room, so the alert after it has no room either.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_alert_for_which_there_is_no_room_is_not_waited_for_forever() {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let chain = certified.cert.pem().repeat(50);
+        let identity = degu_tls::Identity::from_pem(chain, certified.signing_key.serialize_pem()).unwrap();
+        let tls = degu_tls::ServerTls::builder(identity).allow_unauthenticated_clients().build().unwrap();
+        let client = degu_tls::ClientTls::pinned([degu_tls::SpkiPin::from_sha256([0; 32])]).build();
+        let mut first_flight = io::Cursor::new(Vec::new());
+        let mut handshake = client.unwrap().connect(Some("localhost"), "the server").unwrap().handshake().unwrap();
+        handshake.flush(&mut first_flight).unwrap();
+        let hello = [first_flight.into_inner(), b"\x16\x03\x03\x00\x04abcd".to_vec()].concat();
+        on_worker_with(Server::options().tls(tls), async |worker| {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            socket2::SockRef::from(&near).set_send_buffer_size(4096).unwrap();
+            adopt_near(worker, 1, near, Arc::new(app));
+            far.write_all(&hello).await.unwrap();
+            let mut seconds = 0;
+            while !worker.is_empty() {
+                assert!(seconds <= 10 + worker.options.deadlines.linger + 2, "{seconds} s");
+                worker.count_second();
+                seconds += 1;
+                run_others().await;
+            }
         });
     }
 

@@ -258,7 +258,11 @@ impl<T: Transport> Stream<T> {
         });
         if let Err(error) = done.await? {
             // If the alert cannot be written, the peer does not learn the reason.
-            let _ = poll_fn(|cx| pending(handshake.flush(&mut Io::writing(transport, cx)))).await;
+            let _ = poll_fn(|cx| {
+                check(transport)?;
+                pending(handshake.flush(&mut Io::writing(transport, cx))).map_err(E::from)
+            })
+            .await;
             return Err(error.into());
         }
         let secured = handshake.secure()?;
