@@ -37,8 +37,8 @@ pub(crate) fn run(bench: &mut Bench<'_>, autobahn: &str) -> Result {
     let spec = self::spec(bench, &folder, "server", json!({ "url": format!("ws://{address}") }))?;
     let line = format!("{SUITE} --mode=fuzzingserver --webport=0 --spec={spec}");
     let _server = bench.start_tied(&line, |line| line.contains("Ok, will run"))?;
-    // The suite prints this line before it listens. The suite answers a request without an offer with 400.
-    wait_for(&address, "/", 400)?;
+    // The suite prints this line before it listens. It answers a request without an upgrade with a page about itself.
+    wait_for(&address, "/", 200)?;
     for (name, is_blocking) in CLIENTS {
         let client = Client::new(address.parse::<Address>()?);
         let agent = name.replace(", ", "-");
