@@ -47,7 +47,7 @@ enum Repr {
     Over,
 }
 
-/// The parts of the response that an app has chosen.
+/// The response that an app has chosen, and the cause for the log.
 struct Answer {
     status: u16,
     text: Cow<'static, str>,

@@ -11,7 +11,7 @@ use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteErro
 /// A field line of the application: its name and its value. Both have been checked.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
 
-/// The properties of the application's message that its fields tell.
+/// The properties of the application's message that follow from its fields.
 #[derive(Clone, Copy)]
 pub(crate) struct Meaning {
     /// The fields of the message that have a function in HTTP, such as framing, routing and persistence.

@@ -1,4 +1,4 @@
-//! A connection while it is busy. It passes requests to the app, sends the responses, and at the end writes the last bytes.
+//! A busy connection, which passes requests to the app, sends the responses, and at the end writes the last bytes.
 
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -236,9 +236,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         true
     }
 
-    /// Returns the report of the exchange in progress. If no exchange is in progress and the reason has a status, the server
-    /// refuses a request before its whole head was received. Then returns a new report of that request. Returns `None` in
-    /// all other cases, and if the server has no `on_response`.
+    /// Returns the report of the exchange in progress. If no exchange is in progress, but the reason has a status,
+    /// returns a new report, of the request that the server refuses. Otherwise, and without `on_response`, returns
+    /// `None`.
     fn last_report(&mut self, reason: &CloseReason) -> Option<Box<Report>> {
         let on_response = self.worker.options.on_response.as_ref();
         let is_refusal = reason.status().is_some() && !self.driver.machine.has_responded();
@@ -249,8 +249,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 }
 
-/// Returns the reason for the end of the connection after a response that was made from this error. Returns `None` if the
-/// connection is kept, and then logs the error. Fails if the options forbid a response to a fault of the peer.
+/// Returns the reason for which the connection ends after a response that was made from this error. If the connection
+/// is kept, logs the error and returns `None`. Fails if the options forbid a response to a fault of the peer.
 fn end_after(
     error: BoxError,
     response: &mut Response,

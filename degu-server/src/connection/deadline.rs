@@ -11,8 +11,7 @@ use crate::options::{Deadlines, Progress};
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// The handler of a request. A connection whose task works and waits for nothing has this value, too. The peer has no
-    /// deadline then.
+    /// The handler of a request, or nothing, while the connection's task works. The peer has no deadline.
     #[default]
     Handler,
     /// The TLS handshake.
@@ -49,9 +48,9 @@ const LINGER_BYTES: u32 = 5 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
-    /// The last wait for the peer. `Idle` is stored as `Request`. `Body` is stored as `Write`, unless the reader of the body
-    /// has set a rate. If the next wait for the peer is stored as the same value, its deadline continues. A wait for the
-    /// handler does not change this field.
+    /// The last wait for the peer. `Idle` is stored as `Request`. `Body` is stored as `Write`, unless the reader of the
+    /// body has set a rate. If the next wait for the peer is stored as the same value, the deadline of the last wait
+    /// continues. A wait for the handler does not change this field.
     kind: Wait,
     /// The second in which the shared deadline, or the current window of the minimum rate, began. A wait for the handler moves
     /// this second forward by its duration, so only the waits for the peer count.

@@ -1,4 +1,4 @@
-//! The driver of a connection. It moves bytes between the machine and the stream, and observes the deadlines.
+//! The driver of a connection, which moves bytes between the machine and the stream, and observes the deadlines.
 
 use std::future::poll_fn;
 use std::mem::replace;
@@ -22,8 +22,8 @@ use crate::{Incoming, Response};
 /// The most bytes of a request's body that the server reads and drops after the handler has left them unread. If there are
 /// more, the connection is closed.
 pub(super) const DRAIN: usize = 64 * 1024;
-/// The server reads input before the handler asks for it, as long as fewer bytes than this are buffered. These reads detect the
-/// end of the peer's input while the handler works.
+/// The number of buffered bytes up to which the server reads input that the handler has not asked for. These reads
+/// detect the end of the peer's input while the handler works.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// The endpoint of a busy connection, and its machine. An idle connection has no machine.
@@ -114,8 +114,8 @@ impl<'c, T: Transport> Driver<'c, T> {
             let worker = &self.endpoint.place.worker;
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
-                // Empty lines do not begin a request. If the buffer contains some, it is kept, because an idle connection drops
-                // its buffer, and no byte may be lost.
+                // Empty lines do not begin a request. A connection with empty lines in its buffer does not become idle,
+                // because an idle connection drops its buffer.
                 && self.machine.buffered().is_empty();
             if pauses { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })

@@ -16,8 +16,8 @@ use crate::worker_state::Place;
 
 /// The part of a connection that exists even while the connection is idle.
 ///
-/// Rust drops the fields in the order of their declaration. The socket is therefore closed before dropping `place` allows the
-/// server to accept another connection.
+/// Rust drops the fields in the order of their declaration. The socket is therefore closed before `place` is dropped,
+/// which makes room for another connection.
 pub(super) struct Endpoint<T: Transport> {
     pub(super) stream: Stream<T>,
     pub(super) deadline: Deadline,
@@ -53,7 +53,7 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Records that the connection does not wait for the peer now. The connection is then not closed to make room for another
+    /// Records that the connection does not wait for the peer now, so it is not closed to make room for another
     /// connection.
     pub(super) fn work(&mut self) {
         self.deadline.set_wait(Wait::Handler, self.place.worker.seconds());

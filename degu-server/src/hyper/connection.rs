@@ -44,7 +44,7 @@ const BUFFER: usize = 64 * 1024;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The state of a connection that only its task uses.
+/// The part of a connection's state that only the connection's task uses.
 struct Task {
     shared: Arc<Shared>,
     options: Arc<Options>,

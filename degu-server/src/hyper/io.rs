@@ -11,8 +11,8 @@ use super::room::Room;
 use super::shared::{Shared, Stage};
 use crate::stream::{Socket, Stream};
 
-/// The byte stream that hyper reads and writes, and the service after an upgrade. It records the results of reads and writes in
-/// the [`Shared`] state.
+/// The byte stream that hyper reads and writes, and the service after an upgrade. Each read and write records its
+/// result in the [`Shared`] state.
 pub(super) struct Io {
     pub(super) shared: Arc<Shared>,
     pub(super) _room: Arc<Room>,

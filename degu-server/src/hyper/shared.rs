@@ -141,8 +141,8 @@ impl State {
     }
 
     /// Returns an error if the peer is gone, and records a half-close. The task calls this method while the service
-    /// works. hyper does not read at that time, so this method reads and stores some input. It reads no more until
-    /// hyper has taken the stored input, and asks the kernel once a second whether the peer is gone.
+    /// works. hyper does not read at that time, so this method reads and stores some input. Until hyper has taken this
+    /// input, the method only asks the kernel once a second whether the peer is gone.
     pub(super) fn check_peer(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let read = self.poll_read_ahead(cx);
         if read.is_ready() || self.asked != self.seconds {

@@ -1,4 +1,4 @@
-//! The app of a run. It treats each request as the plan says. It reports requests that no peer has sent.
+//! The app of a run, which treats each request as the plan says, and reports requests that no peer has sent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::plan::{Answer, Exchange, Plan, Reader};
 use crate::upgrade::Offer;
 use crate::{App, Error, Incoming, Request, Response, Session, Tunnel};
 
-/// The state of a run that its connections share.
+/// The state that the connections of a run share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) plan: Plan,

@@ -158,7 +158,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
 
     let (sender, queue) = unbounded_channel();
     let jobs = Rc::new(RefCell::new(Some(sender)));
-    // This future takes the place of the acceptor. It drops the sender of connections when the server stops.
+    // This future takes the place of the acceptor, and drops the sender of connections when the server stops.
     let (stopping, held) = (state.reached(Phase::Draining), jobs.clone());
     let beside = async move {
         stopping.await;
@@ -255,7 +255,7 @@ impl World<'_> {
         }));
     }
 
-    /// Advances the clock. It is called when no step is possible.
+    /// Advances the clock when no step is possible.
     ///
     /// # Errors
     ///
@@ -321,7 +321,7 @@ impl World<'_> {
         let moved = self.peers.iter().map(|peer| peer.far.moved());
         let (received, sent) = moved.fold((0, 0), |(up, down), moved| (up + moved.0, down + moved.1));
         let requests = self.shared.requests.load(Relaxed);
-        // The worker has not taken the other connections. They were dropped with the queue.
+        // The other connections were dropped with the queue, because the worker had not taken them.
         let unserved = self.peers.len() - self.registered.load(Relaxed);
         let counted = (stats.open, stats.requests, stats.received, stats.sent);
         let seen = (unserved, requests, received, sent);

@@ -10,7 +10,7 @@ use degu_wire::{Headers, Limits, Method, Part};
 use super::judge::allow;
 use super::plan::{Answer, Caller};
 
-/// A request that has been begun. Its response has not arrived in full.
+/// A request that has been begun, and whose response has not arrived in full.
 pub(super) struct Open {
     /// Each request has a machine of its own, because a machine cannot pipeline requests.
     pub(super) machine: Connection<Client>,

@@ -42,8 +42,8 @@ macro_rules! constructors {
                 Self::from_source(length, Box::pin(pieces(reader, length, Part::Data)))
             }
 
-            /// Returns a chunked body of all bytes of a reader whose length is not known. Each read becomes one chunk,
-            /// of at most 64 KiB. If the reader fails, the message is cut short.
+            /// Returns a chunked body of all bytes of a reader. The number of bytes need not be known. Each read becomes one
+            /// chunk, of at most 64 KiB. If the reader fails, the message is cut short.
             ///
             /// ```
             /// let (_near, far) = tokio::io::duplex(64);

@@ -77,7 +77,7 @@ struct Place {
     size: u64,
     /// The number of digits of the size.
     digits: u8,
-    /// The number of bytes of the line that have been checked.
+    /// The number of checked bytes of the line.
     seen: u16,
     /// The place in the extensions.
     scanner: Scanner,

@@ -13,7 +13,7 @@ use crate::head::{FieldSpan, Search, check_field};
 use crate::sink::{Sink, SliceSink};
 use crate::{Framing, Limits, LocalError, RemoteError};
 
-/// The parts of a connection that an exchange borrows.
+/// The transport, the clock, the output buffer and the state of a connection. An exchange borrows them.
 pub(super) struct Link<'l, S, C> {
     pub(super) io: &'l mut S,
     pub(super) clock: &'l C,
@@ -21,7 +21,7 @@ pub(super) struct Link<'l, S, C> {
     pub(super) state: &'l mut State,
 }
 
-/// The state of a connection that outlives an exchange.
+/// The part of a connection's state that outlives an exchange.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// The number of queued bytes at the front of the output buffer.
@@ -40,8 +40,8 @@ pub(super) struct State {
     /// True if the client may begin an exchange: before the first request, and after a response that was read to its
     /// end, if no byte followed the response. The server does not use this field.
     pub(super) is_between: bool,
-    /// The framing of the rest of the body that this side sends. `None` until the head of the message has been sent,
-    /// and [`Framing::None`] after the end of the body.
+    /// The framing of the unsent rest of this side's body: `None` before the head of the message was sent, and
+    /// [`Framing::None`] after the end of the body.
     pub(super) rest: Option<Framing>,
 }
 

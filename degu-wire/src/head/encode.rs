@@ -24,7 +24,7 @@ use crate::{Framing, Limits, LocalError, Method};
 ///
 /// # Errors
 ///
-/// The error names the rule that the head breaks. It is [`LocalError::BufferTooSmall`] if `out` is too short. After an
+/// The rule that the head breaks, or [`LocalError::BufferTooSmall`] if `out` is too short. After an
 /// error, `out` holds an incomplete head, which must not be sent.
 pub fn encode_request<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
@@ -46,7 +46,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// The error names the rule that the head breaks. It is [`LocalError::BufferTooSmall`] if `out` is too short. After an
+/// The rule that the head breaks, or [`LocalError::BufferTooSmall`] if `out` is too short. After an
 /// error, `out` holds an incomplete head, which must not be sent.
 pub fn encode_response<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
@@ -69,8 +69,8 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// The error names the rule that a trailer breaks. It is [`LocalError::BufferTooSmall`] if `out` is too short. After an
-/// error, `out` holds an incomplete section, which must not be sent.
+/// The rule that a trailer breaks, or [`LocalError::BufferTooSmall`] if `out` is too short. After an error, `out` holds
+/// an incomplete section, which must not be sent.
 pub fn encode_trailers<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     fields: impl IntoIterator<Item = (&'f str, V)>,

@@ -107,8 +107,8 @@ impl Names {
         self.0 & name.0 != 0
     }
 
-    /// Adds a field to the set. Returns `false` if the message repeats a field that must be unique. A caller that does
-    /// not allow this reports an error.
+    /// Adds a field to the set. Returns `false` if the message repeats a field that must be unique. The caller decides
+    /// whether the repetition is an error.
     pub(crate) const fn add(&mut self, name: Self) -> bool {
         let repeated = self.0 & name.0 & (Self::CONNECTION.0 - 1) != 0;
         self.0 |= name.0;
@@ -386,7 +386,7 @@ pub fn parse_trailers<'b>(
     Ok(Fields::new(section, &slots[..meta.fields.into()]))
 }
 
-/// The fields of a parsed head or trailer section. They are views into the caller's bytes and storage.
+/// The fields of a parsed head or trailer section, as views into the caller's bytes and storage.
 #[derive(Clone, Copy)]
 pub struct Fields<'b> {
     text: &'b [u8],

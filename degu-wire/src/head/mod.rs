@@ -64,9 +64,9 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
 }
 
-/// The number of bytes of an unfinished head that have been searched for its end. A head that arrives in pieces is
-/// parsed twice. The first time, only its first bytes have arrived, and garbage is refused. The second time, its end
-/// has arrived. In between, new bytes are only searched for the end, so some faults are found only at the end.
+/// The number of bytes of an unfinished head in which its end was not found. A head that arrives in pieces is parsed
+/// twice. The first time, only its first bytes have arrived, and garbage is refused. The second time, its end has
+/// arrived. In between, new bytes are only searched for the end, so some faults are found only at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);
 

@@ -230,8 +230,8 @@ fn status(input: &[u8]) -> Result<u16, Stop> {
     }
 }
 
-/// Returns the reason for a stop at a status that is not complete, or malformed: `None` if the rest of the status may
-/// still arrive, and the fault otherwise.
+/// Decides about a status that is incomplete or malformed. Returns `None` if the rest of the status may still arrive,
+/// and the fault otherwise.
 #[cold]
 fn no_status(input: &[u8]) -> Stop {
     let fits = [|byte| byte == b' ', |byte| (b'1'..=b'9').contains(&byte), |byte: u8| byte.is_ascii_digit()];

@@ -102,13 +102,13 @@ impl<R> Connection<R> {
     /// - Eight longer parts are pending.
     /// - A longer part is pending, and at least 448 KiB are pending in all.
     ///
-    /// The part that reaches a bound is accepted whole. A driver may send parts after `false`. These parts are
-    /// accepted, and they use memory without a bound.
+    /// The part that reaches a bound is accepted whole. A driver that sends parts after `false` uses memory without a
+    /// bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }
 
-    /// Returns whether the body of the message that this end sends still needs parts.
+    /// Returns whether this end must still send parts of its message's body.
     pub fn is_sending(&self) -> bool {
         self.sender.body != Framing::None
     }
@@ -118,8 +118,8 @@ impl<R> Connection<R> {
         !self.receiver.body.has_ended()
     }
 
-    /// Returns the number of bytes of the peer's body that have not been returned yet; `None` if it is not known before
-    /// the end.
+    /// Returns the number of bytes of the peer's body that have not been returned yet; `None` if the number is not
+    /// known before the end.
     pub fn body_remaining(&self) -> Option<u64> {
         self.receiver.body.remaining()
     }

@@ -1,8 +1,8 @@
 //! The connection machines: HTTP/1.1 between two byte streams, with no socket and no clock.
 //!
-//! A [`Connection`] is one end of one connection, in the role of [`Server`] or [`Client`]. It owns its buffers and
-//! decides which message or part may come next. It handles heads, bodies, keep-alive, pipelining, `100 Continue` and
-//! half-closed connections. A driver owns the socket and the deadlines, and makes these calls:
+//! A [`Connection`] is one end of one connection, in the role of [`Server`] or [`Client`]. A connection owns its
+//! buffers, decides which message or part may come next, and handles heads, bodies, keep-alive, pipelining, `100
+//! Continue` and half-closed connections. A driver owns the socket and the deadlines, and makes these calls:
 //!
 //! ```text
 //!             read into receive_buffer() ───▶ ┌────────────┐ ───▶ poll_request() / poll_response(), poll_part()

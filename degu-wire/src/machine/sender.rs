@@ -15,7 +15,7 @@ pub(super) struct Sender {
     pub(super) out: Outgoing,
     /// The framing of the rest of the body: [`Framing::None`] if no more parts are needed.
     pub(super) body: Framing,
-    /// The number of bytes that are still to be sent of the current chunk.
+    /// The number of bytes of the current chunk that are still to be sent.
     chunk_left: u64,
 }
 
