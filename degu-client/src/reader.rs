@@ -12,7 +12,7 @@ use crate::link::Driver;
 /// reader's end, `trailers` of the body returns the trailers.
 ///
 /// The end of the reader is the end of the body. If the body is incomplete or malformed, a read returns an
-/// [`io::Error`](std::io::Error) that contains the [`Error`](crate::Error). Its kind is
+/// [`io::Error`](std::io::Error) that contains the [`Error`](crate::Error). The kind of the I/O error is
 /// [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the connection ended too early. After an error, every
 /// further read returns an error.
 ///

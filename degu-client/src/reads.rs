@@ -72,7 +72,7 @@ macro_rules! reads {
             /// # Errors
             ///
             /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content). An
-            /// error of this kind does not close the connection. It has one of these reasons:
+            /// error of this kind does not close the connection, and has one of these reasons:
             ///
             /// - The response has no body: a 204, for example.
             /// - The content-type is not JSON. The body has not been read, and the caller can read it in another way.

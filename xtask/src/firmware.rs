@@ -2,8 +2,9 @@
 //! program is a Unix socket of this host, and its network card is a TCP port of this host. Clients on this host send requests
 //! to the programs.
 //!
-//! The command prints how much flash, RAM and stack each program uses, next to the same program with picoserve. It fails if a
-//! response is wrong. If QEMU or another tool is missing, it fails too, or does nothing if `--skip-if-missing` is given.
+//! The command prints how much flash, RAM and stack each program uses, next to the same program with picoserve. The
+//! command fails if a response is wrong, or if QEMU or another tool is missing. With `--skip-if-missing`, it does
+//! nothing if a tool is missing.
 
 mod board;
 

@@ -61,9 +61,9 @@ impl Socket {
         })
     }
 
-    /// Waits for input, and calls `receive` with the socket and the scratch buffer. `receive` returns the number of bytes
-    /// that it has read, and whether it had room for more. If it had, the socket is empty now, and the next read has to
-    /// wait.
+    /// Waits for input, and calls `receive` with the socket and the scratch buffer. `receive` returns the number of
+    /// bytes that it has read, and whether its buffer had room for more. If there was more room, the socket is empty,
+    /// and the next read has to wait.
     fn poll_input(
         &mut self,
         cx: &mut Context<'_>,

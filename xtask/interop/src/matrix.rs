@@ -94,8 +94,8 @@ impl Matrix {
         self.failed() == 0 && self.left_out == 0
     }
 
-    /// Returns a table with a line for each peer. It has the kinds of address over which the exchanges succeed, and the
-    /// number of exchanges that the peer supports.
+    /// Returns a table with a line for each peer: the kinds of address over which the exchanges succeed, and the number
+    /// of exchanges that the peer supports.
     pub(crate) fn condensed(&self) -> String {
         const KINDS: [&str; 4] = ["IPv4", "IPv6", "Unix", "abstract"];
         let head = ["peer", "as"].into_iter().chain(KINDS).chain(["exchanges"]).map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! Degu's clients as the exchanges use them. Their functions block until an exchange has ended.
+//! Degu's clients as the exchanges use them: all functions block until an exchange has ended.
 
 use std::io::{self, Read, Write};
 use std::rc::Rc;

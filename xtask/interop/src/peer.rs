@@ -89,8 +89,8 @@ impl<'s> Bench<'s> {
         Server::start(&program, &line)
     }
 
-    /// Starts a server that does not end at EOF on its stdin. The kernel kills it when this process ends. `listens`
-    /// returns true for the line of its stdout or stderr that shows that it listens.
+    /// Starts a server that does not end at EOF on its stdin. The kernel kills the server when this process ends.
+    /// `listens` returns true for the line of output that shows that the server listens.
     pub(crate) fn start_tied(&self, line: &str, listens: impl Fn(&str) -> bool + Send + 'static) -> Result<Server> {
         let (program, line) = self.line(&format!("{TIED} {line} 2>&1"));
         Server::start_within(&program, &line, START, move |line| listens(line).then(String::new))
@@ -124,7 +124,7 @@ impl<'s> Bench<'s> {
     }
 }
 
-/// Adds to a shell command that it runs in the folder of the peers' scripts, and can use the variables and functions of
+/// Returns a shell command that runs `line` in the folder of the peers' scripts, with the variables and functions of
 /// `prelude.sh`.
 fn with_prelude(folder: &Path, line: &str) -> String {
     let (folder, installed, root) = (folder.display(), installed(), root());

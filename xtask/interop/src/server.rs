@@ -44,7 +44,7 @@ async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response
     })
 }
 
-/// Starts our server with these limits, and with the default for all other options. It runs until the handle is
+/// Starts our server with these limits, and with the default for all other options. The server runs until the handle is
 /// dropped.
 pub(crate) fn start(address: &str, limits: Limits) -> Result<Handle> {
     let address: degu_server::Address = address.parse()?;

@@ -21,7 +21,7 @@ pub(crate) fn terminal(bench: &mut Bench<'_>, kind: Where) -> Result<Server> {
     bench.start(&line)
 }
 
-/// Performs the exchanges, and those of WebSocket, with both of our clients.
+/// Performs the exchanges through a tunnel, and the exchanges of WebSocket, with both of our clients.
 pub(crate) fn perform(bench: &mut Bench<'_>, server: &str, address: &str, unsupported: Unsupported) -> Result {
     perform_steps(STEPS, unsupported, server, address, &mut bench.matrix, |_, _| Ok(()))?;
     websocket::perform(bench, &format!("{server}, WebSocket"), address)

@@ -1,8 +1,8 @@
 //! A rule about the modules of a crate: imports form no circle.
 //!
-//! Each folder of `src` is a graph. Its nodes are the files and folders in it. The file of the folder itself is the node
-//! `mod.rs` (`lib.rs` in `src`). Node A points at node B if a file in A names an item that a file in B defines. A circle is
-//! a set of nodes in which each node reaches all others.
+//! Each folder of `src` is a graph, whose nodes are the files and folders in this folder. The file of the folder itself
+//! is the node `mod.rs` (`lib.rs` in `src`). Node A points at node B if a file in A names an item that a file in B
+//! defines. A circle is a set of nodes in which each node reaches all others.
 //!
 //! - An import is a path that begins with `crate::`, `super::` or `self::`, in a `use` or elsewhere in the code, or with
 //!   the name of a module that the file declares.
@@ -28,7 +28,7 @@ type Path = Vec<String>;
 /// A path in the code.
 #[derive(Debug)]
 struct Import {
-    /// The name that a `use` gives to the path. It is empty elsewhere in the code.
+    /// The name that a `use` gives to the path, and empty for a path elsewhere in the code.
     name: String,
     path: Path,
     /// True for a re-export.
