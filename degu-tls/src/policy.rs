@@ -126,8 +126,8 @@ impl<R: Recipe> Live<R> {
         Ok(Arc::new(Self { policy, changes: AtomicUsize::new(0) }))
     }
 
-    // No code panics while it holds the lock. Even a poisoned lock would contain a whole policy, because `set` only
-    // exchanges one `Arc`.
+    // No code panics while it holds the lock. Even a poisoned lock would contain a whole policy, because its holders only
+    // exchange one `Arc`.
     pub(crate) fn get(&self) -> Arc<Policy<R>> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -141,12 +141,20 @@ impl<R: Recipe> Live<R> {
         self.changes.load(Acquire) as u64
     }
 
+    /// Reads the files again. If another thread has changed the policy meanwhile, reads the files of the new policy instead.
+    /// Otherwise an old policy could replace a newer one.
     pub(crate) fn reload(&self) -> Result<Vec<Error>, Error> {
-        let old = self.get();
-        let policy = Policy::new(old.recipe.read_again()?, old.build.options.clone(), old.build.crypto.clone())?;
-        let warnings = policy.build.warnings.clone();
-        self.set(Arc::new(policy));
-        Ok(warnings)
+        loop {
+            let old = self.get();
+            let policy = Policy::new(old.recipe.read_again()?, old.build.options.clone(), old.build.crypto.clone())?;
+            let warnings = policy.build.warnings.clone();
+            let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&current, &old) {
+                *current = Arc::new(policy);
+                self.changes.fetch_add(1, Release);
+                return Ok(warnings);
+            }
+        }
     }
 }
 

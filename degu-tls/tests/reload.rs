@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use crate::kit::pipe::{Ended, client, join, server};
 use crate::kit::{Cert, Clock, DAY, NOW, pem};
 use degu_tls::error::{Blame, Kind};
+use degu_tls::rustls::pki_types::UnixTime;
+use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::{CaSet, ClientTls, Identity, ServerTls, SpkiPin};
 use tempfile::TempDir;
 
@@ -269,4 +272,43 @@ fn a_replacement_never_changes_who_may_call() {
     pins().replace(&pins()).unwrap();
     checked().replace(&checked()).unwrap();
     unchecked().replace(&unchecked()).unwrap();
+}
+
+/// A clock that calls a function when it is asked for the time. It is asked after a reload has read its files.
+struct Meanwhile(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl TimeProvider for Meanwhile {
+    fn current_time(&self) -> Option<UnixTime> {
+        let call = self.0.lock().unwrap().take();
+        if let Some(call) = call {
+            call();
+        }
+        Clock::now().current_time()
+    }
+}
+
+#[test]
+fn a_reload_does_not_undo_a_later_change() {
+    let site = Site::new();
+    let ca_set = CaSet::from_pem_file(site.path("root.pem")).unwrap();
+    let host = Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
+    let clock = Arc::new(Meanwhile(Mutex::default()));
+    let builder = ServerTls::builder(host).require_clients(ca_set.with_crl_file(site.path("root.crl")).unwrap());
+    let server = builder.clock(clock.clone()).build().unwrap();
+    let revoked = pem("X509 CRL", &site.root.crl(&[&site.device], NOW + DAY));
+    let (path, other) = (site.path("root.crl"), server.clone());
+    *clock.0.lock().unwrap() = Some(Box::new(move || {
+        fs::write(path, revoked).unwrap();
+        other.reload().unwrap();
+    }));
+    server.reload().unwrap();
+    assert_eq!(server.changes(), 2);
+    let (_, at_server) = join(client(&site.client, Some("host.example")), crate::kit::pipe::server(&server));
+    assert_eq!(at_server.error().kind(), Kind::Revoked);
 }
