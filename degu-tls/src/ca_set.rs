@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, listed};
 use crate::source::{self, Source};
 use crate::x509;
 
@@ -279,11 +279,7 @@ impl CaSet {
                 names.push(name);
             }
         }
-        // A text with a hundred names would be unreadable, so it has at most four.
-        let more = names.len().saturating_sub(4);
-        names.truncate(4);
-        let text = names.join(", ");
-        if more > 0 { format!("the CAs of {text} and {more} more") } else { format!("the CAs of {text}") }
+        format!("the CAs of {}", listed(names))
     }
 }
 

@@ -247,6 +247,14 @@ pub fn alert_name(alert: AlertDescription) -> String {
     }
 }
 
+/// Returns at most four names as text, and the number of the others: `a, b, c, d and 96 more`.
+pub(crate) fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(4);
+    names.truncate(4);
+    let text = names.join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
+}
+
 /// Returns the most likely meaning of an alert that the peer sent, and what to do about it.
 const fn alert_advice(alert: AlertDescription) -> &'static str {
     use AlertDescription as A;

@@ -8,7 +8,7 @@ use webpki::{EndEntityCert, Error as Pki};
 
 use super::fitness::{fitness, out_of_date, weak_rsa};
 use super::{Side, Store};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, listed};
 use crate::pin::SpkiPin;
 use crate::x509;
 
@@ -151,17 +151,31 @@ impl Chain<'_> {
     /// Returns the refusal for an error of the platform's verifier.
     #[cfg(feature = "system")]
     pub(super) fn refuse_for_system(&self, error: rustls::Error) -> Refusal {
+        use CertificateError as C;
         let subject = self.subject();
         let text = format!("{subject} is not accepted by the system ({error})");
-        let (kind, for_rustls) = match error {
+        let (kind, error) = match error {
             rustls::Error::InvalidCertificate(error) => (kind_of(&error), error),
-            error => (Kind::Malformed, CertificateError::Other(OtherError(Arc::new(error)))),
+            error => (Kind::Malformed, C::Other(OtherError(Arc::new(error)))),
         };
-        if kind == Kind::Purpose {
-            let text = format!("{subject} is not for a server (extended key usage)");
-            return Refusal { error: Error::peer(kind, text), for_rustls: CertificateError::InvalidPurpose };
-        }
+        let (text, for_rustls) = match error {
+            // This error contains all names of the certificate, unescaped. The error for rustls must not contain them.
+            C::NotValidForNameContext { expected, presented } => {
+                (self.wrong_name(&expected, &presented), C::NotValidForName)
+            }
+            _ if kind == Kind::Purpose => {
+                (format!("{subject} is not for a server (extended key usage)"), C::InvalidPurpose)
+            }
+            error => (text, error),
+        };
         Refusal { error: Error::peer(kind, text), for_rustls }
+    }
+
+    /// Returns the text for a certificate that is not for the expected name.
+    fn wrong_name(&self, expected: &ServerName<'_>, presented: &[String]) -> String {
+        let names: Vec<_> = presented.iter().map(|name| plain(&shown(name, expected))).collect();
+        let names = if names.is_empty() { "no name at all".into() } else { listed(names) };
+        format!("{} is not for {}; it is for {names}", self.subject(), plain(&expected.to_str()))
     }
 
     /// Returns the text for an error of webpki, and a more exact kind if the chain shows the cause of the error.
@@ -174,12 +188,7 @@ impl Chain<'_> {
             Pki::InvalidCertValidity => {
                 format!("{subject}, or a CA in its chain, has a validity period that ends before it begins")
             }
-            Pki::CertNotValidForName(context) => {
-                let names: Vec<_> =
-                    context.presented.iter().map(|name| plain(&shown(name, &context.expected))).collect();
-                let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
-                format!("{subject} is not for {}; it is for {names}", plain(&context.expected.to_str()))
-            }
+            Pki::CertNotValidForName(context) => self.wrong_name(&context.expected, &context.presented),
             Pki::UnsupportedNameType => format!("{subject} cannot be checked without a name"),
             Pki::CertRevoked if self.intermediates.is_empty() => format!("{subject} was revoked"),
             Pki::CertRevoked => format!("{subject}, or the certificate of a CA in its chain, was revoked"),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, OtherError};
-use rustls_pki_types::UnixTime;
-use webpki::Error as Pki;
+use rustls_pki_types::{ServerName, UnixTime};
+use webpki::{Error as Pki, InvalidNameContext};
 
 use super::Side;
 use super::refusal::{Chain, Refusal, kind_of};
@@ -117,6 +117,30 @@ fn each_error_has_its_kind() {
 }
 
 #[test]
+fn names_of_a_certificate_are_escaped_and_few() {
+    let expected = || ServerName::try_from("host.example").unwrap();
+    let presented = || vec!["DnsName(\"a\x1b[2J.example\")".to_owned(); 1000];
+    let chain = Chain { peer: Side::Server, leaf: None, intermediates: &[], store: None };
+    let context = InvalidNameContext { expected: expected(), presented: presented() };
+    let refusals = [
+        chain.refuse(Pki::CertNotValidForName(context)),
+        #[cfg(feature = "system")]
+        chain.refuse_for_system(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected: expected(),
+            presented: presented(),
+        })),
+    ];
+    let name = "a?[2J.example";
+    let text = format!(
+        "the certificate of the server is not for host.example; it is for {name}, {name}, {name}, {name} and 996 more"
+    );
+    for refusal in refusals {
+        assert_eq!(refusal.error.to_string(), text);
+        assert_eq!(refusal.for_rustls, CertificateError::NotValidForName);
+    }
+}
+
+#[test]
 fn what_rustls_and_platforms_say() {
     use CertificateError as C;
     let time = UnixTime::now();
@@ -145,12 +169,10 @@ fn what_rustls_and_platforms_say() {
 
 #[cfg(all(feature = "system", any(feature = "ring", feature = "aws-lc-rs"), target_os = "linux"))]
 mod system {
-    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, KeyPair};
-    use rustls_pki_types::ServerName;
-
     use super::*;
     use crate::provider::Crypto;
     use crate::verify::{Side, Trust, Verifier};
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, KeyPair};
 
     /// Makes a root and a certificate of this root, and returns the verdict of the platform's verifier, which has this root too.
     fn judge(
