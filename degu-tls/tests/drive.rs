@@ -171,3 +171,17 @@ fn policies_go_to_other_threads() {
     check::<Arc<degu_tls::PeerIdentity>>();
     check::<degu_tls::Error>();
 }
+
+#[test]
+fn a_handshake_message_in_too_many_records_is_a_fault_of_the_peer() {
+    let site = Site::new(Version::Tls13);
+    let (mut near, mut far) = Pipe::pair();
+    // A ClientHello of 30,000 bytes, in records of one byte. The headers of the records fill the buffer of rustls.
+    let hello: Vec<u8> = [1, 0, 0x75, 0x30].into_iter().chain((0..30_000).map(|_| 3)).collect();
+    for byte in &hello {
+        far.write_all(&[22, 3, 1, 0, 1, *byte]).unwrap();
+    }
+    let error = site.server.accept().handshake().unwrap().advance(&mut near).unwrap_err();
+    assert_eq!((error.kind(), error.blame()), (Kind::Protocol, Blame::Peer), "{error}");
+    assert_eq!(error.to_string(), "the client sent a handshake message in too many TLS records");
+}

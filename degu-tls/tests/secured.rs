@@ -234,28 +234,30 @@ fn a_record_that_is_not_whole_interrupts() {
     assert!(interrupted > 0);
 }
 
-/// Returns session tickets, each in a record of its own, as a server sends them after its handshake.
-fn tickets(server: ServerConnection, count: u64) -> Vec<u8> {
+/// A NewSessionTicket (RFC 8446 §4.6.1): its type and length, lifetime, age_add, nonce, ticket, no extensions.
+const TICKET: &[u8] = &[4, 0, 0, 15, 0, 0, 1, 0, 0, 0, 0, 0, 1, 7, 0, 1, 7, 0, 0];
+
+/// Returns records with these contents, as a server sends them after its handshake.
+fn records<'p>(server: ServerConnection, contents: impl Iterator<Item = (ContentType, &'p [u8])>) -> Vec<u8> {
     use ConnectionTrafficSecrets::{Aes128Gcm, Aes256Gcm, Chacha20Poly1305};
-    /// A NewSessionTicket (RFC 8446 §4.6.1): its type and length, lifetime, age_add, nonce, ticket, no extensions.
-    const TICKET: &[u8] = &[4, 0, 0, 15, 0, 0, 1, 0, 0, 0, 0, 0, 1, 7, 0, 1, 7, 0, 0];
     let Some(SupportedCipherSuite::Tls13(suite)) = server.negotiated_cipher_suite() else { panic!("not TLS 1.3") };
     let (first, secrets) = server.dangerous_extract_secrets().unwrap().tx;
     let (Aes128Gcm { key, iv } | Aes256Gcm { key, iv } | Chacha20Poly1305 { key, iv }) = secrets else {
         panic!("an unknown cipher suite")
     };
     let mut encrypter = suite.aead_alg.encrypter(key, iv);
-    let (typ, version) = (ContentType::Handshake, ProtocolVersion::TLSv1_3);
-    let record = |number| {
-        let ticket = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(TICKET) };
-        encrypter.encrypt(ticket, number).unwrap().encode()
+    let version = ProtocolVersion::TLSv1_3;
+    let record = |(number, (typ, content))| {
+        let content = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(content) };
+        encrypter.encrypt(content, number).unwrap().encode()
     };
     // aws-lc-rs encrypts only records whose numbers begin at 0. The client has already received the first records.
-    (0..first + count).map(record).skip(first as usize).flatten().collect()
+    let received = (0..first).map(|_| (ContentType::Handshake, TICKET));
+    (0..).zip(received.chain(contents)).map(record).skip(first as usize).flatten().collect()
 }
 
-#[test]
-fn server_sends_too_many_records_without_data() {
+/// Sends records with these contents to a client. Returns the error of the client, and the number of bytes that it has read.
+fn send<'p>(contents: impl Iterator<Item = (ContentType, &'p [u8])>) -> (io::Error, usize) {
     let root = Cert::root("Root");
     let host = root.leaf("host", &|_| {});
     let mut config = raw::server_config(Version::Tls13, host.chain(), &host.key);
@@ -270,16 +272,32 @@ fn server_sends_too_many_records_without_data() {
     }
     let mut client = handshake.secure().unwrap();
     let Connection::Server(server) = server else { unreachable!() };
-    let tickets = tickets(server, 2000);
+    let records = records(server, contents);
     let mut read = 0;
-    let error = loop {
-        far.write_all(&tickets[read..read + 410]).unwrap();
+    loop {
+        far.write_all(&records[read..read + 410]).unwrap();
         read += 410;
         match client.read(&mut near, <[u8]>::len) {
+            Ok(1..) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            other => break other.unwrap_err(),
+            other => break (other.unwrap_err(), read),
         }
-    };
+    }
+}
+
+#[test]
+fn a_handshake_message_in_too_many_records_is_a_fault_of_the_server() {
+    let begin = [(ContentType::ApplicationData, &b"x"[..]), (ContentType::Handshake, &[4, 0, 0x75, 0x30])];
+    let rest = (0..4000).map(|_| (ContentType::Handshake, &[7][..]));
+    let (error, read) = send(begin.into_iter().chain(rest));
+    assert_eq!(error.to_string(), "the server sent a handshake message in too many TLS records");
+    assert_eq!(tls_error(error), Kind::Protocol);
+    assert!((60_000..70_000).contains(&read), "{read}");
+}
+
+#[test]
+fn server_sends_too_many_records_without_data() {
+    let (error, read) = send((0..2000).map(|_| (ContentType::Handshake, TICKET)));
     assert_eq!(error.to_string(), "the server sent over 64 KiB of TLS records without data");
     assert_eq!(tls_error(error), Kind::Protocol);
     assert!((60_000..70_000).contains(&read), "{read}");
@@ -297,6 +315,7 @@ fn bytes_before_a_fault_are_given_first() {
         for _ in 0..2 {
             assert_eq!(tls_error(server.read(100).unwrap_err()), Kind::Protocol, "{version:?}");
         }
+        assert_eq!(tls_error(server.write([b"answer", b"", b""]).unwrap_err()), Kind::Protocol);
         // The server has sent an alert.
         assert_eq!(tls_error(client.read(100).unwrap_err()), Kind::Refused);
         // The server sends no close_notify after the alert, because the client could take it for a regular end.

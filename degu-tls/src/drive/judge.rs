@@ -123,7 +123,12 @@ impl Side {
         Error::peer(Kind::Closed, format!("the {self} closed the connection during the handshake"))
     }
 
+    /// Converts an error of reading or writing. The error is one of the socket, except that rustls itself returns
+    /// `InvalidData` if a handshake message fills its buffer and is still incomplete.
     pub(super) fn io(self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::InvalidData {
+            return Error::peer(Kind::Protocol, format!("the {self} sent a handshake message in too many TLS records"));
+        }
         let what = format!("the connection to the {self} failed during the handshake: {error}");
         Error::new(Kind::Io, Blame::System, what).with_source(error)
     }

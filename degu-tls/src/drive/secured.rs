@@ -147,10 +147,12 @@ impl Secured {
         if let Some(bytes) = self.take(&mut take)? {
             return Ok(bytes);
         }
-        if let Some(fault) = &self.fault {
-            return Err(io::Error::new(ErrorKind::InvalidData, fault.clone()));
+        self.check_fault()?;
+        match self.connection.read_tls(io) {
+            Ok(bytes) => self.without_data += bytes,
+            Err(error) if error.kind() == ErrorKind::InvalidData => self.fault = Some(self.side.io(error)),
+            Err(error) => return Err(error),
         }
-        self.without_data += self.connection.read_tls(io)?;
         if let Err(error) = self.connection.process_new_packets() {
             self.fault = Some(self.side.fault(error, None));
         } else if self.without_data > WITHOUT_DATA && self.connection.reader().fill_buf().is_err() {
@@ -160,11 +162,14 @@ impl Secured {
         // rustls may have an answer to the records that were just read, such as an alert. The answer is sent as far as the
         // socket has room. If this write fails, the next write returns the error.
         let _ = self.flush(io);
-        match (self.take(&mut take)?, &self.fault) {
-            (Some(bytes), _) => Ok(bytes),
-            (None, Some(fault)) => Err(io::Error::new(ErrorKind::InvalidData, fault.clone())),
-            (None, None) => Err(ErrorKind::Interrupted.into()),
+        match self.take(&mut take)? {
+            Some(bytes) => Ok(bytes),
+            None => self.check_fault().and(Err(ErrorKind::Interrupted.into())),
         }
+    }
+
+    fn check_fault(&self) -> io::Result<()> {
+        self.fault.clone().map_or(Ok(()), |fault| Err(io::Error::new(ErrorKind::InvalidData, fault)))
     }
 
     fn take(&mut self, mut take: impl FnMut(&[u8]) -> usize) -> io::Result<Option<usize>> {
@@ -203,11 +208,13 @@ impl Secured {
     ///
     /// # Errors
     ///
-    /// The errors of the socket. After [`ErrorKind::WouldBlock`] the caller must pass the same bytes again, because they
-    /// are encrypted already. The caller may add other bytes after them.
+    /// - The errors of the socket. After [`ErrorKind::WouldBlock`] the caller must pass the same bytes again, because they
+    ///   are encrypted already. The caller may add other bytes after them.
+    /// - [`ErrorKind::InvalidData`] with an [`Error`] inside, if the peer has refused this side or has violated the protocol.
     pub fn write(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(io)?;
         if self.accepted == 0 {
+            self.check_fault()?;
             let mut left = self.room;
             let mut taken = [IoSlice::new(&[]); PIECES];
             for (taken, piece) in taken.iter_mut().zip(pieces.iter().filter(|piece| !piece.is_empty())) {
