@@ -3,13 +3,14 @@
 //! One pass finds the lines and checks every byte. The same pass notes the fields that determine framing, routing and
 //! persistence ([`HeadMeta`]), so none of these fields has to be looked up later.
 
+use core::ops::Range;
+
 use super::{
     Stop,
     host::{is_host, zone},
-    scan::{WORDS, is_token, skip_text, skip_token},
+    scan::{WORDS, is_token, last_decimal, skip_text, skip_token},
     stop,
 };
-use crate::abnf::decimal;
 use crate::{Fault, Framing, Limits, RemoteError};
 
 /// The position of a field in its head or trailer section: four offsets, which take eight bytes. The caller owns the
@@ -165,7 +166,8 @@ impl HeadMeta {
     /// Checks one field, and stores its meaning. `at` is the offset of the field's name, and `value_at` the offset of
     /// its value.
     #[inline(always)]
-    fn note(&mut self, field: Names, at: usize, value: &[u8], value_at: usize) -> Result<(), RemoteError> {
+    fn note(&mut self, field: Names, at: usize, input: &[u8], value: Range<usize>) -> Result<(), RemoteError> {
+        let (value_at, upto, value) = (value.start, &input[..value.end], &input[value]);
         let refuse = |fault| Err(RemoteError::at(fault, value_at));
         let is_response = self.section == Section::Response;
         // Host has no meaning in a response.
@@ -201,7 +203,7 @@ impl HeadMeta {
                 }
             }
             Names::CONTENT_TYPE => self.is_json = is_json(value) && (is_first || self.is_json),
-            Names::CONTENT_LENGTH => match decimal(value) {
+            Names::CONTENT_LENGTH => match last_decimal(upto, value.len()) {
                 Some(length) => self.framing = Framing::Length(length),
                 None => return refuse(Fault::ContentLength),
             },
@@ -314,7 +316,7 @@ pub(super) fn parse_fields(input: &[u8], at: usize, slots: &mut [FieldSpan], met
         } else {
             let field = Names::of(name);
             if field != Names::OTHER {
-                meta.note(field, start, value, value_at)?;
+                meta.note(field, start, input, value_at..value_at + value.len())?;
             }
         }
         line = next;
