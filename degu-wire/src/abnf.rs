@@ -53,8 +53,8 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() { None } else { text.iter().try_fold(0, step) }
 }
 
-/// Writes the digits of `value` to base 10 or 16, without leading zeros, to the end of `room`. Returns the digits.
-/// The largest value has 20 digits to base 10.
+/// Writes the digits of `value` in base 10 or 16, without leading zeros, into the end of `room`, and returns the
+/// digits. The largest value has 20 digits in base 10.
 #[inline(always)]
 pub(crate) fn digits(mut value: u64, base: u64, room: &mut [u8; 20]) -> &[u8] {
     let mut at = room.len();

@@ -8,8 +8,8 @@
 /// A method that returns credentials returns `None` over TCP, for a stream that is not a socket, and on other systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// The id of the process; 0 if the kernel does not tell it: on the BSDs, and on Linux for a process outside of the
-    /// pid namespace of this process.
+    /// The id of the process; 0 if the kernel does not tell the id: on the BSDs, and on Linux for a process outside of
+    /// the pid namespace of this process.
     pub pid: i32,
     /// The effective user id of the process.
     pub uid: u32,

@@ -23,8 +23,8 @@ impl BodyDecoder {
         Self { rest: Framing::None, chunks: chunk::Decoder::new(limits), partial_left: None }
     }
 
-    /// Begins a body. `partial_length` is the length of the body according to Content-Range, if the decoder has to check
-    /// it.
+    /// Begins a body. `partial_length` is the length of the body according to Content-Range, if the decoder has to
+    /// check this length.
     pub(crate) fn begin(&mut self, framing: Framing, limits: &Limits, of_response: bool, partial_length: Option<u64>) {
         if framing == Framing::Chunked {
             let chunks = chunk::Decoder::new(limits);
@@ -34,7 +34,7 @@ impl BodyDecoder {
         self.partial_left = partial_length;
     }
 
-    /// Gives up an incomplete body: no more of it is read, and [`has_ended`](Self::has_ended) returns true from now on.
+    /// Gives up an incomplete body: the rest is not read, and [`has_ended`](Self::has_ended) returns true from now on.
     pub(crate) const fn abandon(&mut self) {
         self.rest = Framing::None;
     }

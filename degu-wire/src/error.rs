@@ -93,7 +93,7 @@ macro_rules! explained {
             /// All variants, for example to make one counter of each.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Returns the text of the error. It names the fault and, for some faults, the remedy.
+            /// Returns the text of the error, which names the fault and, for some faults, the remedy.
             pub const fn explain(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*

@@ -66,8 +66,8 @@ impl Terms {
     /// Writes the head of a final response, without the empty line. `content` is the framing of the application's body.
     /// Returns the framing of the body that follows the head. A response to HEAD has no body.
     ///
-    /// Updates `self` for the time after the response. The caller passes a copy, and stores the copy when the whole
-    /// head is written.
+    /// Changes `self` even if writing fails. So the caller calls this method on a copy, and stores the copy when the
+    /// whole head is written.
     pub(crate) fn put_reply<'h>(
         &mut self,
         out: &mut impl Sink,

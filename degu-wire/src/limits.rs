@@ -66,8 +66,8 @@ pub struct Limits {
     /// Default 16 (Go: bounded by the head's size, curl: unbounded).
     pub max_interim: usize,
     /// True if requests of HTTP/1.0 are served, with or without Host. The responses to such requests have no chunks,
-    /// and no interim responses precede them. The connection is kept only if the client asks for it and the length of
-    /// the response is known. If false, the server answers such a request with 505.
+    /// and no interim responses precede them. The connection is kept only if the client asks for keep-alive and the
+    /// length of the response is known. If false, the server answers such a request with 505.
     ///
     /// Default on, because these clients send HTTP/1.0 by default: `ab`, HAProxy's health checks, nginx before 1.29.7,
     /// and older versions of MicroPython's module `requests`.
@@ -80,7 +80,8 @@ pub struct Limits {
 impl Limits {
     /// The longest head that can be represented, in bytes. Offsets into a head are 16 bits wide.
     pub const MAX_HEAD: usize = u16::MAX as usize;
-    /// The default limits, as a constant. Unlike [`default`](Self::default), they can be used in other constants.
+    /// The default limits, as a constant. Unlike [`default`](Self::default), this constant can be used in other
+    /// constants.
     pub const DEFAULT: Self = Self {
         max_head: 32 * 1024,
         max_fields: 128,

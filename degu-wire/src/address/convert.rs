@@ -33,7 +33,7 @@ impl From<&Address> for Address {
     }
 }
 
-/// Converts an IP address to the address of a socket. The index of its zone becomes the scope id.
+/// Converts an IP address to the address of a socket. The index of the zone becomes the scope id.
 ///
 /// # Errors
 ///

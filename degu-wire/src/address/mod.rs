@@ -76,7 +76,7 @@ enum Repr {
     },
 }
 
-/// The kind and the parts of an [`Address`], returned by [`Address::kind`]. It is for code that opens the socket.
+/// The kind and the parts of an [`Address`], returned by [`Address::kind`] for code that opens the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressKind<'a> {
@@ -149,7 +149,7 @@ impl Address {
     /// Returns the address of a Unix socket in the file system.
     ///
     /// The path is not checked here, so the call needs no `?`. A path that no socket can have is an error when the
-    /// address is used; [`check`](Self::check) finds this error before that.
+    /// address is used; [`check`](Self::check) finds the error earlier.
     ///
     /// ```
     /// use degu_wire::Address;
@@ -223,7 +223,8 @@ impl Address {
     }
 
     /// Checks the path of a Unix socket. Only an address made by `Address::unix` can fail this check, because all other
-    /// constructors check the path. An address that passes can be written as text and parsed again without a change.
+    /// constructors check the path. An address that passes the check can be written as text and parsed again without a
+    /// change.
     ///
     /// # Errors
     ///

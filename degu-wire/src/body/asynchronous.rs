@@ -22,7 +22,7 @@ use super::{BodyOf, BoxError, Part, Source};
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
-/// The number of parts that wait in a channel before `send` waits too. The end of the body has a place of its own.
+/// The number of parts that a channel holds before `send` waits. The end of the body has a place of its own.
 const HELD: usize = 2;
 
 /// Defines the constructors of `BodyOf<$source>`. `$send` is `Send` if the source must be `Send`.
@@ -42,8 +42,8 @@ macro_rules! constructors {
                 Self::from_source(length, Box::pin(pieces(reader, length, Part::Data)))
             }
 
-            /// Returns a chunked body of all bytes of a reader. The number of bytes need not be known. Each read becomes one
-            /// chunk, of at most 64 KiB. If the reader fails, the message is cut short.
+            /// Returns a chunked body of all bytes of a reader. The number of bytes need not be known. Each read
+            /// becomes a chunk of at most 64 KiB. If the reader fails, the message is cut short.
             ///
             /// ```
             /// let (_near, far) = tokio::io::duplex(64);

@@ -27,8 +27,8 @@ impl BlockingBody {
         Self::from_source(length, Box::pin(pieces(reader, length).map(|piece| Ok(piece?.into()))))
     }
 
-    /// Returns a chunked body of all bytes of a reader. The number of bytes need not be known. Each read becomes one chunk, of
-    /// at most 64 KiB. If the reader fails, the message is cut short.
+    /// Returns a chunked body of all bytes of a reader. The number of bytes need not be known. Each read becomes a
+    /// chunk of at most 64 KiB. If the reader fails, the message is cut short.
     ///
     /// ```no_run
     /// use std::process::{Command, Stdio};

@@ -191,9 +191,9 @@ impl Decoder {
     /// Reads the next event from the beginning of `input`.
     ///
     /// When more bytes are needed, the caller drops the [consumed](Step::consumed) bytes, appends new bytes to the
-    /// remaining bytes, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer is
-    /// always large enough if it has at least `max_chunk_line`, `max_trailers` and 18 bytes, whichever is most. After
-    /// the [end](Self::is_done) nothing more is consumed.
+    /// remaining bytes, and calls again. An unfinished chunk line or trailer section is not consumed. A buffer of
+    /// `max_chunk_line` or `max_trailers` bytes, whichever is larger, and of at least 18 bytes, is always large enough.
+    /// After the [end](Self::is_done) nothing more is consumed.
     ///
     /// # Errors
     ///
@@ -267,8 +267,8 @@ impl Decoder {
             _ => return Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
         let line = &line[..line.len().min(usize::from(self.max_line))];
-        // Most lines have only tokens in their extensions, and at most `free` bytes of them. For any other line, the
-        // scanner starts again after the size.
+        // Most lines have only tokens in their extensions, and at most `free` bytes of extensions. For any other line,
+        // the scanner starts again after the size.
         let seen = run_plain(line, digits);
         if let Some([b'\r', b'\n', ..]) = line.get(seen..)
             && (seen - digits) as u64 <= self.free
@@ -341,8 +341,8 @@ impl Decoder {
             at += text;
             match rest[text..] {
                 [b'\r', b'\n', ..] => {
-                    // All line ends before `at` are CRLF. If a line begins at `at`, this CRLF is the empty line that
-                    // ends the section.
+                    // All line ends before `at` are CRLF. If a line begins at `at`, the CRLF at `at` is the empty line
+                    // that ends the section.
                     if at == 0 || section[at - 1] == b'\n' {
                         self.state = State::Done;
                         return Ok(Step { consumed: at + 2, event: Some(Event::End { trailers: &section[..at] }) });

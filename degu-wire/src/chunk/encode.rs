@@ -22,8 +22,8 @@ pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 /// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns the number of bytes that it wrote to
 /// `out`.
 ///
-/// The caller then writes the chunk's data, and [`CRLF`]. A value is written as a token if it is a token, and as a
-/// quoted-string otherwise. `extensions` can be decoded [`Extensions`](super::Extensions), an array of names or of
+/// The caller then writes the chunk's data, and [`CRLF`]. A value that is a token is written as it is, and any other
+/// value as a quoted-string. `extensions` can be decoded [`Extensions`](super::Extensions), an array of names or of
 /// tuples, or an iterator over other values that convert into [`Extension`].
 ///
 /// ```
@@ -99,8 +99,8 @@ pub(crate) fn put_line<'e>(
     sink.put(CRLF)
 }
 
-/// Writes `";" chunk-ext-name [ "=" chunk-ext-val ]` without whitespace, because a sender must not generate it (RFC
-/// 9110 §5.6.3).
+/// Writes `";" chunk-ext-name [ "=" chunk-ext-val ]` without whitespace, because a sender must not generate whitespace
+/// there (RFC 9110 §5.6.3).
 pub(crate) fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
     if !is_token(extension.name.as_bytes()) {
         return Err(LocalError::ChunkExtension);

@@ -99,7 +99,7 @@ impl<'i> IntoIterator for Extensions<'i> {
 /// The iterator over [`Extensions`].
 #[derive(Clone)]
 pub struct Iter<'i> {
-    /// The text that has not been read yet. If it is not empty, it begins with a `;`, or with the whitespace before a
+    /// The text that has not been read yet: empty, or a text that begins with a `;`, or with the whitespace before a
     /// `;`.
     rest: &'i [u8],
 }

@@ -82,8 +82,8 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
-        // If the last response came early, the end of the last request's body may still be queued. If sending it fails,
-        // the connection is not reusable, because the server would take the next head for the rest of that body.
+        // If the last response came early, the end of the last request's body may still be queued. If sending this end
+        // fails, the connection is not reusable, because the server would take the next head for the rest of that body.
         link.state.is_between = false;
         link.write_queued().await?;
         link.state.is_between = true;

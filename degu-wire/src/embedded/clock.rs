@@ -62,7 +62,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The default options, as a constant. Unlike [`default`](Self::default), they can be used in other constants.
+    /// The default options, as a constant. Unlike [`default`](Self::default), this constant can be used in other
+    /// constants.
     pub const DEFAULT: Self = Self {
         limits: Limits::DEFAULT,
         idle: Duration::from_secs(15),

@@ -188,7 +188,7 @@ impl HeadMeta {
                 }
                 self.host = (value_at as u16, (value_at + value.len()) as u16);
             }
-            // A server ignores Expect in a request of HTTP/1.0 (RFC 9110 §10.1.1). In a response it has no meaning.
+            // A server ignores Expect in a request of HTTP/1.0 (RFC 9110 §10.1.1). In a response Expect has no meaning.
             Names::EXPECT if !is_response && !self.http10 => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return refuse(Fault::Expectation);

@@ -64,16 +64,16 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
 }
 
-/// The number of bytes of an unfinished head in which its end was not found. A head that arrives in pieces is parsed
-/// twice. The first time, only its first bytes have arrived, and garbage is refused. The second time, its end has
-/// arrived. In between, new bytes are only searched for the end, so some faults are found only at the end.
+/// The number of searched bytes of an unfinished head, which do not contain the end of the head. A head that arrives in
+/// pieces is parsed twice. The first time, only its first bytes have arrived, and garbage is refused. The second time,
+/// its end has arrived. In between, new bytes are only searched for the end, so some faults are found only at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);
 
 impl Search {
-    /// Parses the head at the beginning of `input` with `scan`, if these are its first bytes, or if its end may have
-    /// arrived. `scan` returns whether the head is complete. Returns false if more bytes are needed, or if the
-    /// connection ended before a head began. `eof` is true if no byte follows `input`.
+    /// Parses the head at the beginning of `input` with `scan`, if these are the first bytes of the head, or if the end
+    /// of the head may have arrived. `scan` returns whether the head is complete. Returns false if more bytes are
+    /// needed, or if the connection ended before a head began. `eof` is true if no byte follows `input`.
     #[inline(always)]
     pub(crate) fn find(
         &mut self,

@@ -13,8 +13,8 @@ pub(super) fn version(input: &[u8], at: usize) -> Result<u8, Stop> {
     }
 }
 
-/// Returns the reason for a stop at a version that is not complete, or not supported: `None` if the rest of the version
-/// may still arrive, and the fault otherwise.
+/// Decides about a version that is incomplete, or not supported. Returns `None` if the rest of the version may still
+/// arrive, and the fault otherwise.
 #[cold]
 fn no_version(input: &[u8], at: usize) -> Stop {
     for (at, expected) in (at..).zip(b"HTTP/d.d") {
@@ -27,8 +27,8 @@ fn no_version(input: &[u8], at: usize) -> Stop {
     stop(Fault::VersionNotSupported, at)
 }
 
-/// Parses CRLF at `at`. Returns the offset after it. The error is [`Fault::LineEnd`] for a CR or an LF alone, and `fault`
-/// for any other byte.
+/// Parses CRLF at `at`. Returns the offset after the CRLF. The error is [`Fault::LineEnd`] for a CR or an LF alone, and
+/// `fault` for any other byte.
 #[inline(always)]
 pub(super) fn line_end(input: &[u8], at: usize, fault: Fault) -> Result<usize, Stop> {
     match input.get(at..).unwrap_or_default() {

@@ -23,7 +23,7 @@ pub struct Client {
     framing: Framing,
     /// A body in memory that is sent after `100 Continue`.
     withheld: Option<Bytes>,
-    /// The fields of the request, if it offered another protocol.
+    /// The fields of the request, if the request offered another protocol.
     offered: Option<Headers>,
 }
 
@@ -41,7 +41,7 @@ impl Connection<Client> {
     /// `host` becomes the Host field if the headers have none. This method writes the framing field. The headers may
     /// contain `content-length` or `transfer-encoding`, as in a forwarded request. These fields must match the content.
     /// With `connection: close` among the headers, this exchange is the last. A caller that may send the content again
-    /// passes a reference to it.
+    /// passes a reference to the content.
     ///
     /// # Errors
     ///
@@ -270,9 +270,9 @@ impl Connection<Client> {
     }
 
     /// Returns whether the caller should stop sending the request, because the server will not read the rest of it (RFC
-    /// 9112 §9.5). Returns true if the final response has arrived before the whole request was sent, and has an error
-    /// status, ends the connection, or came instead of an awaited `100 Continue`. Bytes that are
-    /// [pending](Self::pending) count as not sent.
+    /// 9112 §9.5). Returns true if the final response has arrived before the whole request was sent, and if one of
+    /// these is true: the response has an error status, the response ends the connection, or the client still waited
+    /// for `100 Continue`. Bytes that are [pending](Self::pending) count as not sent.
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
         unsent && (response.status() >= 400 || !response.keep_alive() || self.role.asked.expects_continue)

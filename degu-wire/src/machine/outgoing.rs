@@ -76,8 +76,8 @@ impl Outgoing {
         self.sent = 0;
     }
 
-    /// Removes the first `bytes` pending bytes, as far as they are large data or small bytes before large data. Returns
-    /// the number of the other bytes, which come after all large data.
+    /// Removes large data, and counts the small bytes before large data as sent, up to `bytes` bytes in all. Returns
+    /// the rest of `bytes`, which is the number of sent small bytes after all large data.
     #[inline(never)]
     fn large_sent(&mut self, mut bytes: usize) -> usize {
         while let Some(large) = self.large.front_mut() {
