@@ -112,7 +112,7 @@ impl PeerIdentity {
     }
 
     /// Returns the SHA-256 of the certificate, which `openssl x509 -fingerprint -sha256` and browsers also show. Each
-    /// renewal changes it. A renewal for the same key does not change the [`pin`](Self::pin).
+    /// renewal of the certificate changes the hash. A renewal for the same key does not change the [`pin`](Self::pin).
     pub fn sha256(&self) -> Fingerprint {
         self.sha256
     }

@@ -250,8 +250,8 @@ impl policy::Recipe for Recipe {
     }
 }
 
-/// A resolver that returns the same certificate for every name. With `require_alpn`, it returns no certificate for a client
-/// that offers no application protocol, so rustls refuses this client.
+/// A resolver that returns the same certificate for every name. With `require_alpn`, the resolver returns no
+/// certificate for a client that offers no application protocol, so rustls refuses this client.
 #[derive(Debug)]
 struct OneKey {
     key: Arc<CertifiedKey>,

@@ -169,8 +169,8 @@ pub(crate) fn label(subject: &[u8]) -> String {
     common.map_or_else(|| name(subject), |(_, value)| value.chars().take(LONGEST).map(printable).collect())
 }
 
-/// Returns the attributes of a RelativeDistinguishedName. Each has its type, an OBJECT IDENTIFIER in DER, and its value
-/// as text.
+/// Returns the attributes of a RelativeDistinguishedName. Each attribute is a type, which is an OBJECT IDENTIFIER in
+/// DER, and a value as text.
 fn attributes(mut set: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
     iter::from_fn(move || take(&mut set, Tag::Sequence)).filter_map(|mut pair| {
         let oid = take(&mut pair, Tag::ObjectIdentifier)?;

@@ -41,8 +41,9 @@ impl Judge {
     /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
     ///
     /// The verifier has left its result as a [`Note`]. If the note is about the same policy and the same chain, the
-    /// identity is taken from the note. Otherwise this function verifies the certificate, at the current time. It
-    /// always does so after a resumption, because rustls calls no verifier for a resumed session.
+    /// identity is taken from the note. Otherwise this function verifies the certificate, at the current time. After a
+    /// resumption, this function ignores the note and verifies the certificate, because rustls calls no verifier for a
+    /// resumed session.
     ///
     /// # Errors
     ///
@@ -75,7 +76,7 @@ impl Judge {
     }
 }
 
-/// Errors about a peer on this side of the connection.
+/// Makes errors about a peer. `self` is the peer's side of the connection.
 impl Side {
     /// Converts an error of rustls. The error may also come after the handshake: under TLS 1.3, a refused client reads
     /// the alert in place of the first response.

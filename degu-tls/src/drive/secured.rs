@@ -25,11 +25,11 @@ const PIECES: usize = 17;
 /// records. Go accepts 16 records.
 const WITHOUT_DATA: usize = 64 * 1024;
 
-/// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
-/// [`Write`].
+/// A connection whose handshake is done, for reading and writing bytes over any value that implements [`Read`] and
+/// [`Write`]: a blocking socket, or a wrapper of a non-blocking socket.
 ///
-/// That value can be a blocking socket, or a wrapper of a non-blocking socket. Methods return the errors of the socket.
-/// After [`ErrorKind::WouldBlock`] the driver waits for the socket and calls the method again.
+/// Methods return the errors of the socket. After [`ErrorKind::WouldBlock`] the driver waits for the socket and calls
+/// the method again.
 ///
 /// ```
 /// use std::io::{self, ErrorKind, IoSlice};
@@ -193,7 +193,7 @@ impl Secured {
         }
     }
 
-    /// Returns whether [`read`](Self::read) can return without reading from the socket. This is true if there are
+    /// Returns whether [`read`](Self::read) can return without reading from the socket. The result is true if there are
     /// received bytes, or if the connection is known to have ended or to have a fault.
     pub fn has_input(&mut self) -> bool {
         self.fault.is_some()

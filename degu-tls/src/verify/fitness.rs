@@ -39,9 +39,9 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEn
     })
 }
 
-/// Returns the first fault that [`fitness`] finds in a certificate of an identity or of a CA. Wrong dates and a weak key
-/// are errors instead. `what` is the name of the certificate in errors. With `any_time`, `now` is replaced by the nearest
-/// time at which the certificate is in date.
+/// Returns the first fault that [`fitness`] finds in a certificate of an identity or of a CA. Returns an error for
+/// wrong dates and for a weak key. `what` is the name of the certificate in the error. With `any_time`, `now` is
+/// replaced by the nearest time at which the certificate is in date.
 pub(crate) fn own_fitness(
     certificate: &EndEntityCert<'_>,
     what: &str,

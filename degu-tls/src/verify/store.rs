@@ -1,5 +1,5 @@
-//! The CAs and revocation lists of a policy. They are checked when the policy is built. After that, webpki verifies
-//! peers with them.
+//! The CAs and revocation lists of a policy, which are checked when the policy is built, and with which webpki then
+//! verifies peers.
 
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
