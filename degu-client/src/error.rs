@@ -56,8 +56,8 @@ pub enum ErrorKind {
     Remote(RemoteError),
     /// The caller asked for something that cannot be sent.
     Local(LocalError),
-    /// The body of the request cannot be produced: its source returned this error, or a value could not be [made into a
-    /// body](crate::IntoBody).
+    /// The body of the request cannot be produced: the source of the body returned this error, or a value could not be
+    /// [made into a body](crate::IntoBody).
     Body(BoxError),
     /// The address cannot be used.
     Address(AddressError),

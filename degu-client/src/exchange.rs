@@ -362,7 +362,7 @@ impl Exchange {
         rest
     }
 
-    /// Ends the current exchange. If the rest of the response has not been received, this closes the connection.
+    /// Ends the current exchange. Closes the connection if the rest of the response has not been received.
     pub(crate) fn abandon(&mut self) {
         while matches!(self.stage, Stage::Body | Stage::Rest)
             && let Ok(Poll::Ready(_)) = self.poll_part()

@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     pub(crate) server_name: Option<Box<str>>,
 }
 
-/// The function that is called for every new connection. If it returns `false`, the connection is closed.
+/// The function that is called for every new connection. If the function returns `false`, the connection is closed.
 #[derive(Clone)]
 pub(crate) struct OnConnect(pub(crate) Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>);
 

@@ -118,7 +118,7 @@ pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8], blocks: bool) -> io::Res
     Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
 }
 
-/// Writes some of these pieces, which are not all empty, without waiting.
+/// Writes as much of these pieces as the socket takes at once. At least one piece is not empty.
 pub(crate) fn write(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let (socket, flags) = (SockRef::from(&socket), (MsgFlags::MSG_DONTWAIT | NO_SIGNAL).bits());
     let written = uninterrupted(|| match pieces {

@@ -92,7 +92,7 @@ pub type Pool = PoolOf<Async>;
 /// ```
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
-/// The [body](IncomingOf) of a response of the async client. It is also a `Stream` of the pieces that `next_data`
+/// The [body](IncomingOf) of a response of the async client. The body is also a `Stream` of the pieces that `next_data`
 /// returns.
 ///
 #[cfg_attr(feature = "json", doc = "```no_run")]

@@ -22,7 +22,7 @@ use crate::tunnel::UpgradeOf;
 /// `S` is the type of the source of the request's body.
 pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
 
-/// The [body](IncomingOf) of a response, with the connection that it comes from. It is read like any other body.
+/// The [body](IncomingOf) of a response, with the connection that sends the body. The body is read like any other body.
 ///
 /// Dropping the body closes the connection. [`into_connection`](OwnedIncoming::into_connection) returns the connection
 /// instead.
@@ -145,8 +145,8 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.hold
     }
 
-    /// Turns the body into a body that can be sent. `boxed` boxes its source. If no byte is left, the result has no
-    /// source, and `give_back` gets the connection if the connection can be used again.
+    /// Turns the body into a body that can be sent. `boxed` boxes the source of the new body. If no byte is left, the
+    /// result has no source, and `give_back` gets the connection if the connection can be used again.
     fn pass<G: FnOnce(Connection), T: ?Sized>(
         self,
         give_back: G,
@@ -192,7 +192,7 @@ struct Passing<S: ?Sized, G> {
     /// still open. `None` after the end of the body.
     passing: Option<(OwnedIncoming<S>, G)>,
     /// True if the body has neither a length nor chunks, so each piece of data is sent as a chunk. Before the first
-    /// part has been received, it is true for every body without a length.
+    /// part has been received, the value is true for every body without a length.
     lacks_chunks: bool,
 }
 

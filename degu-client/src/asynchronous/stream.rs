@@ -62,8 +62,8 @@ impl Socket {
     }
 
     /// Waits for input, and calls `receive` with the socket and the scratch buffer. `receive` returns the number of
-    /// bytes that it has read, and whether its buffer had room for more. If there was more room, the socket is empty,
-    /// and the next read has to wait.
+    /// bytes that it has read, and whether its buffer had room for more. If the buffer had room for more, the socket is
+    /// empty, and the next read has to wait.
     fn poll_input(
         &mut self,
         cx: &mut Context<'_>,

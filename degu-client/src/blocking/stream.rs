@@ -96,8 +96,8 @@ pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<D
     }
 }
 
-/// Returns the timeout for one call of `poll(2)`, rounded up to whole milliseconds, and whether it is the whole limit.
-/// One call can wait for at most 24.8 days.
+/// Returns the timeout for one call of `poll(2)`, rounded up to whole milliseconds, and whether this timeout is the
+/// whole limit. One call can wait for at most 24.8 days.
 fn poll_timeout(limit: Duration) -> (PollTimeout, bool) {
     let limit = PollTimeout::try_from(limit.saturating_add(Duration::from_micros(999)));
     limit.map_or((PollTimeout::MAX, false), |limit| (limit, true))

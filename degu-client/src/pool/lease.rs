@@ -125,8 +125,9 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Checks the connection. If the server has closed the connection or has sent unsolicited data, replaces it by the
-    /// next idle connection. If there is no other idle connection, replaces it by the right to make a connection.
+    /// Checks the connection. If the server has closed the connection or has sent unsolicited data, replaces the
+    /// connection by the next idle connection. If there is no other idle connection, replaces it by the right to make a
+    /// connection.
     #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection

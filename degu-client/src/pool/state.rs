@@ -97,8 +97,8 @@ impl<D: Driver> State<D> {
     }
 
     /// Takes a place for a request that waits, if the request has its turn. Otherwise stores the waker. The request
-    /// gets a ticket at its first call. Returns an error if no connection could be made since then, and the pool had no
-    /// other connection.
+    /// gets a ticket at its first call. Returns an error if no connection could be made since the first call, and the
+    /// pool had no other connection.
     pub(super) fn poll_turn(
         &mut self,
         ticket: &mut Option<u64>,

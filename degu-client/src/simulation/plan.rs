@@ -56,14 +56,14 @@ pub(super) struct Exchange {
     pub(super) seed: u64,
 }
 
-/// The time at which the server answers.
+/// The time at which the server answers, and the treatment of the rest of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
-    /// After the server has read the request.
+    /// The server answers when it has read the request.
     After,
-    /// At once. The server then reads the rest of the request.
+    /// The server answers at once, and then reads the rest of the request.
     Early,
-    /// At once. The server does not read the rest of the request.
+    /// The server answers at once, and does not read the rest of the request.
     Instead,
 }
 
