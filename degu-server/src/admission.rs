@@ -31,8 +31,8 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than
-/// [`PATIENCE`], so connections that find no room are refused before this time ends, and not reset.
+/// The maximum time for which connections are still accepted after a shutdown has begun. The time is longer than
+/// [`PATIENCE`], so that connections that find no room are refused before it ends, and not reset.
 const LAST: Duration = Duration::from_secs(4);
 
 /// The acceptor: the listening sockets of a server, and its limit on connections.

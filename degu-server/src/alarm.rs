@@ -1,4 +1,4 @@
-//! The alarm of a connection: the part of its state that other tasks read.
+//! The alarm of a connection: the part of the connection's state that other tasks read.
 //!
 //! Two other tasks read the alarm. The worker wakes the connection's task when a deadline may have expired. The acceptor asks a
 //! connection to close when there are too many connections. Only the connection's task decides what to do.
@@ -13,8 +13,8 @@ use crate::atomic::AtomicU64;
 
 /// The time for which a new connection is not closed to make room, because its first request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);
-/// The time for which a new TLS connection is not closed to make room. It is long, because the handshake takes several round
-/// trips.
+/// The time for which a new TLS connection is not closed to make room. The time is long, because the handshake takes
+/// several round trips.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
 /// The reason for which a connection may be closed to make room for another connection. The acceptor closes connections in the
@@ -39,11 +39,12 @@ pub(crate) struct Alarm {
     /// The second of the worker's clock in which the worker wakes the connection's task. `u32::MAX` means that no alarm is set.
     /// 0 asks the connection to close. The worker's clock is [`WorkerState::seconds`](crate::worker_state::WorkerState::seconds).
     due: AtomicU32,
-    /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which it began to
-    /// wait (30 bits), and a number that orders waits of the same second (32 bits). 0 while the connection is busy.
+    /// The reason for which the connection may be closed to make room (the 2 highest bits), the second in which the
+    /// connection began to wait (30 bits), and a number that orders waits of the same second (32 bits). 0 while the
+    /// connection is busy.
     spare: AtomicU64,
     task: OnceLock<Waker>,
-    /// The time before which a connection without a request is not closed to make room.
+    /// The end of the time in which a new connection, before its first request, is not closed to make room.
     grace: Instant,
 }
 
@@ -120,8 +121,7 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to close, and wakes its task. If the connection is busy when its task notices this, the connection
-    /// stays open.
+    /// Asks the connection to close, and wakes its task. A connection that is busy when its task is woken stays open.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();

@@ -86,7 +86,8 @@ struct Pool {
     places: Arc<Semaphore>,
     /// One permit for each request that runs, so there are as many permits as threads.
     turns: Arc<Semaphore>,
-    /// A runtime that is used only for its blocking threads. `None` if it could not be built, and after `drop` has taken it.
+    /// A runtime that is used only for its blocking threads. `None` if the runtime could not be built, and after `drop`
+    /// has taken the runtime.
     runtime: Option<Runtime>,
 }
 

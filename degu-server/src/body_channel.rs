@@ -18,7 +18,7 @@ use degu_wire::{Part, RemoteError};
 use crate::Error;
 use crate::options::Progress;
 
-/// The state of the channel. The connection's task and the reader share it, and run on the same thread.
+/// The state of the channel. The connection's task and the reader share this state, and run on the same thread.
 #[derive(Default)]
 struct BodyChannel {
     /// The part that was supplied and not yet taken, or `Some(None)` for the end of the body. `None` if the slot is empty.
@@ -33,8 +33,8 @@ struct BodyChannel {
     is_abandoned: bool,
     /// The minimum rate of the body, if the reader has set one.
     progress: Option<Progress>,
-    /// The waker of the connection's task. The receiver wakes this task when it begins or stops to wait for a part. `None`
-    /// until the first call of [`Supplier::is_wanted`].
+    /// The waker of the connection's task. The receiver wakes this task when the receiver begins or stops to wait for a
+    /// part. `None` until the first call of [`Supplier::is_wanted`].
     supplier: Option<Waker>,
     /// The waker of a reader that waits for a part in another task. A reader in the connection's task, such as the handler,
     /// needs no waker, because that task polls the handler after it has supplied a part.

@@ -1,8 +1,8 @@
 //! Assigns each accepted connection to the worker with the fewest connections, and starts workers.
 //!
-//! The dispatcher is a task of the first worker, so a server with one worker has only one thread. The socket option SO_REUSEPORT
-//! would distribute connections without a dispatcher. But it does not work for Unix sockets, and on TCP the connections in the
-//! backlog of a closed socket are lost.
+//! The dispatcher is a task of the first worker, so a server with one worker has only one thread. The socket option
+//! SO_REUSEPORT would distribute connections without a dispatcher. But this option does not work for Unix sockets, and
+//! on TCP the connections in the backlog of a closed socket are lost.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

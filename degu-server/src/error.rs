@@ -9,7 +9,8 @@ use degu_wire::{BoxError, Fault, RemoteError};
 /// The media type of an error text.
 pub(crate) const TEXT: &str = "text/plain";
 
-/// An error that determines the response to a request. The app makes it, or reading the request's body returns it.
+/// An error that determines the response to a request. The app makes the error, or a read of the request's body returns
+/// the error.
 ///
 /// An app makes an error from a status and a text for the client:
 ///

@@ -10,8 +10,8 @@ use crate::Incoming;
 
 /// The body of a request as an [`AsyncBufRead`] of tokio, returned by [`Incoming::reader`].
 ///
-/// The reader has no buffer. If it is dropped before its end, the body still has the rest of the data. After its end,
-/// [`Incoming::trailers`] returns the trailers.
+/// The reader has no buffer. If the reader is dropped before its end, the body still has the rest of the data. After
+/// the reader's end, [`Incoming::trailers`] returns the trailers.
 ///
 /// If the body is truncated or malformed, reading returns an [`io::Error`] that contains an [`Error`](crate::Error). An
 /// app may return this I/O error as a [`BoxError`](crate::BoxError). The client then gets the response of the

@@ -28,8 +28,8 @@ impl Vetted {
         options.close_revoked.then_some(Self { policy, identity, changes: changes.into() })
     }
 
-    /// If the policy has changed since the last call, checks the certificate again, and returns whether the policy now revokes
-    /// it. Without a change, returns `false`.
+    /// If the policy has changed since the last call, checks the certificate again, and returns whether the policy now
+    /// revokes the certificate. Without a change, returns `false`.
     pub(crate) fn is_revoked(&self) -> bool {
         let changes = self.policy.changes();
         self.changes.swap(changes, Relaxed) != changes && self.policy.revokes(&self.identity)

@@ -67,8 +67,8 @@ impl<A: App> Server<A> {
     /// The name `localhost` stands for 127.0.0.1 and `[::1]`, if the machine has both, otherwise for one of them. `[::]` also
     /// accepts IPv4 clients, unless [`ipv6_only`](Options::ipv6_only) is set.
     ///
-    /// If the file of a Unix socket exists and no server listens on it, it is replaced. The file is unlinked when the
-    /// server is shut down or dropped. While a server replaces or unlinks the file, it holds a lock on the file
+    /// A stale file of a Unix socket, on which no server listens, is replaced. The file is unlinked when the server is
+    /// shut down or dropped. While a server replaces or unlinks the file, the server holds a lock on the file
     /// `<path>.lock`, if the file system has locks. Meanwhile no other server of this crate can replace or unlink the
     /// file.
     ///

@@ -33,8 +33,8 @@ impl Session {
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of
-    /// addresses, and if the system provides no credentials. An app that checks the user of the client must therefore treat
-    /// `None` as a refusal.
+    /// addresses, and if the system provides no credentials. An app that checks the user of the client must therefore
+    /// refuse a client without credentials.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }

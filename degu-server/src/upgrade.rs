@@ -5,8 +5,8 @@ use degu_wire::{BoxError, Headers};
 use crate::tunnel::{Switch, Tunnel};
 use crate::{Response, Session};
 
-/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). To decline the
-/// offer, an app drops it and answers the request as usual.
+/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). To
+/// decline the offer, an app drops the offer and answers the request as usual.
 ///
 /// ```
 /// use degu_server::{Request, Response, Session, Tunnel};

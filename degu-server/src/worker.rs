@@ -32,7 +32,7 @@ pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
 /// A future that runs on a worker's thread next to the tasks of its connections. The future returns the threads of
 /// other workers, which the worker's thread then joins. In the first worker, the future accepts connections. In the
-/// other workers, it is ready at once and returns no threads.
+/// other workers, the future is ready at once and returns no threads.
 pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
 
 impl<A: App> Worker<A> {

@@ -114,8 +114,8 @@ const IDLE: Duration = Duration::from_secs(4);
 struct Kept(Rc<RefCell<Vec<(u64, Connection, Instant)>>>);
 
 impl Kept {
-    /// Removes and returns the kept connection of the proxy with this number. If this connection has been idle for [`IDLE`] or
-    /// longer, closes it and returns `None`.
+    /// Removes and returns the kept connection of the proxy with this number. If this connection has been idle for
+    /// [`IDLE`] or longer, closes the connection and returns `None`.
     fn take(&self, id: u64, now: Instant) -> Option<Connection> {
         let mut kept = self.0.borrow_mut();
         let at = kept.iter().position(|(of, ..)| *of == id)?;
@@ -313,8 +313,8 @@ impl ProxyApp {
             // The body of the client's request could not be read. The error inside determines the status.
             ErrorKind::Body(_) => return Err(error.into()),
             ErrorKind::Timeout(_) => status::GATEWAY_TIMEOUT,
-            // The head that the client sent was within the limit, so the fields that the proxy added made it too large. The
-            // request was not sent.
+            // The head that the client sent was within the limit. With the fields of the proxy, the head is too large,
+            // and was not sent.
             ErrorKind::Local(LocalError::HeadTooLarge) => status::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => status::BAD_GATEWAY,
         };

@@ -43,8 +43,8 @@ pub(crate) const LINGER_IN_ALL: u32 = 30;
 /// peer sends fewer bytes, the connection is closed.
 const LINGER_BYTES: u32 = 5 * 1024;
 
-/// The deadlines of a connection, and the event that it waits for. All times are numbers of seconds, as the connection's worker
-/// counts them. Under `hyper::serve` they are seconds since the start of the connection.
+/// The deadlines of a connection, and the event that it waits for. All times are numbers of seconds, as the
+/// connection's worker counts them. Under `hyper::serve` the times are seconds since the start of the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
@@ -136,7 +136,7 @@ impl Deadline {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
         }
-        // If the peer had closed its socket, it would answer data with a reset, and a waiting write would fail. If a write still
+        // A peer that has closed its socket answers data with a reset, so a waiting write would fail. If a write still
         // waits, the peer has only ended its side. Then the minimum rate applies, and not this deadline.
         let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
         if is_still && self.wait == Wait::Handler {

@@ -19,8 +19,8 @@ use crate::stats::add;
 use crate::stream::Transport;
 use crate::{Incoming, Response};
 
-/// The most bytes of a request's body that the server reads and drops after the handler has left them unread. If there are
-/// more, the connection is closed.
+/// The most bytes of a request's body that the server reads and drops if the handler has not read them. If more bytes
+/// are unread, the connection is closed.
 pub(super) const DRAIN: usize = 64 * 1024;
 /// The number of buffered bytes up to which the server reads input that the handler has not asked for. These reads
 /// detect the end of the peer's input while the handler works.
@@ -122,8 +122,8 @@ impl<'c, T: Transport> Driver<'c, T> {
         .await
     }
 
-    /// If the server shuts down and there is no input, makes the current request the last request. Returns `true` if this was
-    /// done and no request has begun, so the connection can end.
+    /// If the server shuts down and there is no input, makes the current request the last request. Returns `true` if
+    /// the current request is the last request and has not begun, so the connection can end.
     fn stop_if_too_late(&mut self) -> bool {
         if !self.endpoint.is_too_late() {
             return false;

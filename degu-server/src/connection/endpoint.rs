@@ -24,7 +24,7 @@ pub(super) struct Endpoint<T: Transport> {
     pub(super) place: Place,
     pub(super) is_eof: bool,
     /// True while only the end of the connection shows the peer that the data is complete: in a response without a
-    /// length, and in another protocol. If the connection is dropped while this is true, it must be reset.
+    /// length, and in another protocol. A connection that is dropped while this is true must be reset.
     pub(super) is_unframed: bool,
     /// The report of the exchange in progress, if the server has an `on_response`.
     pub(super) report: Option<Box<Report>>,

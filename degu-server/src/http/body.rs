@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::fields::{into_map, trailers_from_http};
 
-/// A body of Degu that implements `http_body::Body`. It has data frames. A body in chunks may end with a frame of trailers.
+/// A body of Degu that implements `http_body::Body`. Data becomes data frames. A body in chunks may end with a frame of
+/// trailers.
 ///
 /// ```
 /// use degu_server::http::HttpBody;
@@ -45,7 +46,7 @@ impl<S: Source + ?Sized> Body for HttpBody<S> {
 
     /// # Errors
     ///
-    /// An error if the source fails, or if it gives fewer or more bytes than its length.
+    /// The source fails, or gives fewer or more bytes than its length.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if !self.bytes.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))));
@@ -93,9 +94,9 @@ impl<S: Source + ?Sized> HttpBody<S> {
 
 /// Converts a body of the crate `http-body`.
 ///
-/// If its `size_hint` is exact, the body is sent with that length. Otherwise it is sent in chunks, one chunk for each data
-/// frame, and then the trailers. A body of length 0 for which `is_end_stream` is false is also sent in chunks, because trailers
-/// may follow.
+/// A body with an exact `size_hint` is sent with that length. Any other body is sent in chunks, one chunk for each data
+/// frame, and then the trailers. A body of length 0 for which `is_end_stream` is false is also sent in chunks, because
+/// trailers may follow.
 ///
 /// Trailers need chunks. If a body with a length has trailers, sending it fails.
 ///

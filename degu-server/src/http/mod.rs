@@ -43,9 +43,9 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{Error, IntoResponse, Request, Response};
 
-/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding` or `trailer`. Otherwise it is
-/// sent with the length in `content-length`, or with its exact size hint. If there is no length, it is sent in chunks
-/// too. Removes `content-length` and `transfer-encoding` from the headers, because the encoder writes them.
+/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding` or `trailer`. Otherwise the body
+/// is sent with the length in `content-length`, or with its exact size hint. A body without a known length is sent in
+/// chunks, too. Removes `content-length` and `transfer-encoding` from the headers, because the encoder writes them.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
@@ -80,7 +80,8 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The [error](Self::error) of an app that failed. The status or a field cannot be represented in the types of `http`.
+    /// The app failed: the error is then the [error of the response](Self::error). Or the status or a field cannot be
+    /// represented in the types of `http`.
     pub fn into_http(mut self) -> Result<http::Response<HttpBody>, BoxError> {
         if let Some(error) = self.take_error()
             && Error::within(&error).is_none()

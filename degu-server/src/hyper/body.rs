@@ -15,9 +15,9 @@ use super::shared::{Hold, Stage};
 use crate::connection::caught;
 use crate::options::Progress;
 
-/// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is closed
-/// after the response. hyper keeps the connection only if a single read takes the whole rest of the body, and this is the size
-/// of hyper's first read.
+/// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is
+/// closed after the response. hyper keeps the connection only if a single read takes the whole rest of the body.
+/// hyper's first read has this size.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.

@@ -40,7 +40,8 @@ impl Caller {
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. Returns `None` for other kinds of
-    /// addresses, and if the system provides no credentials. An app that checks the user of the client must therefore refuse `None`.
+    /// addresses, and if the system provides no credentials. An app that checks the user of the client must therefore
+    /// refuse a client without credentials.
     pub fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }

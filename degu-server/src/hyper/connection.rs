@@ -1,4 +1,4 @@
-//! The task of a connection under `hyper::serve`. It runs on the runtime of the program.
+//! The task of a connection under `hyper::serve`, which runs on the runtime of the program.
 //!
 //! The task polls the handshake, then hyper, and then reads the rest of the peer's input. [`Task::watch`] ends each of these
 //! when a deadline expires. If the server refuses a request, the task drops hyper and sends the response itself, because hyper
@@ -304,7 +304,8 @@ impl Task {
         }
     }
 
-    /// Reports that a whole response with this status has refused the request of this report, or a request without a head.
+    /// Reports that a request was refused by a whole response with this status. Without a report, the request's head
+    /// was not received in full.
     fn report_refusal(&self, report: Option<Report>, status: u16, body_bytes: usize) {
         let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, Peer::clone(&self.peer)));
         if let Some(report) = report.or_else(without_head) {

@@ -1,5 +1,5 @@
-//! The layer between hyper and the service. It adds the [`Caller`] to every request. If the service
-//! makes no response, the connection's task sends a response without hyper.
+//! The layer between hyper and the service, which adds the [`Caller`] to every request. If the service makes no
+//! response, the connection's task sends a response without hyper.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -76,8 +76,8 @@ where
                     pending().await
                 }
             };
-            // In HTTP/1.0, the end of the connection marks the end of a body without a length. In this case hyper does not send
-            // `connection: close`, so it is added below.
+            // In HTTP/1.0, the end of the connection marks the end of a body without a length. In this case hyper does
+            // not send `connection: close`, so the field is added below.
             let is_unframed =
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH);
             let is_last = is_http10 && is_unframed

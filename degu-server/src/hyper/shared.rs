@@ -1,4 +1,4 @@
-//! The state of a connection under `hyper::serve`. It determines the deadline that applies.
+//! The state of a connection under `hyper::serve`, which determines the deadline that applies.
 //!
 //! hyper owns the byte stream and calls the service, so no part of the code sees the whole connection. The byte stream, the
 //! exchanges and the connection's task therefore record events in this state:

@@ -22,8 +22,8 @@ use crate::options::SocketOptions;
 
 /// The longest time for which a starting server waits for the lock. Other servers hold the lock only for a few system calls.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The longest time for which a server that shuts down waits for the lock. It is short, because the waiting thread also serves
-/// connections.
+/// The longest time for which a server that shuts down waits for the lock. The time is short, because the waiting
+/// thread also serves connections.
 const BRIEFLY: Duration = Duration::from_millis(100);
 /// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -1,9 +1,10 @@
 //! A connected socket that is registered with the runtime. The registration depends on the kind of the socket.
 //!
-//! Every event that the kernel reports wakes the thread. On a TCP socket the kernel reports room to write only after a write has
-//! found no room. On a Unix socket it reports room each time the peer reads a message. Most of these events would wake the thread
-//! for nothing. A Unix socket is therefore registered for reading only. After a write has found no room, it is registered again
-//! for reading and writing. A TCP socket is always registered for reading and writing.
+//! Every event that the kernel reports wakes the thread. On a TCP socket the kernel reports room to write only after a
+//! write has found no room. On a Unix socket the kernel reports room each time the peer reads a message. Most of these
+//! events would wake the thread for nothing. A Unix socket is therefore registered for reading only. After a write has
+//! found no room, the socket is registered again for reading and writing. A TCP socket is always registered for reading
+//! and writing.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::Shutdown;
