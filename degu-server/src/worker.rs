@@ -303,7 +303,7 @@ mod tests {
     /// list of certificates, for which the socket has no room, so the alert after it has no room either.
     #[cfg(feature = "tls")]
     #[test]
-    fn an_alert_for_which_there_is_no_room_is_not_waited_for_forever() {
+    fn an_alert_without_room_is_not_waited_for_forever() {
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let chain = certified.cert.pem().repeat(50);
         let identity = degu_tls::Identity::from_pem(chain, certified.signing_key.serialize_pem()).unwrap();

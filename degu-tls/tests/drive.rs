@@ -173,7 +173,7 @@ fn policies_go_to_other_threads() {
 }
 
 #[test]
-fn a_handshake_message_in_too_many_records_is_a_fault_of_the_peer() {
+fn a_message_in_too_many_records_is_a_fault_of_the_peer() {
     let site = Site::new(Version::Tls13);
     let (mut near, mut far) = Pipe::pair();
     // A ClientHello of 30,000 bytes, in records of one byte. The headers of the records fill the buffer of rustls.

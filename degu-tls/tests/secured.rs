@@ -286,7 +286,7 @@ fn send<'p>(contents: impl Iterator<Item = (ContentType, &'p [u8])>) -> (io::Err
 }
 
 #[test]
-fn a_handshake_message_in_too_many_records_is_a_fault_of_the_server() {
+fn a_message_in_too_many_records_is_a_fault_of_the_server() {
     let begin = [(ContentType::ApplicationData, &b"x"[..]), (ContentType::Handshake, &[4, 0, 0x75, 0x30])];
     let rest = (0..4000).map(|_| (ContentType::Handshake, &[7][..]));
     let (error, read) = send(begin.into_iter().chain(rest));

@@ -5,6 +5,8 @@ mod allocations;
 mod common;
 #[cfg(feature = "hyper-util")]
 mod connector;
+#[cfg(feature = "async")]
+mod descriptors;
 mod exchanges;
 mod interruptions;
 #[cfg(feature = "async")]
