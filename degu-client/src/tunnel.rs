@@ -1,7 +1,7 @@
 //! Switching to another protocol (RFC 9110 §7.8): the server's answer to an offer, and the byte stream if the server
 //! accepts.
 
-use std::{fmt, io, os::fd::OwnedFd};
+use std::{fmt, io, net::Shutdown, os::fd::OwnedFd, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
@@ -28,7 +28,8 @@ pub enum UpgradeOf<T, B> {
 /// server sent after its 101 response.
 ///
 /// The timeouts of the options do not apply to a tunnel. An async tunnel implements `AsyncRead` and `AsyncWrite`, and a
-/// blocking tunnel `Read` and `Write`. Dropping the tunnel closes the connection.
+/// blocking tunnel `Read` and `Write`. Dropping the tunnel closes the connection. [`reset`](Self::reset) also
+/// shows the server that data is missing.
 ///
 /// Under TLS the server has to announce the end of its data (close_notify). An end without close_notify is the error
 /// [`ErrorKind::UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), because a third party may have cut the connection.
@@ -62,6 +63,21 @@ impl<D: Driver> TunnelOf<D> {
             Ok(socket) => Ok((socket, self.received.freeze())),
             Err(_) => Err(self),
         }
+    }
+
+    /// Closes the connection, and shows the server that the data is incomplete: over TCP by a reset, and under TLS by the
+    /// lack of close_notify. A Unix socket without TLS, and a stream that the caller brought, close as usual.
+    pub fn reset(self) {
+        use crate::stream::Stream;
+
+        let Some(socket) = self.stream.socket() else { return };
+        let socket = SockRef::from(&socket);
+        // If a call fails, the connection has already ended.
+        if self.stream.has_records() {
+            // The stream sends close_notify when it is dropped. After this call it cannot.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+        let _ = socket.set_linger(Some(Duration::ZERO));
     }
 
     /// Returns a second descriptor of the socket, for the caller. The timeouts that the blocking client has set on the

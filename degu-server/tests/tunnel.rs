@@ -419,6 +419,22 @@ mod through_a_proxy {
     }
 
     #[test]
+    fn a_tunnel_that_is_cut_in_front_is_cut_behind() {
+        let behind = Running::new(Address::IPV4_LOOPBACK, app);
+        let front = front(&behind.address);
+        let mut raw = front.connect();
+        raw.send(ATTACH);
+        raw.expect(SWITCHED);
+        raw.reset();
+        let begun = Instant::now();
+        while behind.handle().stats().open > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the tunnel outlives its client");
+            thread::yield_now();
+        }
+        assert_eq!(behind.handle().stats().gone, 1, "it looks like a whole stream");
+    }
+
+    #[test]
     fn what_the_server_behind_declines_is_declined() {
         let behind = Running::new(Address::ABSTRACT, app);
         let front = front(&behind.address);

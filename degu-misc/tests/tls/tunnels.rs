@@ -131,6 +131,20 @@ fn an_end_without_close_notify_is_none_to_a_tunnel() {
         let (all, read) = told.recv_timeout(PATIENCE.unwrap()).unwrap();
         assert_eq!((all.as_slice(), read), (&b"all of it?"[..], end), "{version:?}");
     }
+    for (version, resets) in Version::BOTH.into_iter().flat_map(|version| [(version, true), (version, false)]) {
+        let client = client(server.address(), &version.client_tls(&pki));
+        let mut connection = blocking::Client::from(client).connect().unwrap();
+        let upgrade = connection.upgrade(Method::Post, "/", "tcp", (), ()).unwrap();
+        let blocking::Upgrade::Switched { mut tunnel, .. } = upgrade else { panic!("{upgrade:?}") };
+        tunnel.write_all(b"all of it?").unwrap();
+        if resets {
+            tunnel.reset()
+        } else {
+            drop(tunnel)
+        }
+        let (_, read) = told.recv_timeout(PATIENCE.unwrap()).unwrap();
+        assert_eq!(read.is_err(), resets, "{version:?}: {read:?}");
+    }
 }
 
 #[test]

@@ -353,10 +353,26 @@ impl fmt::Debug for ProxyApp {
 }
 
 /// Returns a handler that copies bytes between the client and the upstream.
-fn pass_on(mut upstream: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
+fn pass_on(upstream: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
+    let mut upstream = ResetOnDrop(Some(upstream));
     async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
-        tokio::io::copy_bidirectional(&mut tunnel, &mut upstream).await?;
+        if let Some(upstream) = &mut upstream.0 {
+            tokio::io::copy_bidirectional(&mut tunnel, upstream).await?;
+        }
+        drop(upstream.0.take());
         Ok(())
+    }
+}
+
+/// A tunnel to the upstream. If both sides have ended, the field is `None`. Otherwise dropping this value resets the connection,
+/// because the upstream has not received all data of the client.
+struct ResetOnDrop(Option<degu_client::Tunnel>);
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        if let Some(tunnel) = self.0.take() {
+            tunnel.reset();
+        }
     }
 }
 
