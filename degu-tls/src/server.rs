@@ -154,7 +154,8 @@ impl ServerTls {
 impl ServerTlsBuilder<Undecided> {
     /// Requires that every client sends a certificate for which one of these CAs vouches, and proves that it holds the
     /// key. The policy does not check the names in the certificate. An app checks them in
-    /// [`PeerIdentity`](crate::PeerIdentity).
+    /// [`PeerIdentity`](crate::PeerIdentity). The server tells clients the names of the CAs, unless the names have over
+    /// 16 KiB.
     pub fn require_clients(mut self, ca_set: CaSet) -> ServerTlsBuilder<Decided> {
         self.recipe.clients = Some(ca_set);
         ServerTlsBuilder { recipe: self.recipe, options: self.options, choice: PhantomData }

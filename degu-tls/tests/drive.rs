@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::kit::pipe::{Pipe, client, join, server};
-use crate::kit::{Cert, Site, Version};
+use crate::kit::{Cert, Clock, Site, Version};
 use degu_tls::drive::Progress;
 use degu_tls::error::{Blame, Kind};
 use degu_tls::rustls::AlertDescription;
@@ -184,4 +184,20 @@ fn a_message_in_too_many_records_is_a_fault_of_the_peer() {
     let error = site.server.accept().handshake().unwrap().advance(&mut near).unwrap_err();
     assert_eq!((error.kind(), error.blame()), (Kind::Protocol, Blame::Peer), "{error}");
     assert_eq!(error.to_string(), "the client sent a handshake message in too many TLS records");
+}
+
+#[test]
+fn cas_with_many_names_do_not_disturb_the_handshake() {
+    for version in Version::BOTH {
+        let root = Cert::root("Root");
+        let long = |index| Cert::root(&format!("{}{index}", "x".repeat(1000)));
+        let ca_set = (0..80).fold(root.ca_set("root"), |ca_set, index| ca_set.add("other", long(index).der));
+        let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(ca_set);
+        let tls = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
+        let device = ClientTls::private(root.ca_set("root")).identity(root.leaf("device", &|_| {}).identity());
+        let device = device.clock(Clock::now()).build_with(version.provider()).unwrap();
+        let (at_client, at_server) = join(client(&device, Some("host.example")), server(&tls));
+        assert_eq!(at_server.peer().0.unwrap().ca(), Some("root"), "{version:?}");
+        at_client.peer();
+    }
 }

@@ -18,11 +18,16 @@ use crate::pin::SpkiPin;
 use crate::policy::Build;
 use crate::x509;
 
+/// The maximum length of all names in a certificate request, in bytes. More than 64 KiB would break every handshake, because
+/// the list has a length of two bytes. The names are optional, and help a client to choose between several certificates.
+const MOST_NAMES: usize = 16 * 1024;
+
 /// The trust anchors (CAs) and revocation lists of a policy.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
-    /// The names of the anchors in DER, for a server's certificate request (RFC 8446 §4.2.4).
+    /// The names of the anchors in DER, for a server's certificate request (RFC 8446 §4.2.4). Empty if they have over
+    /// [`MOST_NAMES`].
     pub(super) subjects: Vec<DistinguishedName>,
     /// The label of each anchor and the hash of its key, in the order of `anchors`.
     labels: Vec<VouchedBy>,
@@ -71,6 +76,9 @@ impl Store {
         if store.anchors.is_empty() {
             let first = store.left_out.into_iter().next().map(|(_, error)| error);
             return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "no CA was given")));
+        }
+        if store.subjects.iter().map(|name| name.as_ref().len()).sum::<usize>() > MOST_NAMES {
+            store.subjects.clear();
         }
         build.warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
         store.add_crls(&ca_set.crls, &kept, build)?;
