@@ -220,7 +220,7 @@ kinds! {
     Closed "see the peer's log; a device on the path may also have closed the connection",
     /// The connection failed.
     Io "",
-    /// The system cannot tell the current time, or has no random numbers.
+    /// The system cannot tell the current time or has no random numbers, or the keys of a TLS 1.2 connection are used up.
     System "",
 }
 

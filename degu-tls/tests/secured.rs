@@ -1,15 +1,18 @@
 //! A connection after its handshake: data, the end of data, and faults.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
 
 use crate::kit::pipe::{Pipe, pump};
 use crate::kit::{Cert, Clock, Version};
 use crate::table::raw;
 use degu_tls::drive::{Progress, Secured};
 use degu_tls::error::Kind;
+use degu_tls::rustls::crypto::CryptoProvider;
 use degu_tls::rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use degu_tls::rustls::{
-    Connection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, ServerConnection, SupportedCipherSuite,
+    CipherSuiteCommon, Connection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, ServerConnection,
+    SupportedCipherSuite, Tls12CipherSuite,
 };
 use degu_tls::{ClientTls, ServerTls};
 
@@ -23,12 +26,16 @@ struct End {
 
 /// Makes a handshake. If `known` is false, the client has no certificate and the server refuses it.
 fn pair_with(version: Version, known: bool) -> (End, Result<End, degu_tls::Error>) {
+    pair_over(version.provider(), known)
+}
+
+fn pair_over(provider: Arc<CryptoProvider>, known: bool) -> (End, Result<End, degu_tls::Error>) {
     let root = Cert::root("Root");
     let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.ca_set("root"));
-    let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
+    let server = builder.clock(Clock::now()).build_with(provider.clone()).unwrap();
     let builder = ClientTls::private(root.ca_set("root")).clock(Clock::now());
     let builder = if known { builder.identity(root.leaf("device", &|_| {}).identity()) } else { builder };
-    let client = builder.build_with(version.provider()).unwrap();
+    let client = builder.build_with(provider).unwrap();
     let (mut near, mut far) = Pipe::pair();
     let mut client = client.connect(Some("host.example"), "x").unwrap().handshake().unwrap();
     let mut server = server.accept().handshake().unwrap();
@@ -332,4 +339,34 @@ fn who_is_refused_reads_it_in_place_of_the_answer() {
     client.write([b"a request", b"", b""]).unwrap();
     assert_eq!(tls_error(client.read(100).unwrap_err()), Kind::Refused);
     assert!(format!("{:?}", client.secured).starts_with("Secured { peer: Some("));
+}
+
+/// Returns a provider for TLS 1.2 whose keys may encrypt only a few records.
+fn short_lived_keys(limit: u64) -> Arc<CryptoProvider> {
+    let mut provider = (*Version::Tls12.provider()).clone();
+    for suite in &mut provider.cipher_suites {
+        let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
+        let common = CipherSuiteCommon { confidentiality_limit: limit, ..whole.common };
+        let Tls12CipherSuite { prf_provider, kx, sign, aead_alg, .. } = *whole;
+        let short = Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg };
+        *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));
+    }
+    provider.into()
+}
+
+#[test]
+fn data_is_not_lost_when_the_keys_are_worn_out() {
+    let (mut client, server) = pair_over(short_lived_keys(20), true);
+    let mut server = server.unwrap();
+    let mut sent = 0;
+    let error = loop {
+        match client.write([b"message", b"", b""]) {
+            Ok(written) => sent += written,
+            Err(error) => break error,
+        }
+        assert!(sent < 1000);
+    };
+    let (received, end) = server.read_all();
+    assert_eq!((received.len(), end), (sent, Some(ErrorKind::WouldBlock)));
+    assert_eq!(error.downcast::<degu_tls::Error>().unwrap().kind(), Kind::System);
 }

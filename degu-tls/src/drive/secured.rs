@@ -5,15 +5,20 @@ use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rustls::Connection;
+use rustls::{Connection, SupportedCipherSuite};
 
 use super::{Handshake, write_all};
-use crate::error::{Error, Kind};
+use crate::error::{Blame, Error, Kind};
 use crate::peer::PeerIdentity;
 use crate::verify::Side;
 
+/// The maximum number of bytes in a TLS record.
+const RECORD: usize = 16 * 1024;
 /// The maximum number of bytes that are encrypted and written together: four TLS records.
-const ROOM: usize = 64 * 1024;
+const ROOM: usize = 4 * RECORD;
+/// The number of records that are kept back from the limit of the keys. They are enough for one write, the records of the
+/// handshake, and alerts.
+const KEPT_BACK: u64 = 16;
 /// The value of [`Secured::room`] after a write of which the socket did not take all bytes. Shorter writes tell the
 /// caller sooner that the socket takes bytes again.
 const LITTLE: usize = 4 * 1024;
@@ -100,6 +105,9 @@ pub struct Secured {
     without_data: usize,
     /// The number of bytes that [`write`](Self::write) has encrypted, but not yet reported to the caller.
     accepted: usize,
+    /// The number of records that [`write`](Self::write) may still encrypt. The keys of TLS 1.2 wear out: rustls then drops
+    /// data, and reports no error. In TLS 1.3, rustls changes the keys.
+    records: u64,
     /// The current maximum number of bytes that are encrypted together, between [`LITTLE`] and [`ROOM`].
     room: usize,
     /// The task whose last operation in [`poll_write`](Self::poll_write) is pending, because the socket has no room.
@@ -115,7 +123,12 @@ impl Handshake {
     pub fn secure(self) -> Result<Secured, Error> {
         let side = self.judge.peer;
         let (connection, peer) = self.finish()?;
-        Ok(Secured { connection, side, peer, fault: None, without_data: 0, accepted: 0, room: ROOM, writer: None })
+        let records = match connection.negotiated_cipher_suite() {
+            Some(SupportedCipherSuite::Tls12(suite)) => suite.common.confidentiality_limit.saturating_sub(KEPT_BACK),
+            _ => u64::MAX,
+        };
+        let (fault, without_data, accepted, writer) = (None, 0, 0, None);
+        Ok(Secured { connection, side, peer, fault, without_data, accepted, records, room: ROOM, writer })
     }
 }
 
@@ -211,10 +224,16 @@ impl Secured {
     /// - The errors of the socket. After [`ErrorKind::WouldBlock`] the caller must pass the same bytes again, because they
     ///   are encrypted already. The caller may add other bytes after them.
     /// - [`ErrorKind::InvalidData`] with an [`Error`] inside, if the peer has refused this side or has violated the protocol.
+    /// - [`ErrorKind::Other`] with an [`Error`] inside, if the connection has sent about 16 million records with keys of TLS
+    ///   1.2 for AES-GCM. Other keys have no such limit.
     pub fn write(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(io)?;
         if self.accepted == 0 {
             self.check_fault()?;
+            if self.records == 0 {
+                let what = "the keys of the TLS 1.2 connection cannot encrypt more data: make a new connection";
+                return Err(io::Error::other(Error::new(Kind::System, Blame::System, what)));
+            }
             let mut left = self.room;
             let mut taken = [IoSlice::new(&[]); PIECES];
             for (taken, piece) in taken.iter_mut().zip(pieces.iter().filter(|piece| !piece.is_empty())) {
@@ -223,6 +242,7 @@ impl Secured {
                 *taken = IoSlice::new(piece);
             }
             self.accepted = self.connection.writer().write_vectored(&taken)?;
+            self.records = self.records.saturating_sub(self.accepted.div_ceil(RECORD) as u64);
             if let Err(error) = self.flush(io) {
                 self.room = LITTLE;
                 return Err(error);
