@@ -53,9 +53,9 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
     }
 
     /// Returns whether another request can be sent: the body of the last response has been read to its end, no byte has
-    /// arrived after it, and both sides want to keep the connection.
+    /// arrived after it, both sides want to keep the connection, and no write has failed or was dropped.
     pub const fn is_reusable(&self) -> bool {
-        self.state.terms.persistent && self.state.is_between && !self.state.eof
+        self.state.terms.persistent && self.state.is_between && !self.state.eof && !self.state.is_writing
     }
 
     /// Sends the head of a request. The caller then writes a body with this `framing`.

@@ -28,6 +28,9 @@ pub(super) struct State {
     pub(super) queued: usize,
     /// True if bytes were written after the last flush of the transport.
     pub(super) unflushed: bool,
+    /// True while bytes are written to the transport. It stays true if the write fails or its future is dropped. Some of
+    /// the bytes are then lost, so nothing more can be sent.
+    pub(super) is_writing: bool,
     /// True if the peer will send no more bytes.
     pub(super) eof: bool,
     /// The time that the peer has left. Waiting for the peer reduces this time, and each byte that is received or sent
@@ -184,6 +187,9 @@ async fn write_all<S: Write, C: Clock>(
     state: &mut State,
     mut bytes: &[u8],
 ) -> Result<(), Error<S::Error>> {
+    if core::mem::replace(&mut state.is_writing, true) {
+        return Err(LocalError::State.into());
+    }
     while !bytes.is_empty() {
         let written = clock.limit(&mut state.left, io.write(bytes)).await;
         let written = written.ok_or(Error::Timeout)?.map_err(Error::Io)?;
@@ -191,5 +197,6 @@ async fn write_all<S: Write, C: Clock>(
         state.moved(written);
         bytes = bytes.get(written..).unwrap_or_default();
     }
+    state.is_writing = false;
     Ok(())
 }

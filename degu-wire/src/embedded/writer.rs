@@ -14,6 +14,12 @@ use crate::{Framing, LocalError};
 /// A writer of the body of a [response](super::Request::respond), or of a [request](super::Call::body).
 ///
 /// The type also implements [`Write`].
+///
+/// # Cancel safety
+///
+/// If a write fails, or its future is dropped, some of the bytes may be lost. Then every later write that needs the
+/// transport fails with [`LocalError::State`], and so does [`Server::serve`](super::Server::serve). A client's connection
+/// is not reusable.
 pub struct BodyWriter<'w, 'x, S, C> {
     pub(super) link: &'w mut Link<'x, S, C>,
 }

@@ -176,6 +176,21 @@ fn connection_that_lost_the_end_of_a_body_is_not_used_again() {
 }
 
 #[test]
+fn connection_that_lost_data_of_a_body_is_not_used_again() {
+    let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    let steps = [Step::Until("length: 300\r\n\r\n"), Step::Send(early.into()), Step::Busy];
+    let mut peer = Peer::new(steps);
+    with(&mut peer, async |client| {
+        let expect = [("expect", "100-continue")];
+        let mut call = client.request(Method::Put, "/", "d", &expect, Framing::Length(300)).await.unwrap();
+        assert_eq!(call.may_send_body().await, Ok(true));
+        assert_eq!(call.body().write(&[b'x'; 300]).await, Err(Error::Timeout));
+        assert_eq!(call.response().await.unwrap().head().status(), 204);
+        assert!(!client.is_reusable());
+    });
+}
+
+#[test]
 fn server_that_takes_too_long_is_a_timeout() {
     let options = Options { progress: std::time::Duration::from_secs(3), ..OPTIONS };
     let pauses = std::iter::repeat_n(Step::Pause, 9);

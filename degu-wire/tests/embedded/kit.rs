@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Until(&'static str),
     /// Read nothing more, so there is no room for a write.
     Full,
+    /// Have no room for one write.
+    Busy,
 }
 
 /// The other end of a connection, which ends its side after its last step.
@@ -76,7 +78,7 @@ impl Peer {
                     self.steps.pop_front();
                     return Poll::Pending;
                 }
-                Some(Step::Full) => return Poll::Pending,
+                Some(Step::Full | Step::Busy) => return Poll::Pending,
                 // What was not flushed has not arrived.
                 Some(Step::Until(text)) => {
                     let arrived = String::from_utf8_lossy(&self.received[..self.flushed]);
@@ -103,7 +105,9 @@ impl Read for Peer {
 
 impl Write for Peer {
     async fn write(&mut self, data: &[u8]) -> Result<usize, Infallible> {
-        if let Some(Step::Full) = self.steps.front() {
+        if self.steps.pop_front_if(|step| matches!(step, Step::Busy)).is_some()
+            || matches!(self.steps.front(), Some(Step::Full))
+        {
             pending::<()>().await;
         }
         let length = data.len().min(self.most);

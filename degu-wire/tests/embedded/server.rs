@@ -68,6 +68,19 @@ fn response_is_on_its_way_before_next_request_is_waited_for() {
 }
 
 #[test]
+fn nothing_is_sent_after_a_write_that_failed() {
+    for framing in [Framing::Length(300), Framing::Chunked] {
+        let mut peer = Peer::new([Step::Send(GET.repeat(2).into()), Step::Busy]);
+        let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
+            let lost = request.respond(200, &[], framing).await?.write(&[b'x'; 300]).await;
+            assert_eq!(lost, Err(Error::Timeout));
+            Ok(())
+        });
+        assert_eq!((outcome, peer.text().as_str()), (Err(Error::Local(LocalError::State)), ""));
+    }
+}
+
+#[test]
 fn response_longer_than_the_output_buffer_is_flushed() {
     let body = format!("{}the end", "x".repeat(5000));
     let mut peer = Peer::new([Step::Send(GET.into()), Step::Until("the end")]);
