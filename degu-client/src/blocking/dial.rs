@@ -116,7 +116,8 @@ fn unix(name: &OsStr, until: Option<Deadline>, interrupter: &Interrupter) -> Res
     let (socket, address) = unix_socket(name)?;
     loop {
         let left = until.map(Deadline::left).transpose()?;
-        let slice = left.map_or(SLICE, |left| left.min(SLICE));
+        // For the system, a timeout of zero means no timeout.
+        let slice = left.map_or(SLICE, |left| left.clamp(Duration::from_millis(1), SLICE));
         socket.set_write_timeout(Some(slice))?;
         match socket.connect(&address) {
             Ok(()) => return Ok(interrupter.attach(socket)?),
