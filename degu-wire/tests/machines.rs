@@ -168,7 +168,7 @@ fn a_chunked_body_to_http10_ends_without_its_trailers() {
     let mut server = server(b"GET / HTTP/1.0\r\n\r\n");
     request(&mut server);
     server.respond(200, "OK", &Headers::new(), Content::Chunked, None).unwrap();
-    server.send_part(Part::Data("a".into())).unwrap();
+    server.send_part(Chunk::new("a").into()).unwrap();
     server.send_part(Trailers::try_from([("x", "y")]).unwrap().into()).unwrap();
     assert!(!server.is_sending());
     assert!(server.pending().concat().ends_with(b"\r\n\r\na"));

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use degu_wire::chunk::{encode_chunk_head, encode_last_chunk};
 use degu_wire::head::encode_trailers;
-use degu_wire::machine::{Client, Connection, Content};
+use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{Chunk, ChunkExtensions, Headers, Limits, LocalError, Method, Part, Trailers};
 
 /// Bytes that end a line, a string, or what they stand in.
@@ -132,4 +132,24 @@ fn bodies_are_as_long_as_they_were_announced() {
     assert!(!chunked.is_sending());
     assert_eq!(chunked.send_part(chunk(1, "a")), Err(LocalError::State));
     assert_eq!(chunked.pending().concat(), b"3\r\nabc\r\n0\r\n\r\n");
+}
+
+#[test]
+fn chunks_of_a_response_of_http10_are_whole() {
+    let chunk = |size, text: &'static str| Part::Chunk { size, extensions: ChunkExtensions::new(), data: text.into() };
+    let mut server = Connection::<Server>::new(Limits::DEFAULT);
+    server.receive_buffer().extend_from_slice(b"GET / HTTP/1.0\r\n\r\n");
+    assert!(server.poll_request().unwrap().is_ready());
+    server.respond(200, "OK", &Headers::new(), Content::Chunked, None).unwrap();
+    server.transmitted(usize::MAX);
+    assert_eq!(server.send_part(chunk(1, "ab")), Err(LocalError::ChunkLength));
+    server.send_part(chunk(3, "a")).unwrap();
+    assert_eq!(server.send_part(chunk(1, "b")), Err(LocalError::ChunkLength));
+    assert_eq!(server.send_part(Trailers::new().into()), Err(LocalError::ChunkLength));
+    assert_eq!(server.finish_body(), Err(LocalError::ChunkLength));
+    server.send_part(Part::Data("bc".into())).unwrap();
+    server.send_part(chunk(1, "d")).unwrap();
+    server.finish_body().unwrap();
+    assert!(!server.is_sending());
+    assert_eq!(server.pending().concat(), b"abcd");
 }

@@ -57,18 +57,20 @@ impl Sender {
                 self.out.put_data(data);
                 self.body = if left == 0 { Framing::None } else { Framing::Length(left) };
             }
-            (Framing::Chunked, Part::Data(data)) => {
+            // A client of HTTP/1.0 gets only the data of a chunked body. The body must have whole chunks nevertheless,
+            // because this client cannot notice that data is missing.
+            (Framing::Chunked | Framing::UntilClose, Part::Data(data)) => {
                 let left = self.chunk_left.checked_sub(data.len() as u64).ok_or(LocalError::ChunkLength)?;
                 if !data.is_empty() {
                     self.out.put_data(data);
                     self.end_chunk(left);
                 }
             }
-            (Framing::Chunked, _) if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
+            (Framing::Chunked | Framing::UntilClose, _) if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
             // An empty chunk is left out, because on the wire it would be the last chunk.
-            (Framing::Chunked, Part::Chunk { size: 0, extensions, data })
+            (Framing::Chunked | Framing::UntilClose, Part::Chunk { size: 0, extensions, data })
                 if extensions.is_empty() && data.is_empty() => {}
-            (Framing::Chunked, Part::Chunk { size, extensions, data }) => {
+            (Framing::Chunked | Framing::UntilClose, Part::Chunk { size, extensions, data }) => {
                 let left = size.checked_sub(data.len() as u64).filter(|_| size > 0).ok_or(LocalError::ChunkLength)?;
                 self.put_chunk_line(size, &extensions)?;
                 self.out.put_data(data);
@@ -82,7 +84,6 @@ impl Sender {
                 self.out.put(b"\r\n");
                 self.body = Framing::None;
             }
-            (Framing::UntilClose, Part::Data(data) | Part::Chunk { data, .. }) => self.out.put_data(data),
             // HTTP/1.0 has no trailers and no extensions.
             (Framing::UntilClose, Part::Last { .. }) => self.body = Framing::None,
             (Framing::None, Part::Data(data)) if data.is_empty() => {}
@@ -96,14 +97,16 @@ impl Sender {
         let mut room = [0; 20];
         let size = digits(size, 16, &mut room);
         let extensions = extensions.encoded(size.len())?;
-        self.out.put(size);
-        self.out.put(extensions);
-        self.out.put(b"\r\n");
+        if self.body == Framing::Chunked {
+            self.out.put(size);
+            self.out.put(extensions);
+            self.out.put(b"\r\n");
+        }
         Ok(())
     }
 
     fn end_chunk(&mut self, left: u64) {
-        if left == 0 {
+        if left == 0 && self.body == Framing::Chunked {
             self.out.put(b"\r\n");
         }
         self.chunk_left = left;
@@ -113,7 +116,7 @@ impl Sender {
     pub(super) fn finish(&mut self) -> Result<(), LocalError> {
         match self.body {
             Framing::Length(_) => return Err(LocalError::BodyTooShort),
-            Framing::Chunked if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
+            Framing::Chunked | Framing::UntilClose if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
             Framing::Chunked => self.out.put(b"0\r\n\r\n"),
             Framing::None | Framing::UntilClose => {}
         }
