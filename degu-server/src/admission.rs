@@ -72,6 +72,8 @@ impl Admission {
             if self.newcomer.is_none() {
                 return;
             }
+            // This accept has found a descriptor, so a shortage has ended.
+            self.state.set_out_of_descriptors(false);
             self.admit(PATIENCE.saturating_sub(began.elapsed()), hand_over).await;
             // The connections of this thread must not wait until the backlogs are empty.
             yield_now().await;
@@ -196,4 +198,26 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
         }
     }
     let _ = socket.shutdown(Shutdown::Write);
+}
+
+#[cfg(test)]
+mod tests {
+    use degu_wire::Address;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shutdown_after_a_shortage_of_descriptors_admits_the_backlog() {
+        let options = Arc::new(Options::new());
+        let listener = options.listener(Address::IPV4_LOOPBACK).unwrap();
+        let address = std::net::SocketAddr::try_from(listener.address()).unwrap();
+        let _peer = std::net::TcpStream::connect(address).unwrap();
+        let state = Arc::new(options.state());
+        state.set_out_of_descriptors(true);
+        state.begin(Phase::Draining);
+        let mut admitted = 0;
+        let sockets = Accepting::register(vec![listener]).unwrap();
+        Admission::new(sockets, state, options).run(|_| admitted += 1).await;
+        assert_eq!(admitted, 1);
+    }
 }
