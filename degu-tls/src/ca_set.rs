@@ -295,5 +295,6 @@ impl fmt::Debug for CaSet {
 fn is_certificate(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     let extension = path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
-    !hidden && extension && path.is_file()
+    // A link to a file that does not exist is an error when it is read.
+    !hidden && extension && path.metadata().map_or(true, |data| data.is_file())
 }

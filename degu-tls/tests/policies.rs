@@ -326,6 +326,14 @@ fn a_folder_of_cas() {
         folder.said(CaSet::from_pem_dir(folder.path(""))),
         said(Kind::Pem, "e.pem has no certificate: it is empty")
     );
+    fs::remove_file(folder.path("e.pem")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path("gone"), folder.path("link.pem")).unwrap();
+        let (kind, text) = folder.said(CaSet::from_pem_dir(folder.path("")));
+        assert_eq!(kind, Kind::Read);
+        assert!(text.starts_with("link.pem cannot be read: "), "{text}");
+    }
     let more = CaSet::new().add_pem("x", cert("X")).unwrap().with_pem_file(folder.path("b.pem")).unwrap();
     assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "B1", "B2"]);
     let more = more.labelled_by_file().with_pem_file(folder.path("a.crt")).unwrap().labelled("mine");
