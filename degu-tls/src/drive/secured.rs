@@ -230,7 +230,7 @@ impl Secured {
         self.flush(io)?;
         if self.accepted == 0 {
             self.check_fault()?;
-            if self.records == 0 {
+            if self.is_used_up() {
                 let what = "the keys of the TLS 1.2 connection cannot encrypt more data: make a new connection";
                 return Err(io::Error::other(Error::new(Kind::System, Blame::System, what)));
             }
@@ -250,6 +250,11 @@ impl Secured {
             self.room = (2 * self.room).min(ROOM);
         }
         Ok(std::mem::take(&mut self.accepted))
+    }
+
+    /// Returns whether [`write`](Self::write) fails because the keys are used up. The connection can still be read.
+    pub const fn is_used_up(&self) -> bool {
+        self.records == 0
     }
 
     /// Encrypts bytes from the beginning of `pieces`, within the limits of [`write`](Self::write). Writes as many of the
