@@ -129,6 +129,10 @@ macro_rules! reads {
             /// stream if its field `last-event-id` has the value of the decoder's
             /// [`last_event_id`](crate::sse::Decoder::last_event_id).
             ///
+            /// A caller that drops the response before the end of the body calls
+            /// [`reset`](crate::sse::Decoder::reset) before it uses the decoder for another response. Otherwise the
+            /// beginning of an event of the old stream is joined with the new stream.
+            ///
             /// # Errors
             ///
             /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) if an event is longer than the decoder's limit. Any
@@ -155,6 +159,9 @@ macro_rules! reads {
             /// Reads the next line, for example of JSON lines; `None` at the end of the body. The line is returned
             /// without its LF or CRLF. The last line may end without a LF. [`Lines`](crate::Lines) bounds the length of
             /// a line, and keeps the beginning of a line until the rest has been received.
+            ///
+            /// A caller that drops the response before the end of the body calls [`reset`](crate::Lines::reset) before
+            /// it uses the decoder for another response.
             ///
             /// # Errors
             ///
