@@ -163,14 +163,15 @@ impl Incoming {
     ///
     /// Dropping the future loses the bytes that were collected.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
-        if self.remaining().is_some_and(|remaining| remaining > limit as u64) {
-            return Err(self.refuse(Fault::BodyTooLarge));
-        }
         if let Rest::Memory(whole) = &mut self.rest
             && self.stored.is_none()
+            && whole.len() <= limit
         {
             (self.left, self.ended) = (0, true);
             return Ok(std::mem::take(whole));
+        }
+        if self.remaining().is_some_and(|remaining| remaining > limit as u64) {
+            return Err(self.refuse(Fault::BodyTooLarge));
         }
         let mut all = Bytes::new();
         while let Some(data) = self.next_data().await? {

@@ -124,6 +124,11 @@ impl Response {
         self.error.as_ref()
     }
 
+    /// Returns whether the response was made from an error, or may switch to another protocol.
+    pub(crate) const fn is_special(&self) -> bool {
+        self.error.is_some() || self.switch.is_some()
+    }
+
     pub(crate) fn take_error(&mut self) -> Option<BoxError> {
         self.error.take()
     }

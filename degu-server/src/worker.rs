@@ -132,8 +132,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
     let session = Session::new(peer, state.server.clone());
     let place = state.place(number);
     let alarm = place.alarm.clone();
-    let mut connection = Connection::new(transport, place, session, app);
-    let task = tokio::task::spawn_local(async move { connection.serve().await });
+    let task = tokio::task::spawn_local(Connection::new(transport, place, session, app).serve());
     state.server.add(state.index, number, alarm, Some(task.abort_handle()));
 }
 

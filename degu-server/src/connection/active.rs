@@ -1,16 +1,16 @@
 //! A busy connection, which passes requests to the app, sends the responses, and at the end writes the last bytes.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use degu_wire::machine::RequestHead;
-use degu_wire::{BoxError, Fault, Headers, Source};
+use degu_wire::{BoxError, Fault};
 use tokio::task::yield_now;
 
 use super::close::CloseReason;
 use super::deadline::Wait;
-use super::driver::Driver;
+use super::driver::{Driver, Next};
 use super::endpoint::{Endpoint, Moved};
 use crate::alarm::Spare;
 use crate::report::Report;
@@ -21,30 +21,18 @@ use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
 use crate::{App, Error, Request, Response, Session};
 
-/// The action that follows the handler of a request.
-enum Next {
-    /// Read the next request. The machine has the whole response.
-    Request,
-    /// Send the body of the response from this source.
-    Send(Pin<Box<dyn Source>>),
-    /// Switch to another protocol. The response has these headers.
-    Switch(Box<Switch>, Headers),
-}
-
 /// A busy connection. Its driver has the machine of `degu_wire`, which an idle connection does not need.
 pub(super) struct Active<'c, T: Transport, A> {
     pub(super) driver: Driver<'c, T>,
     session: &'c mut Session,
     app: &'c A,
     worker: Rc<WorkerState>,
-    /// The reason for the end of the connection after the current response, if that response was made from an error.
-    end: Option<CloseReason>,
 }
 
 impl<'c, T: Transport, A: App> Active<'c, T, A> {
     pub(super) fn new(endpoint: &'c mut Endpoint<T>, session: &'c mut Session, app: &'c A) -> Self {
         let worker = endpoint.place.worker.clone();
-        Self { driver: Driver::new(endpoint), session, app, worker, end: None }
+        Self { driver: Driver::new(endpoint), session, app, worker }
     }
 
     /// Serves requests until the connection is idle, and then returns `None`. `is_new` is true for the first call on a
@@ -66,9 +54,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         // The connection was woken by input, so it need not spin for the first request.
         let mut has_answered = false;
         loop {
-            match self.driver.machine.poll_request() {
+            match &self.driver.machine.poll_request() {
                 Ok(Poll::Ready(Some(head))) => {
-                    if let Some(switch) = self.exchange(&head).await? {
+                    if let Some(switch) = self.exchange(head).await? {
                         return Ok(Some(switch));
                     }
                     has_answered = true;
@@ -81,7 +69,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                 }
                 Ok(Poll::Ready(None)) => return Err(self.end()),
-                Err(fault) => return Err(CloseReason::Peer(fault)),
+                Err(fault) => return Err(CloseReason::Peer(*fault)),
                 Ok(Poll::Pending) => {
                     let spins = has_answered && self.driver.begin_spin();
                     let has_read = spins && self.driver.spin().await?;
@@ -96,16 +84,14 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     /// Calls `on_connect` of the app, and then of the options. Returns whether both accept the connection.
     async fn is_accepted(&mut self) -> Result<bool, CloseReason> {
         let Self { driver, session, app, worker, .. } = self;
-        let mut is_accepted = false;
         let asked = async {
-            is_accepted = app.on_connect(session).await
+            app.on_connect(session).await
                 && match &worker.options.on_connect {
                     Some(on_connect) => on_connect(session).await,
                     None => true,
-                };
+                }
         };
-        driver.run(pin!(asked)).await?;
-        Ok(is_accepted)
+        driver.run(pin!(Some(asked)), |_, is_accepted| Ok(is_accepted)).await
     }
 
     /// Returns the reason for the end of a connection whose machine accepts no more requests.
@@ -124,24 +110,21 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         let Self { driver, session, app, .. } = self;
         let body = driver.incoming(head);
         let path = Path::of(head);
-        let mut response = None;
-        driver.run(pin!(async { response = Some(app.handle(session, Request::new(&path, body)).await) })).await?;
-        match self.respond(head, response.expect("the handler has returned"))? {
+        let answer = |driver: &mut Driver<'_, T>, response| driver.answer(head, response, false);
+        let next = driver.run(pin!(Some(app.handle(session, Request::new(&path, body)))), answer).await?;
+        match next {
             Next::Request => {}
             Next::Send(source) => self.driver.send(source).await?,
-            Next::Switch(switch, headers) => {
-                Box::pin(self.driver.switch(head, &switch.protocol, &headers)).await?;
-                return Ok(Some(switch));
+            Next::Special(response) => {
+                if let Some(switch) = Box::pin(self.special(head, response)).await? {
+                    return Ok(Some(switch));
+                }
             }
         }
         let driver = &mut self.driver;
         driver.body = None;
-        if driver.endpoint.is_unframed || driver.endpoint.report.is_some() {
-            driver.flush().await?;
-            driver.endpoint.end_exchange();
-        }
-        if let Some(end) = self.end.take() {
-            return Err(end);
+        if driver.endpoint.observes_end() {
+            driver.end_exchange().await?;
         }
         if driver.machine.is_receiving() && driver.machine.is_persistent() {
             driver.endpoint.deadline.restart();
@@ -152,6 +135,33 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         // Responses to pipelined requests are collected up to a limit, and written together.
         if !driver.machine.has_room() {
             driver.flush().await?;
+        }
+        Ok(None)
+    }
+
+    /// Sends a response that was made from an error, or that switches to another protocol. Returns the handler of that protocol.
+    /// If the error must end the connection, sends the response first, and then returns the reason.
+    async fn special(
+        &mut self,
+        head: &RequestHead,
+        mut response: Box<Response>,
+    ) -> Result<Option<Box<Switch>>, CloseReason> {
+        if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
+            self.driver.switch(head, &switch.protocol, &response.headers).await?;
+            return Ok(Some(switch));
+        }
+        let end = match response.take_error() {
+            Some(error) => end_after(error, &mut response, self.session, &self.worker)?,
+            None => None,
+        };
+        if let Next::Send(source) = self.driver.answer(head, *response, end.is_some())? {
+            self.driver.send(source).await?;
+        }
+        if let Some(end) = end {
+            if self.driver.endpoint.observes_end() {
+                self.driver.end_exchange().await?;
+            }
+            return Err(end);
         }
         Ok(None)
     }
@@ -175,18 +185,6 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         endpoint.deadline.restart();
         endpoint.deadline.handler = Some(worker.seconds());
         Ok(())
-    }
-
-    /// Gives the app's response to the machine, unless the response switches to another protocol. Returns the next action.
-    fn respond(&mut self, head: &RequestHead, mut response: Response) -> Result<Next, CloseReason> {
-        if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
-            return Ok(Next::Switch(switch, response.headers));
-        }
-        if let Some(error) = response.take_error() {
-            self.end = end_after(error, &mut response, self.session, &self.worker)?;
-        }
-        let source = self.driver.answer(head, response, self.end.is_some())?;
-        Ok(source.map_or(Next::Request, Next::Send))
     }
 
     /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the connection must

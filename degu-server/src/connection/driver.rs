@@ -11,7 +11,7 @@ use degu_wire::{Fault, Headers, Method, Part, Source, Spinner, Step};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
-use super::close::{CloseReason, caught};
+use super::close::CloseReason;
 use super::deadline::Wait;
 use super::endpoint::{Endpoint, Moved};
 use crate::body_channel::{Supplier, channel};
@@ -33,6 +33,17 @@ pub(super) struct Driver<'c, T: Transport> {
     /// The supplier of the current request's body. `None` if the whole body is in memory, and after the response was sent.
     pub(super) body: Option<Supplier>,
     pub(super) spinner: Spinner,
+}
+
+/// The action that follows the handler of a request.
+pub(super) enum Next {
+    /// Read the next request. The machine has the whole response.
+    Request,
+    /// Send the body of the response from this source.
+    Send(Pin<Box<dyn Source>>),
+    /// Handle a response that was made from an error, or that switches to another protocol. The machine does not have the
+    /// response yet.
+    Special(Box<Response>),
 }
 
 /// The action of the driver on the peer's input while the handler or the source of the response waits.
@@ -93,9 +104,9 @@ impl<'c, T: Transport> Driver<'c, T> {
     /// Writes the pending bytes, then waits until bytes are received, or until the server shuts down. Returns `false` if the
     /// connection is idle and should free its buffers, because no request arrived for a second, or because too many connections
     /// hold buffers.
-    pub(super) async fn more(&mut self) -> Result<bool, CloseReason> {
+    pub(super) fn more(&mut self) -> impl Future<Output = Result<bool, CloseReason>> {
         let mut is_woken = false;
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             self.endpoint.check_alarm()?;
             ready!(self.poll_flush(cx))?;
             // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
@@ -119,7 +130,6 @@ impl<'c, T: Transport> Driver<'c, T> {
                 && self.machine.buffered().is_empty();
             if pauses { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })
-        .await
     }
 
     /// If the server shuts down and there is no input, makes the current request the last request. Returns `true` if
@@ -133,8 +143,8 @@ impl<'c, T: Transport> Driver<'c, T> {
     }
 
     /// Writes the pending bytes.
-    pub(super) async fn flush(&mut self) -> Moved {
-        poll_fn(|cx| {
+    pub(super) fn flush(&mut self) -> impl Future<Output = Moved> {
+        poll_fn(move |cx| {
             self.endpoint.check_alarm()?;
             loop {
                 let flushed = self.poll_flush(cx)?;
@@ -144,7 +154,6 @@ impl<'c, T: Transport> Driver<'c, T> {
                 ready!(self.endpoint.poll_discard(cx))?;
             }
         })
-        .await
     }
 
     /// Returns whether further input must be read and dropped, because the connection ends with the current response,
@@ -171,33 +180,41 @@ impl<'c, T: Transport> Driver<'c, T> {
         Incoming::of_channel(receiver, head, max_chunk)
     }
 
-    /// Polls a future of the app until it is done. While the future is pending, reads input and writes pending bytes. A panic
-    /// of the future becomes an error. The future has no output, because moving a response out of it through several layers
-    /// would cost time.
-    pub(super) async fn run(&mut self, mut handler: Pin<&mut impl Future<Output = ()>>) -> Moved {
-        poll_fn(|cx| {
-            loop {
+    /// Polls a future of the app until it is done, drops it, and calls `done` with its output. While the future is pending,
+    /// reads input and writes pending bytes. The output is not returned, because moving a response through several layers would
+    /// cost time.
+    pub(super) fn run<F: Future, R>(
+        &mut self,
+        mut future: Pin<&mut Option<F>>,
+        done: impl Fn(&mut Self, F::Output) -> Result<R, CloseReason>,
+    ) -> impl Future<Output = Result<R, CloseReason>> {
+        poll_fn(move |cx| {
+            while let Some(running) = future.as_mut().as_pin_mut() {
                 // The reader of the request's body may be another task, which waits for a part.
                 self.supply(cx);
-                if caught(|| handler.as_mut().poll(cx))?.is_ready() {
-                    return Poll::Ready(Ok(()));
+                if let Poll::Ready(output) = running.poll(cx) {
+                    future.set(None);
+                    return Poll::Ready(done(self, output));
                 }
                 if !self.supply(cx) {
                     ready!(self.poll_both(cx))?;
                 }
             }
+            Poll::Pending
         })
-        .await
     }
 
-    /// Gives the app's response to the machine. If parts of the body must still be sent, returns the source of these parts. If
-    /// `is_last` is true, the connection ends with this response, and the rest of the request is not read.
+    /// Gives the app's response to the machine, unless the response is [special](Next::Special). If `is_last` is true, the
+    /// connection ends with this response, and the rest of the request is not read.
     pub(super) fn answer(
         &mut self,
         head: &RequestHead,
         response: Response,
         is_last: bool,
-    ) -> Result<Option<Pin<Box<dyn Source>>>, CloseReason> {
+    ) -> Result<Next, CloseReason> {
+        if response.is_special() {
+            return Ok(Next::Special(Box::new(response)));
+        }
         let Self { machine, endpoint, body: request_body, .. } = self;
         let worker = &endpoint.place.worker;
         let Response { status, reason, headers, body, .. } = response;
@@ -227,14 +244,22 @@ impl<'c, T: Transport> Driver<'c, T> {
             report.respond(status);
             report.add(length.filter(|_| source.is_none() && !is_head).unwrap_or(0));
         }
-        Ok(source)
+        Ok(source.map_or(Next::Request, Next::Send))
+    }
+
+    /// Writes the pending bytes, and then ends the exchange.
+    pub(super) async fn end_exchange(&mut self) -> Moved {
+        self.body = None;
+        self.flush().await?;
+        self.endpoint.end_exchange();
+        Ok(())
     }
 
     /// Takes the body of a response from its source, part by part, and gives the parts to the machine. While the machine is
     /// full or the source is pending, writes pending bytes. Returns when the machine has the whole body. The last bytes may
     /// still have to be written.
-    pub(super) async fn send(&mut self, mut source: Pin<Box<dyn Source>>) -> Moved {
-        poll_fn(|cx| {
+    pub(super) fn send(&mut self, mut source: Pin<Box<dyn Source>>) -> impl Future<Output = Moved> {
+        poll_fn(move |cx| {
             loop {
                 let mut must_yield = false;
                 while self.wants_output() {
@@ -244,7 +269,7 @@ impl<'c, T: Transport> Driver<'c, T> {
                         break;
                     };
                     self.supply(cx);
-                    match caught(|| source.as_mut().poll_part(cx))? {
+                    match source.as_mut().poll_part(cx) {
                         Poll::Ready(part) => {
                             let part = part.transpose().map_err(CloseReason::Body)?;
                             let length = match &part {
@@ -277,7 +302,6 @@ impl<'c, T: Transport> Driver<'c, T> {
                 }
             }
         })
-        .await
     }
 
     /// Gives the reader of the request's body the next part or a fault. Returns `false` if the reader does not wait for a part,

@@ -72,6 +72,12 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
+    /// Returns whether the exchange must be [ended](Self::end_exchange) when its response was written: it has a report, or only
+    /// the end of the connection shows the peer that it has all data.
+    pub(super) const fn observes_end(&self) -> bool {
+        self.is_unframed || self.report.is_some()
+    }
+
     /// Ends an exchange whose response was written as a whole.
     pub(super) fn end_exchange(&mut self) {
         self.is_unframed = false;

@@ -30,6 +30,7 @@ mod endpoint;
 
 use std::future::poll_fn;
 use std::mem::replace;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -88,37 +89,46 @@ impl<T: Transport, A: App> Connection<T, A> {
     }
 
     /// Serves the connection until it ends. The futures of all actions are in boxes, so they take memory only while they run.
-    pub(crate) async fn serve(&mut self) {
-        poll_fn(|cx| {
-            self.endpoint.place.alarm.set_task(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
-        let mut is_new = true;
-        let mut action = Box::pin(self.secure()).await.map_or_else(Action::End, |()| Action::Work);
-        loop {
-            action = match action {
-                Action::Work => Box::pin(self.work(replace(&mut is_new, false))).await,
-                Action::Rest => self.endpoint.readable().await.map_or_else(Action::End, |()| Action::Work),
-                Action::Tunnel(switch, first) => {
-                    let ended = Box::pin(self.tunnel(switch, first)).await;
-                    Action::End(ended.err().unwrap_or(CloseReason::Tunnel))
-                }
-                Action::End(reason) => Box::pin(self.finish(reason)).await,
-                Action::Linger => {
-                    // The connection ends now, so an error has no effect.
-                    let _ = Box::pin(self.endpoint.linger()).await;
-                    return;
-                }
-                Action::Close => return,
-            };
+    #[allow(clippy::manual_async_fn, reason = "the future of an `async fn` would contain the connection twice")]
+    pub(crate) fn serve(mut self) -> impl Future<Output = ()> {
+        async move {
+            poll_fn(|cx| {
+                self.endpoint.place.alarm.set_task(cx.waker());
+                Poll::Ready(())
+            })
+            .await;
+            let mut is_new = true;
+            let mut action = Box::pin(self.secure()).await.map_or_else(Action::End, |()| Action::Work);
+            loop {
+                action = match action {
+                    Action::Work => Box::pin(self.work(replace(&mut is_new, false))).await,
+                    Action::Rest => self.endpoint.readable().await.map_or_else(Action::End, |()| Action::Work),
+                    Action::Tunnel(switch, first) => {
+                        let ended = Box::pin(self.tunnel(switch, first)).await;
+                        Action::End(ended.err().unwrap_or(CloseReason::Tunnel))
+                    }
+                    Action::End(reason) => Box::pin(self.finish(reason)).await,
+                    Action::Linger => {
+                        // The connection ends now, so an error has no effect.
+                        let _ = Box::pin(self.endpoint.linger()).await;
+                        return;
+                    }
+                    Action::Close => return,
+                };
+            }
         }
     }
 
-    /// Serves requests until the connection is idle, switches to another protocol, or has written its last bytes.
+    /// Serves requests until the connection is idle, switches to another protocol, or has written its last bytes. A panic of the
+    /// app is caught, and becomes the reason for the end of the connection.
     async fn work(&mut self, is_new: bool) -> Action {
         let mut active = Active::new(&mut self.endpoint, &mut self.session, &*self.app);
-        match active.serve(is_new).await {
+        let served = {
+            let mut serving = pin!(active.serve(is_new));
+            poll_fn(|cx| caught(|| serving.as_mut().poll(cx)).unwrap_or_else(|panicked| Poll::Ready(Err(panicked))))
+                .await
+        };
+        match served {
             Ok(None) => Action::Rest,
             Ok(Some(switch)) => Action::Tunnel(switch, active.driver.machine.take_buffered()),
             Err(reason) => Action::after(active.finish(reason).await),
@@ -232,7 +242,7 @@ mod tests {
             fn size<D, F: Future>(_: impl Fn(D) -> F) -> usize {
                 size_of::<F>()
             }
-            size(|mut connection: Connection<Socket, A>| async move { connection.serve().await })
+            size(Connection::<Socket, A>::serve)
         }
         let task = size_of_task(app);
         let alarm = size_of::<Alarm>();
