@@ -127,7 +127,7 @@ impl<D> OptionsOf<D> {
     /// read to its end. Pauses of the caller count. After this time the exchange fails with [`Timeout::Exchange`].
     ///
     /// The same limit applies separately to making a connection. So a connection and its first exchange may together
-    /// take twice as long. For a request of a [pool](crate::PoolOf) one limit covers both.
+    /// take twice as long. For a request of a [pool](crate::PoolOf) one limit covers connecting and the exchange.
     /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for later requests.
     ///
     /// The timeouts for the phases of an exchange apply as well. The error names the timeout that expired first. The

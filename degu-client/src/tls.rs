@@ -51,8 +51,8 @@ impl<S: Stream> Tls<S> {
 }
 
 impl<S: Stream> Stream for Tls<S> {
-    /// Processes records without data, such as session tickets. A stream with only such records counts as idle. A stream
-    /// whose keys are used up counts as closed.
+    /// Processes records without data, such as session tickets. A stream that received only such records still counts
+    /// as idle. A stream whose keys are used up counts as closed.
     fn check(&mut self) -> Result<(), error::ErrorKind> {
         if self.secured.is_used_up() {
             return Err(error::ErrorKind::Closed);

@@ -127,8 +127,8 @@ impl Admission {
     }
 
     /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
-    /// refuses it together with all connections in the backlog. Otherwise each connection in the backlog would wait for
-    /// the same time, one after another.
+    /// refuses the new connection together with all connections in the backlog. Otherwise the connections in the
+    /// backlog would wait one after another, each for this time.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             // Idle connections are asked to close, one at a time, until there is room.
@@ -181,9 +181,9 @@ impl Admission {
     }
 }
 
-/// Refuses a connection without waiting: sends a 503, and half-closes the socket. Under TLS no response is sent, because that
-/// would need a handshake. Reads up to 4,096 bytes of the available input first, because closing a socket with unread input
-/// would reset the connection. The client could then lose the response.
+/// Refuses a connection without waiting: sends a 503, and half-closes the socket. Under TLS no response is sent,
+/// because a response would need a handshake. Reads up to 4,096 bytes of the available input first, because closing a
+/// socket with unread input would reset the connection. The client could then lose the response.
 fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];

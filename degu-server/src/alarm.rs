@@ -91,9 +91,9 @@ impl Alarm {
         self.spare.store(0, Relaxed);
     }
 
-    /// Records that the connection may be closed to make room. Does nothing if that is already recorded. `second` is the second
-    /// in which the connection began to wait. `turn` returns a number that orders waits of the same second: the wait with the
-    /// lower number began first.
+    /// Records why the connection may be closed to make room. Does nothing if a reason is already recorded. `second` is
+    /// the second in which the connection began to wait. `turn` returns a number that orders waits of the same second:
+    /// the wait with the lower number began first.
     pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: impl FnOnce() -> u32) {
         if !self.can_be_spared() {
             let packed = (spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn());

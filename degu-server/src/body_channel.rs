@@ -144,7 +144,8 @@ impl Receiver {
         self.0.borrow_mut().progress = Some(progress);
     }
 
-    /// Records a fault that the reader has found, and returns the error for this fault. After that, no more parts are supplied.
+    /// Records a fault that the reader has found, and returns the error for this fault. After this call, no more parts
+    /// are supplied.
     pub(crate) fn refuse(&self, fault: RemoteError) -> Error {
         let state = &mut *self.0.borrow_mut();
         if state.is_closed { Error::over() } else { (*state.fault.get_or_insert(fault)).into() }

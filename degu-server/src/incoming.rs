@@ -395,7 +395,7 @@ impl Incoming {
         Poll::Ready(Ok(self.shown()))
     }
 
-    /// Returns the data of the part in `held`, without consuming it. The data is empty if there is no such part.
+    /// Returns the data of the part in `held`, without consuming it. The data is empty if no part is held.
     fn shown(&self) -> &[u8] {
         match self.stored.as_ref().and_then(|stored| stored.held.as_ref()) {
             Some(Part::Data(data) | Part::Chunk { data, .. }) => data,

@@ -181,8 +181,8 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time for which a connection waits for its first or its next request. After that the connection is
-    /// closed without a response. Default: 75 s (nginx: 60 s for the first request, 75 s for the next).
+    /// Sets the maximum time for which a connection waits for its first or its next request. After this time the
+    /// connection is closed without a response. Default: 75 s (nginx: 60 s for the first request, 75 s for the next).
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.idle = seconds(timeout.into());
         self
@@ -205,9 +205,9 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time from the end of a request's head to the beginning of its response. The time includes reading the
-    /// body. After that the handler's future is dropped, and the client gets 503. Default: `None`, because a handler may wait
-    /// for an event.
+    /// Sets the maximum time from the end of a request's head to the beginning of its response. The time includes
+    /// reading the body. After this time the handler's future is dropped, and the client gets 503. Default: `None`,
+    /// because a handler may wait for an event.
     pub fn handler_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handler = seconds(timeout.into());
         self
@@ -233,9 +233,9 @@ impl Options {
     }
 
     /// Sets the maximum time without a byte in either direction, for a connection that has
-    /// [switched](crate::Request::upgrade) to another protocol. After that the handler of the protocol is dropped. The
-    /// connection is reset, so the peer sees that the data is incomplete. Default: `None`, because a terminal may be silent
-    /// for hours.
+    /// [switched](crate::Request::upgrade) to another protocol. After this time the handler of the protocol is dropped.
+    /// The connection is reset, so the peer sees that the data is incomplete. Default: `None`, because a terminal may
+    /// be silent for hours.
     pub fn tunnel_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.tunnel = seconds(timeout.into());
         self
@@ -249,13 +249,14 @@ impl Options {
     /// 2. Connections on which the client has not sent a request yet.
     /// 3. Connections that wait for their next request. The connection that has been idle longest is first.
     ///
-    /// If all connections are busy, the new connection waits for up to two seconds. Then it gets 503, or under TLS is closed.
+    /// If all connections are busy, the new connection waits for up to two seconds. If there is still no room, the new
+    /// connection gets 503. Under TLS the new connection is closed without a response.
     ///
     /// At the maximum, each new connection costs a search through all open connections. With very many connections, leave enough
     /// room between the usual number and the maximum.
     ///
-    /// Default: 1,024. If the process may open fewer than 1,088 file descriptors, the default is this limit minus 64. If the
-    /// limit is below 128, the default is half of it. The app can then still open files.
+    /// Default: 1,024. If the process may open fewer than 1,088 file descriptors, the default is this limit minus 64.
+    /// If the limit is below 128, the default is half of the limit. So the app can still open files.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);
         self
@@ -269,9 +270,9 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time for which a graceful shutdown waits for exchanges in progress. After that they are cut. Default:
-    /// 30 s. The service manager must wait longer before it kills the process: systemd waits for 90 s by default, Docker for
-    /// only 10 s.
+    /// Sets the maximum time for which a graceful shutdown waits for exchanges in progress. After this time the
+    /// exchanges are cut. Default: 30 s. The service manager must wait longer before it kills the process: systemd
+    /// waits for 90 s by default, Docker for only 10 s.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -491,7 +492,7 @@ impl Options {
         self
     }
 
-    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. After that the
+    /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. After this time the
     /// connection is closed. If there are [`max_connections`](Self::max_connections) connections, the server may close
     /// a connection whose handshake takes over 2 s, to make room for a new connection. Default: 10 s (nginx: 60 s, Go:
     /// none).

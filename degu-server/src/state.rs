@@ -170,9 +170,9 @@ impl ServerState {
         self.changed[worker].notify_waiters();
     }
 
-    /// Wakes the acceptor if it is possibly waiting for room, that is, if the server was full before `left` connections ended.
-    /// `left` is 1 if a connection has just ended. It is 0 if a connection has sent its last response, or was asked to close but
-    /// stays open.
+    /// Wakes the acceptor if it is possibly waiting for room, that is, if the server was full before `left` connections
+    /// ended. `left` is 1 if a connection has just ended. `left` is 0 if a connection has sent its last response, or
+    /// was asked to close but stays open.
     pub(crate) fn notify_room(&self, left: usize) {
         // The acceptor checks again, so a wake-up without room does no harm.
         if self.is_full_without(left) {

@@ -60,7 +60,7 @@ impl<T: DeserializeOwned> Json<T> {
 
 /// Returns the part of an error text of serde that contains only names of fields and types of the program: the whole
 /// text for a missing or duplicate field, otherwise the end, from `expected` on. Returns `None` if there is no such
-/// part. The rest of the text may contain values of the JSON text, so it is not shown.
+/// part. The rest of the text may contain values of the JSON text, so the rest is not shown.
 fn expected(text: &str) -> Option<Box<str>> {
     let (text, _) = text.rsplit_once(" at line ")?;
     if text.starts_with("missing field ") || text.starts_with("duplicate field ") {

@@ -42,8 +42,8 @@ impl Driver for Blocking {
 impl Line<'_, Blocking> {
     /// Reads the bytes that have been received. The read blocks if three things are true: the request has been sent,
     /// the wait for the response begins with this call, and the exchange as a whole has no deadline. If no bytes come,
-    /// the socket's own timeout ends the read. The socket's timeout needs no further system call. This timeout is the
-    /// shorter of `head_timeout` and `body_timeout`, so no read lasts too long.
+    /// the socket's own timeout ends the read, without a further system call. The socket's timeout is the shorter of
+    /// `head_timeout` and `body_timeout`, so no read lasts too long.
     #[inline(always)]
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.exchange.is_socket;

@@ -38,8 +38,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Returns a stream over this connected socket. The caller has already attached the socket to `interrupter`. A
-    /// read that blocks ends after `timeout`; with `None` it blocks until input arrives.
+    /// Returns a stream over this connected socket. The caller has already attached the socket to `interrupter`. A read
+    /// that blocks ends after `timeout`. `None` means that the read blocks until input arrives.
     pub(crate) fn new(socket: Arc<OwnedFd>, interrupter: Interrupter, timeout: Option<Duration>) -> io::Result<Self> {
         // For the system, a timeout of zero means no timeout.
         let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));

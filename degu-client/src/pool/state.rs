@@ -125,8 +125,8 @@ impl<D: Driver> State<D> {
         Poll::Pending
     }
 
-    /// Returns the number of places that are free, including the places of requests that have their turn and have not
-    /// taken their place.
+    /// Returns the number of free places. A place is still free while the request that has its turn has not taken the
+    /// place.
     fn free(&self) -> usize {
         self.max - (self.made - self.idle.len()) - self.making
     }

@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use crate::{App, Error, Request, Response, Session};
 
-/// An app that passes requests for listed hosts to another app. It refuses all other requests, and requests whose field
-/// `Origin` names a host that is not listed.
+/// An app that passes requests for listed hosts to another app. The app refuses all other requests, and requests whose
+/// field `Origin` names a host that is not listed.
 ///
 /// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding
 /// the page can also read the responses. The host name of the page, for example `attacker.example`, then resolves to

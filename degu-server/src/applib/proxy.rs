@@ -189,8 +189,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets the maximum time for connecting to the upstream. The time includes the lookup of the name, attempts with all
-    /// addresses, and the TLS handshake. After that the client gets 504.
+    /// Sets the maximum time for connecting to the upstream. The time includes the lookup of the name, attempts with
+    /// all addresses, and the TLS handshake. After this time the client gets 504.
     ///
     /// Default: the value in the options of the [`Client`], which is 10 s by default.
     #[must_use]
@@ -198,9 +198,9 @@ impl ProxyApp {
         self.with_client_options(|options| options.connect_timeout(limit))
     }
 
-    /// Sets the maximum time from the end of the request to the end of the response's head. After that the client gets 504. If
-    /// the upstream delays its response until it has news (long polling), set a time that is longer than this delay, or `None`.
-    /// Even with `None` the wait ends when the client goes away.
+    /// Sets the maximum time from the end of the request to the end of the response's head. After this time the client
+    /// gets 504. If the upstream delays its response until it has news (long polling), set a time that is longer than
+    /// this delay, or `None`. Even with `None` the wait ends when the client goes away.
     ///
     /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s for each read).
     #[must_use]

@@ -7,9 +7,9 @@ use crate::{App, BoxedApp, Request, Response, Session};
 ///
 /// A request whose path has no app gets 404. Segments are compared as they were sent, without percent-decoding.
 ///
-/// For a new connection, the router calls [`on_connect`](App::on_connect) of all its apps, because the path of the first request
-/// is not known yet: first of the mounted apps in the order of their calls to `mount`, then of the index, then of the app for
-/// all other paths. The first app that refuses the connection ends this.
+/// For a new connection, the router calls [`on_connect`](App::on_connect) of all its apps, because the path of the
+/// first request is not known yet. The mounted apps come first, in the order of the calls of `mount`. The index and
+/// then the app for all other paths follow. If an app refuses the connection, the router asks no further app.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Router};

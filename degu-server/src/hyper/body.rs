@@ -52,8 +52,9 @@ impl RequestBody {
         }
     }
 
-    /// Wraps hyper's body. If `expects_continue` is true, the client sends the body only after the service begins to read it. Such
-    /// a body cannot be in hyper's first read, so hyper does not keep the connection if the service leaves any of it unread.
+    /// Wraps hyper's body. If `expects_continue` is true, the client sends the body only after the service begins to
+    /// read it. Such a body cannot be in hyper's first read, so hyper does not keep the connection if the service
+    /// leaves a part of the body unread.
     pub(super) fn new(body: Incoming, hold: &Hold, expects_continue: bool) -> Self {
         let hold = (!body.is_end_stream()).then(|| hold.clone());
         Self { body, hold, drained: if expects_continue { 0 } else { DRAINED } }

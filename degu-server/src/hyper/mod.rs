@@ -65,9 +65,9 @@
 //! The stream may move to another task. Until the stream is dropped, the connection counts against
 //! [`max_connections`](Options::max_connections). The stream has no deadline: `tunnel_idle_timeout` applies only to
 //! Degu's own [`Tunnel`](crate::Tunnel). A shutdown waits for the stream, up to
-//! [`shutdown_grace`](Options::shutdown_grace). After that, the connection is reset, and each use of the stream returns an
-//! error. hyper checks neither that the client has offered the protocol, nor that the 101 names the protocol. The service
-//! must check both.
+//! [`shutdown_grace`](Options::shutdown_grace). After this time, the connection is reset, and each use of the stream
+//! returns an error. hyper checks neither that the client has offered the protocol, nor that the 101 names the
+//! protocol. The service must check both.
 //!
 //! # Differences from Degu
 //!

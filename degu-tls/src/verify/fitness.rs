@@ -11,7 +11,7 @@ use crate::x509;
 /// Checks a certificate without its issuer, and returns the first fault. If there is no fault, returns `UnknownIssuer`.
 ///
 /// webpki is called without a trust anchor, and checks in this order: the dates, whether the certificate is a CA
-/// certificate (`CaUsedAsEndEntity`), the extended key usage. Then it fails with `UnknownIssuer`.
+/// certificate (`CaUsedAsEndEntity`), the extended key usage. Then webpki fails with `UnknownIssuer`.
 pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
     match certificate.verify_for_usage(&[], &[], &[], now, side.usage(), None, None) {
         Err(error) => error,

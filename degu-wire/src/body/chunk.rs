@@ -35,8 +35,8 @@ impl Chunk {
     /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
     /// The name must be a token, the value must have no control characters except HTAB, and the chunk line must not be
-    /// over 4 KiB. This method reports no error. If a rule is broken, or the value's `Display` fails, sending the chunk
-    /// fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
+    /// longer than 4 KiB. This method reports no error. If a rule is broken, or the value's `Display` fails, sending
+    /// the chunk fails with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
     #[must_use]
     pub fn with_extension(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.extensions.push(name, Some(&value));

@@ -4,8 +4,8 @@ use super::{BodyOf, BoxError};
 use crate::headers::Headers;
 
 /// A value from which the body of a message can be made. Every type that converts into a body with `into()` implements
-/// this trait, for example text and bytes. Other types implement it if making the body can fail, or if the message gets
-/// header fields, as with `Json` of the feature `json`.
+/// this trait, for example text and bytes. Other types implement the trait if making the body can fail, or if the body
+/// needs header fields, as `Json` of the feature `json` does.
 ///
 /// Responses of the server and requests of both clients take such a value as their body.
 ///

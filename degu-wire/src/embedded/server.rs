@@ -213,7 +213,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
     ///
     /// This method writes the fields for framing and persistence. `fields` may have `content-length`,
     /// `transfer-encoding` and `connection: close`. A field that contradicts `framing` is refused. A response to HEAD
-    /// has the framing fields but no body. If the handler writes a body for it, the bytes are dropped.
+    /// has the framing fields but no body. If the handler writes a body for such a response, the bytes are dropped.
     ///
     /// # Errors
     ///

@@ -74,7 +74,8 @@ pub fn parse_response<'b>(
 ///
 /// # Errors
 ///
-/// `fault`, if the line is not of this kind or may not be rewritten. Another fault of the rest of the line.
+/// `fault`, if the line is neither folded nor has blanks before its colon, or if the field may not be rewritten.
+/// Otherwise a fault in the rest of the line, or [`Fault::HeadTooLarge`] if the line does not end within `max` bytes.
 #[cold]
 fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, RemoteError> {
     let len = input.len();
@@ -87,9 +88,9 @@ fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, Rem
     if !rewritten && len >= max { Err(Fault::HeadTooLarge.into()) } else { Ok(rewritten) }
 }
 
-/// Replaces each fold of a line by one space. The line keeps its length: the bytes that are saved become spaces at its
-/// end, where they have no meaning. The result is as in [`rewrite`]. The first fold is directly before the offset of
-/// the fault.
+/// Replaces each fold of a line by one space. The line keeps its length: the bytes that are saved become spaces at the
+/// end of the line, where spaces have no meaning. The result is as in [`rewrite`]. The first fold is directly before
+/// the offset of the fault.
 fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let fold = fault.offset as usize - 2;
     let Some(start) = head[..fold].windows(2).rposition(|pair| pair == b"\r\n").map(|at| at + 2) else {

@@ -153,7 +153,7 @@ impl Report {
         self.failures += other.failures;
     }
 
-    /// Formats a table for each group. A condition with more than two figures gets one table for all its figures.
+    /// Formats a table for each group. If a condition has more than two groups, one wide table shows all of them.
     pub(crate) fn table(&self) -> String {
         let mut text = format!("\n{}: {}\n", self.suite, self.about);
         self.notes.iter().for_each(|note| text += &format!("- {note}\n"));

@@ -30,7 +30,7 @@ pub(crate) struct End<'e> {
     /// The cores to which the process is pinned. If there are none, it is not pinned.
     pub(crate) cores: &'e [usize],
     pub(crate) tls: bool,
-    /// The number of threads. If it is 0, there is one for each of the cores.
+    /// The number of threads. 0 means one thread for each core.
     pub(crate) threads: usize,
     pub(crate) connections: usize,
     pub(crate) depth: usize,

@@ -52,7 +52,7 @@ pub(crate) fn run_docker(bench: &mut Bench<'_>, docker: &str) -> Result {
 }
 
 /// Starts a container engine and performs the exchanges. `daemon` is the shell command that starts the engine, and
-/// `client` is the shell command of the engine's own client. To both, the path of the socket is added.
+/// `client` is the shell command of the engine's own client. The path of the socket is appended to both commands.
 fn run(bench: &mut Bench<'_>, name: &str, client: &str, daemon: &str) -> Result {
     let (shell, files) = (bench.shell, bench.files());
     let address = bench.address(Where::Unix);
