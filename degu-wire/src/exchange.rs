@@ -3,24 +3,13 @@
 
 use crate::abnf::decimal;
 use crate::head::{
-    Names, RequestMeta, ResponseHeadOf, is_host, put_framing, put_line, put_request_line, put_status_line,
+    Facts, RequestHeadOf, ResponseHeadOf, Text, is_host, put_framing, put_line, put_request_line, put_status_line,
 };
 use crate::sink::Sink;
 use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
 
 /// A field line of the application: its name and its value. Both have been checked.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
-
-/// The properties of the application's message that follow from its fields.
-#[derive(Clone, Copy)]
-pub(crate) struct Meaning {
-    /// The fields of the message that have a function in HTTP, such as framing, routing and persistence.
-    pub(crate) names: Names,
-    /// True for `connection: close`.
-    pub(crate) close: bool,
-    /// True for `expect: 100-continue`.
-    pub(crate) expects_continue: bool,
-}
 
 /// The properties of a request that determine the form of its response, and whether the connection is kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,13 +24,13 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(crate) fn of(meta: &RequestMeta) -> Self {
-        let has_body = meta.common.framing.of_rest() != Framing::None;
+    pub(crate) fn of<F: Text>(head: &RequestHeadOf<F>) -> Self {
+        let has_body = head.framing().of_rest() != Framing::None;
         Self {
-            is_head: meta.known_method == Some(Method::Head),
-            http10: meta.common.http10,
-            persistent: meta.common.keep_alive(),
-            continue_pending: meta.common.expects_continue && has_body,
+            is_head: matches!(head.method(), Method::Head),
+            http10: head.is_http10(),
+            persistent: head.keep_alive(),
+            continue_pending: head.expects_continue() && has_body,
         }
     }
 
@@ -95,10 +84,10 @@ impl Terms {
         // get.
         let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
         put_status_line(out, status, reason)?;
-        let meaning = put_headers(out, lines, framing, describes)?;
-        self.persistent &= !self.continue_pending && framing != Framing::UntilClose && !meaning.close;
+        let facts = put_headers(out, lines, framing, describes)?;
+        self.persistent &= !self.continue_pending && framing != Framing::UntilClose && !facts.has(Facts::CLOSE);
         self.continue_pending = false;
-        if let Some(date) = date.filter(|_| !meaning.names.has(Names::DATE)) {
+        if let Some(date) = date.filter(|_| !facts.has(Facts::DATE)) {
             put_line(out, b"date", date.as_bytes())?;
         }
         if !self.persistent {
@@ -198,7 +187,7 @@ pub(crate) fn put_request<'h>(
         return Err(LocalError::BodyNotAllowed);
     }
     let framing = request_framing(method, content);
-    let host_field = lines.clone().find(|(name, _)| Names::of(name) == Names::HOST).map(|(_, value)| value);
+    let host_field = lines.clone().find(|(name, _)| Facts::of(name) == Facts::HOST).map(|(_, value)| value);
     if !is_host(host_field.unwrap_or(host)) {
         return Err(LocalError::FieldValue);
     }
@@ -206,18 +195,19 @@ pub(crate) fn put_request<'h>(
     if host_field.is_none() {
         put_line(out, b"host", host)?;
     }
-    let meaning = put_headers(out, lines, framing, false)?;
-    if meaning.names.has(Names::UPGRADE) && !offers {
+    let facts = put_headers(out, lines, framing, false)?;
+    if facts.has(Facts::UPGRADE) && !offers {
         return Err(LocalError::FieldNotAllowed);
     }
-    if meaning.close {
+    let close = facts.has(Facts::CLOSE);
+    if close {
         put_line(out, b"connection", b"close")?;
     }
     Ok(Asked {
         is_head: method == Method::Head,
-        is_ranged: meaning.names.has(Names::RANGE),
-        persistent: !meaning.close,
-        expects_continue: meaning.expects_continue && framing.of_rest() != Framing::None,
+        is_ranged: facts.has(Facts::RANGE),
+        persistent: !close,
+        expects_continue: facts.has(Facts::EXPECTS_CONTINUE) && framing.of_rest() != Framing::None,
         framing,
         interim: 0,
     })
@@ -233,7 +223,7 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
 }
 
 /// Writes the fields of the application, the framing field (Content-Length or Transfer-Encoding), and `connection:
-/// upgrade` if there is an Upgrade. Returns the meaning of the fields.
+/// upgrade` if there is an Upgrade. Returns the facts that the fields tell.
 ///
 /// The application may set the framing field too, as in a forwarded response. The field must then match the body, and
 /// is written once. If `describes` is true, the message has no body, because it is a 304 or answers HEAD. Then the
@@ -243,28 +233,28 @@ pub(crate) fn put_headers<'h>(
     lines: impl Iterator<Item = Line<'h>>,
     framing: Framing,
     describes: bool,
-) -> Result<Meaning, LocalError> {
-    let mut meaning = Meaning { names: Names::OTHER, close: false, expects_continue: false };
+) -> Result<Facts, LocalError> {
+    let mut facts = Facts::NONE;
     let mut described = false;
     for (name, value) in lines {
-        let field = Names::of(name);
-        if !meaning.names.add(field) {
+        let field = Facts::of(name);
+        if !facts.add(field) {
             return Err(LocalError::FieldRepeated);
         }
         match field {
-            Names::EXPECT => meaning.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
-            Names::CONNECTION => {
+            Facts::EXPECT => facts.set(Facts::EXPECTS_CONTINUE, value.eq_ignore_ascii_case(b"100-continue")),
+            Facts::CONNECTION => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     if option.eq_ignore_ascii_case(b"close") {
-                        meaning.close = true;
+                        facts.set(Facts::CLOSE, true);
                     } else if !option.is_empty() && !option.eq_ignore_ascii_case(b"keep-alive") {
                         return Err(LocalError::FieldNotAllowed);
                     }
                 }
                 continue;
             }
-            Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING => {
-                let length = if field == Names::CONTENT_LENGTH {
+            Facts::CONTENT_LENGTH | Facts::TRANSFER_ENCODING => {
+                let length = if field == Facts::CONTENT_LENGTH {
                     Framing::Length(decimal(value).ok_or(LocalError::ContentLength)?)
                 } else if value.eq_ignore_ascii_case(b"chunked") {
                     Framing::Chunked
@@ -275,7 +265,7 @@ pub(crate) fn put_headers<'h>(
                     true if described => return Err(LocalError::FieldNotAllowed),
                     true => described = true,
                     false if length == framing => continue,
-                    false if field == Names::CONTENT_LENGTH => return Err(LocalError::ContentLength),
+                    false if field == Facts::CONTENT_LENGTH => return Err(LocalError::ContentLength),
                     false => return Err(LocalError::FieldNotAllowed),
                 }
             }
@@ -283,12 +273,12 @@ pub(crate) fn put_headers<'h>(
         }
         put_line(out, name, value)?;
     }
-    if meaning.names.has(Names::UPGRADE) {
+    if facts.has(Facts::UPGRADE) {
         // A sender of Upgrade must also name it in Connection (RFC 9110 §7.8).
         put_line(out, b"connection", b"upgrade")?;
     }
     if !described {
         put_framing(out, framing)?;
     }
-    Ok(meaning)
+    Ok(facts)
 }

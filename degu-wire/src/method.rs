@@ -57,20 +57,34 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// Returns the method with this name, if it is not an extension method.
-    pub(crate) const fn known(name: &[u8]) -> Option<Method<'static>> {
-        Some(match name {
-            b"GET" => Method::Get,
-            b"HEAD" => Method::Head,
-            b"PUT" => Method::Put,
-            b"POST" => Method::Post,
-            b"DELETE" => Method::Delete,
-            b"PATCH" => Method::Patch,
-            b"OPTIONS" => Method::Options,
-            b"CONNECT" => Method::Connect,
-            b"TRACE" => Method::Trace,
-            _ => return None,
-        })
+    /// The methods that are not extension methods.
+    pub(crate) const KNOWN: [Method<'static>; 9] = [
+        Method::Get,
+        Method::Head,
+        Method::Put,
+        Method::Post,
+        Method::Delete,
+        Method::Patch,
+        Method::Options,
+        Method::Connect,
+        Method::Trace,
+    ];
+
+    /// Returns the position in [`KNOWN`](Self::KNOWN) of the method with this name, or 9 for an extension method.
+    #[inline]
+    pub(crate) const fn position(name: &[u8]) -> u8 {
+        match name {
+            b"GET" => 0,
+            b"HEAD" => 1,
+            b"PUT" => 2,
+            b"POST" => 3,
+            b"DELETE" => 4,
+            b"PATCH" => 5,
+            b"OPTIONS" => 6,
+            b"CONNECT" => 7,
+            b"TRACE" => 8,
+            _ => 9,
+        }
     }
 
     /// Returns the same method. An [`Extension`](Self::Extension) with the name of a known method becomes that method's
@@ -95,7 +109,7 @@ impl<'a> Method<'a> {
 
 impl<'a> From<&'a str> for Method<'a> {
     fn from(name: &'a str) -> Self {
-        Self::known(name.as_bytes()).unwrap_or(Self::Extension(name))
+        Self::KNOWN.get(usize::from(Self::position(name.as_bytes()))).copied().unwrap_or(Self::Extension(name))
     }
 }
 
@@ -112,8 +126,9 @@ mod tests {
     #[test]
     fn known_methods_have_the_names_that_are_sent() {
         let names = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
-        assert!(
-            names.into_iter().all(|name| Method::known(name.as_bytes()).is_some_and(|known| known.as_str() == name))
-        );
+        assert_eq!(Method::KNOWN.map(Method::as_str), names);
+        for (position, name) in names.into_iter().enumerate() {
+            assert_eq!(usize::from(Method::position(name.as_bytes())), position, "{name}");
+        }
     }
 }

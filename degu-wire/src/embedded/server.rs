@@ -80,8 +80,9 @@ impl<'b> Server<'b> {
             let fields = incoming.input.split_head(meta.common.len, meta.common.fields)?;
             incoming.body.begin(meta.common.framing, limits, false, None);
             link.allow(options.progress);
-            (link.state.terms, link.state.rest) = (Terms::of(&meta), None);
-            let mut request = Request { head: RequestHead { fields, meta }, incoming: &mut incoming, link };
+            let head = RequestHead { fields, meta };
+            (link.state.terms, link.state.rest) = (Terms::of(&head), None);
+            let mut request = Request { head, incoming: &mut incoming, link };
             let handled = match request.head.method() {
                 // This server supports neither CONNECT nor TRACE (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),

@@ -2,7 +2,7 @@
 //! exactly the fields that the application set.
 
 use super::{
-    fields::{Names, is_forbidden_in_trailers},
+    fields::{Facts, is_forbidden_in_trailers},
     host::is_host,
     request::is_target,
     scan::{is_field_value, is_text, is_token},
@@ -135,16 +135,16 @@ fn put_fields<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    let mut seen = Names::OTHER;
+    let mut seen = Facts::NONE;
     for (name, value) in fields {
-        let field = Names::of(name.as_bytes());
-        if matches!(field, Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING) {
+        let field = Facts::of(name.as_bytes());
+        if matches!(field, Facts::CONTENT_LENGTH | Facts::TRANSFER_ENCODING) {
             return Err(LocalError::FieldNotAllowed);
         }
         if !seen.add(field) {
             return Err(LocalError::FieldRepeated);
         }
-        if field == Names::HOST && !is_host(value.as_ref()) {
+        if field == Facts::HOST && !is_host(value.as_ref()) {
             return Err(LocalError::FieldValue);
         }
         check_field(name.as_bytes(), value.as_ref())?;

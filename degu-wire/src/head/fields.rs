@@ -3,8 +3,6 @@
 //! One pass finds the lines and checks every byte. The same pass notes the fields that determine framing, routing and
 //! persistence ([`HeadMeta`]), so none of these fields has to be looked up later.
 
-use core::ops::Range;
-
 use super::{
     Stop,
     host::{is_host, zone},
@@ -48,21 +46,20 @@ impl FieldSpan {
 }
 
 /// The section to which a field line belongs. The checks of the line depend on the section.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
-    #[default]
     Request,
     Response,
     Trailers,
 }
 
-/// The fields that have a meaning for the codec. Each has a bit, so the fields of a message form a set.
+/// Facts about a head, as a set of bits: which fields with a meaning for the codec it has, and what they say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Names(u16);
+pub(crate) struct Facts(u32);
 
-impl Names {
-    /// A field without a meaning for the codec.
-    pub(crate) const OTHER: Self = Self(0);
+impl Facts {
+    /// The fact that corresponds to a field without a meaning for the codec.
+    pub(crate) const NONE: Self = Self(0);
     pub(crate) const HOST: Self = Self(1);
     pub(crate) const CONTENT_LENGTH: Self = Self(1 << 1);
     pub(crate) const TRANSFER_ENCODING: Self = Self(1 << 2);
@@ -76,6 +73,18 @@ impl Names {
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);
     pub(crate) const KEEP_ALIVE: Self = Self(1 << 11);
+    /// The message is of HTTP/1.0. This fact and the facts below are not the names of fields.
+    pub(crate) const HTTP10: Self = Self(1 << 12);
+    /// The connection ends after this message, even if [`PERSISTENT`](Self::PERSISTENT) is set.
+    pub(crate) const CLOSE: Self = Self(1 << 13);
+    /// The message is of HTTP/1.1, or a request of HTTP/1.0 that asks for a persistent connection.
+    pub(crate) const PERSISTENT: Self = Self(1 << 14);
+    /// Expect is `100-continue`.
+    pub(crate) const EXPECTS_CONTINUE: Self = Self(1 << 15);
+    /// The value of Host has a zone.
+    pub(crate) const ZONE: Self = Self(1 << 16);
+    /// There is a Content-Type, and every Content-Type is JSON.
+    pub(crate) const JSON: Self = Self(1 << 17);
     /// The fields that a response may not repeat, because they determine the length of its body. A client accepts
     /// repetitions of other fields, because many devices send them.
     const UNIQUE_IN_RESPONSES: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0 | Self::CONTENT_RANGE.0);
@@ -84,7 +93,7 @@ impl Names {
     /// refused if its line is folded, or has blanks before its colon.
     pub(super) const STRICT: Self = Self(Self::UNIQUE_IN_RESPONSES.0 | Self::CONNECTION.0 | Self::UPGRADE.0);
 
-    /// Returns the bit of the field with this name.
+    /// Returns the fact that a message has a field with this name.
     #[inline(always)]
     pub(crate) fn of(name: &[u8]) -> Self {
         match name.len() {
@@ -100,121 +109,134 @@ impl Names {
             13 if is(name, b"content-range") => Self::CONTENT_RANGE,
             14 if is(name, b"content-length") => Self::CONTENT_LENGTH,
             17 if is(name, b"transfer-encoding") => Self::TRANSFER_ENCODING,
-            _ => Self::OTHER,
+            _ => Self::NONE,
         }
     }
 
-    pub(crate) const fn has(self, name: Self) -> bool {
-        self.0 & name.0 != 0
+    /// Returns whether any of these facts is in the set.
+    pub(crate) const fn has(self, facts: Self) -> bool {
+        self.0 & facts.0 != 0
     }
 
-    /// Adds a field to the set. Returns `false` if the message repeats a field that must be unique. The caller decides
-    /// whether the repetition is an error.
-    pub(crate) const fn add(&mut self, name: Self) -> bool {
-        let repeated = self.0 & name.0 & (Self::CONNECTION.0 - 1) != 0;
-        self.0 |= name.0;
+    /// Adds a field to the set. Returns `false` if the message repeats a field that must be unique. A caller that does
+    /// not allow this reports an error.
+    pub(crate) const fn add(&mut self, field: Self) -> bool {
+        let repeated = self.0 & field.0 & (Self::CONNECTION.0 - 1) != 0;
+        self.0 |= field.0;
         !repeated
+    }
+
+    /// Adds a fact to the set, or removes it.
+    pub(crate) const fn set(&mut self, fact: Self, holds: bool) {
+        self.0 = if holds { self.0 | fact.0 } else { self.0 & !fact.0 };
     }
 }
 
-/// The part of a head's content that requests and responses have in common: the version, the number of the fields, and
-/// their meaning for framing, routing and persistence.
+/// The part of a head's content that requests and responses have in common: the number of the fields, and their meaning
+/// for framing, routing and persistence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadMeta {
-    section: Section,
+    /// The framing of the body according to the fields. If no field describes the body, a request has no body, and the
+    /// body of a response ends with the connection.
+    pub(crate) framing: Framing,
+    pub(crate) facts: Facts,
     /// The number of bytes of the head.
     pub(crate) len: u16,
     /// The number of fields.
     pub(crate) fields: u16,
-    pub(crate) http10: bool,
-    pub(super) seen: Names,
-    /// The framing of the body according to the fields. If no field describes the body, a request has no body, and the
-    /// body of a response ends with the connection.
-    pub(crate) framing: Framing,
-    /// True if the connection ends after this message, even if the peer asked for a persistent connection.
-    pub(super) close: bool,
-    /// True for HTTP/1.1, and for a request of HTTP/1.0 that asks for a persistent connection.
-    keep_alive: bool,
-    pub(crate) expects_continue: bool,
-    /// The value of Host, as offsets.
+    /// The value of a request's Host, as offsets.
     pub(super) host: (u16, u16),
-    /// True if the value of Host has a zone.
-    pub(crate) has_zone: bool,
-    /// True if there is a Content-Type, and every Content-Type is JSON.
-    pub(super) is_json: bool,
 }
 
 impl HeadMeta {
     /// Returns the meaning of a message without fields.
     pub(super) fn new(section: Section, http10: bool) -> Self {
         let framing = if section == Section::Response { Framing::UntilClose } else { Framing::None };
-        Self { section, http10, framing, keep_alive: !http10, ..Self::default() }
+        Self { framing, facts: if http10 { Facts::HTTP10 } else { Facts::PERSISTENT }, ..Self::default() }
     }
 
     /// Returns whether the peer wants the connection to persist.
     pub(crate) const fn keep_alive(&self) -> bool {
-        self.keep_alive && !self.close
+        self.facts.has(Facts::PERSISTENT) && !self.facts.has(Facts::CLOSE)
     }
 
     /// Refuses a head with both framing fields, because a proxy on the path may have used the other field (RFC 9112
     /// §6.3).
     pub(super) fn check_framing(&self) -> Result<(), RemoteError> {
-        let has_both = self.seen.has(Names::CONTENT_LENGTH) && self.seen.has(Names::TRANSFER_ENCODING);
+        let has_both = self.facts.has(Facts::CONTENT_LENGTH) && self.facts.has(Facts::TRANSFER_ENCODING);
         if has_both { Err(Fault::LengthAndCoding.into()) } else { Ok(()) }
     }
 
-    /// Checks one field, and stores its meaning. `at` is the offset of the field's name, and `value_at` the offset of
-    /// its value.
+    /// Checks one field, and stores its meaning. `at` is the offset of the field's name in the `input`, and
+    /// `value_at` the offset of its value.
     #[inline(always)]
-    fn note(&mut self, field: Names, at: usize, input: &[u8], value: Range<usize>) -> Result<(), RemoteError> {
-        let (value_at, upto, value) = (value.start, &input[..value.end], &input[value]);
+    fn note(
+        &mut self,
+        section: Section,
+        field: Facts,
+        at: usize,
+        value: &[u8],
+        value_at: usize,
+        input: &[u8],
+    ) -> Result<(), RemoteError> {
         let refuse = |fault| Err(RemoteError::at(fault, value_at));
-        let is_response = self.section == Section::Response;
+        let is_response = section == Section::Response;
         // Host has no meaning in a response.
-        if is_response && field == Names::HOST {
+        if is_response && field == Facts::HOST {
             return Ok(());
         }
-        let is_first = self.seen.add(field);
-        if !is_first && (!is_response || Names::UNIQUE_IN_RESPONSES.has(field)) {
+        let is_first = self.facts.add(field);
+        if !is_first && (!is_response || Facts::UNIQUE_IN_RESPONSES.has(field)) {
             return Err(RemoteError::at(Fault::Repeated, at));
         }
+        let http10 = self.facts.has(Facts::HTTP10);
         match field {
-            Names::HOST => {
+            Facts::HOST => {
                 if !is_host(value) {
-                    self.has_zone = zone(value).is_some();
-                    if !self.has_zone {
+                    if zone(value).is_none() {
                         return refuse(Fault::Host);
                     }
+                    self.facts.set(Facts::ZONE, true);
                 }
                 self.host = (value_at as u16, (value_at + value.len()) as u16);
             }
             // A server ignores Expect in a request of HTTP/1.0 (RFC 9110 §10.1.1). In a response Expect has no meaning.
-            Names::EXPECT if !is_response && !self.http10 => {
+            Facts::EXPECT if !is_response && !http10 => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return refuse(Fault::Expectation);
                 }
-                self.expects_continue = true;
+                self.facts.set(Facts::EXPECTS_CONTINUE, true);
             }
-            // RFC 9112 §9.3, §9.6. A connection of HTTP/1.1 is persistent by default.
-            Names::CONNECTION => {
-                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= !is_response && self.http10 && option.eq_ignore_ascii_case(b"keep-alive");
-                }
+            Facts::CONNECTION => self.note_connection(!is_response && http10, value),
+            Facts::CONTENT_TYPE => {
+                let is_json = is_json(value) && (is_first || self.facts.has(Facts::JSON));
+                self.facts.set(Facts::JSON, is_json);
             }
-            Names::CONTENT_TYPE => self.is_json = is_json(value) && (is_first || self.is_json),
-            Names::CONTENT_LENGTH => match last_decimal(upto, value.len()) {
+            Facts::CONTENT_LENGTH => match last_decimal(&input[..value_at + value.len()], value.len()) {
                 Some(length) => self.framing = Framing::Length(length),
                 None => return refuse(Fault::ContentLength),
             },
             // RFC 9112 §6.1: a message of HTTP/1.0 with Transfer-Encoding was changed on its path, or its sender is
             // faulty.
-            Names::TRANSFER_ENCODING if self.http10 => return Err(RemoteError::at(Fault::TransferEncoding, at)),
-            Names::TRANSFER_ENCODING if value.eq_ignore_ascii_case(b"chunked") => self.framing = Framing::Chunked,
-            Names::TRANSFER_ENCODING => return refuse(coding_fault(value)),
+            Facts::TRANSFER_ENCODING if http10 => return Err(RemoteError::at(Fault::TransferEncoding, at)),
+            Facts::TRANSFER_ENCODING if value.eq_ignore_ascii_case(b"chunked") => self.framing = Framing::Chunked,
+            Facts::TRANSFER_ENCODING => return refuse(coding_fault(value)),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Stores the meaning of Connection (RFC 9112 §9.3, §9.6). A connection of HTTP/1.1 is persistent by default. A
+    /// client of HTTP/1.0 has to ask for it.
+    #[inline(never)]
+    fn note_connection(&mut self, must_ask: bool, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.facts.set(Facts::CLOSE, true);
+            } else if must_ask && option.eq_ignore_ascii_case(b"keep-alive") {
+                self.facts.set(Facts::PERSISTENT, true);
+            }
+        }
     }
 }
 
@@ -259,21 +281,26 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     }
 }
 
-/// Parses field lines from `at` to the empty line. `at` is not beyond the input. Trailers end with the input, because
+/// Parses field lines to the empty line. They begin at `lines`, which is the end of the `input`. Trailers end with the input, because
 /// the chunk decoder has removed their empty line.
 // A copy for each kind of section saves up to 150 instructions a head, but takes flash of a microcontroller.
 #[cfg_attr(target_pointer_width = "64", inline(always))]
-pub(super) fn parse_fields(input: &[u8], at: usize, slots: &mut [FieldSpan], meta: &mut HeadMeta) -> Result<(), Stop> {
+pub(super) fn parse_fields(
+    input: &[u8],
+    lines: &[u8],
+    slots: &mut [FieldSpan],
+    meta: &mut HeadMeta,
+    section: Section,
+) -> Result<(), Stop> {
     let offset = |rest: &[u8]| input.len() - rest.len();
-    let is_trailers = meta.section == Section::Trailers;
-    let mut line = &input[at..];
-    loop {
+    let is_trailers = section == Section::Trailers;
+    let room = slots.len();
+    let mut free = slots.iter_mut();
+    let mut line = lines;
+    let rest = loop {
         match line {
-            [b'\r', b'\n', rest @ ..] if !is_trailers => {
-                meta.len = offset(rest) as u16;
-                return Ok(());
-            }
-            [] if is_trailers => return Ok(()),
+            [b'\r', b'\n', rest @ ..] if !is_trailers => break rest,
+            [] if is_trailers => break line,
             _ => {}
         }
         let after_name = skip_token(line);
@@ -299,7 +326,7 @@ pub(super) fn parse_fields(input: &[u8], at: usize, slots: &mut [FieldSpan], met
             value_at += value.len() - value.trim_ascii_start().len();
             value = value.trim_ascii();
         }
-        let Some(slot) = slots.get_mut(usize::from(meta.fields)) else {
+        let Some(slot) = free.next() else {
             return Err(stop(Fault::TooManyFields, start));
         };
         *slot = FieldSpan {
@@ -308,19 +335,21 @@ pub(super) fn parse_fields(input: &[u8], at: usize, slots: &mut [FieldSpan], met
             value: value_at as u16,
             value_end: (value_at + value.len()) as u16,
         };
-        meta.fields += 1;
         if is_trailers {
             if is_forbidden_in_trailers(name) {
                 return Err(stop(Fault::TrailerForbidden, start));
             }
         } else {
-            let field = Names::of(name);
-            if field != Names::OTHER {
-                meta.note(field, start, input, value_at..value_at + value.len())?;
+            let field = Facts::of(name);
+            if field != Facts::NONE {
+                meta.note(section, field, start, value, value_at, input)?;
             }
         }
         line = next;
-    }
+    };
+    meta.len = offset(rest) as u16;
+    meta.fields = (room - free.len()) as u16;
+    Ok(())
 }
 
 /// Decides about a field line whose value is not followed by CRLF. Returns the fault, or `None` if the line is only
@@ -359,9 +388,9 @@ pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
         b"content-encoding", b"cookie", b"proxy-authenticate", b"proxy-authorization", b"set-cookie", b"te", b"trailer",
         b"www-authenticate",
     ];
-    match Names::of(name) {
-        Names::OTHER => OTHERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)),
-        known => known != Names::DATE,
+    match Facts::of(name) {
+        Facts::NONE => OTHERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)),
+        known => known != Facts::DATE,
     }
 }
 
@@ -384,7 +413,8 @@ pub fn parse_trailers<'b>(
     let mut meta = HeadMeta::new(Section::Trailers, false);
     // `None` means that the text ends within a line. The decoder returns only whole lines, so such a text does not come
     // from the decoder.
-    parse_fields(section, 0, &mut slots[..room], &mut meta).map_err(|stop| stop.unwrap_or(Fault::LineEnd.into()))?;
+    parse_fields(section, section, &mut slots[..room], &mut meta, Section::Trailers)
+        .map_err(|stop| stop.unwrap_or(Fault::LineEnd.into()))?;
     Ok(Fields::new(section, &slots[..meta.fields.into()]))
 }
 

@@ -28,7 +28,7 @@ pub use response::{ResponseHead, ResponseHeadOf, parse_response};
 
 pub(crate) use {
     encode::{check_field, put_framing, put_line, put_request_line, put_status_line, put_trailers},
-    fields::{Names, is_forbidden_in_trailers},
+    fields::{Facts, is_forbidden_in_trailers},
     host::{is_host, zone},
     request::{RequestMeta, scan_request},
     response::{ResponseMeta, scan_response},

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     Stop,
-    fields::{FieldSpan, Fields, HeadMeta, Names, Section, Text, parse_fields},
+    fields::{Facts, FieldSpan, Fields, HeadMeta, Section, Text, parse_fields},
     host::is_host,
     scan::{is_target_text, skip_path, skip_target, skip_token},
     start_line::{line_end, version},
@@ -30,13 +30,14 @@ pub type RequestHead<'b> = RequestHeadOf<Fields<'b>>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestMeta {
     pub(crate) common: HeadMeta,
-    method: Span,
+    /// The offset of the method, which ends before the space before the target.
+    method: u16,
+    /// The position of the method in [`Method::KNOWN`], or 9.
+    known_method: u8,
     target: Span,
     /// The path in the target. The rest of the target is empty, or the query with its `?`.
     path: Span,
     pub(crate) authority: Span,
-    /// The method, if it is not an extension method.
-    pub(crate) known_method: Option<Method<'static>>,
 }
 
 /// Parses a request head from the beginning of `input`.
@@ -110,8 +111,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits, meta: &mut Reque
     let after_path = skip_path(rest);
     let rest = if let [b'?', ..] = after_path { skip_target(after_path) } else { after_path };
     let target_end = offset(rest);
-    let at = match rest {
-        [b' ', rest @ ..] if target_end > target => offset(rest),
+    let rest = match rest {
+        [b' ', rest @ ..] if target_end > target => rest,
         [] => return Err(None),
         [b'#', ..] => return Err(stop(Fault::TargetFragment, target_end)),
         // A request line of HTTP/0.9 has no version.
@@ -119,11 +120,12 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits, meta: &mut Reque
         _ => return Err(stop(Fault::Target, target_end)),
     };
 
-    let http10 = version(input, at)? == 0;
+    let (minor, after_version) = version(input, rest)?;
+    let http10 = minor == 0;
     if http10 && !limits.allow_http10 {
-        return Err(stop(Fault::VersionNotSupported, at));
+        return Err(stop(Fault::VersionNotSupported, offset(rest)));
     }
-    let at = line_end(input, at + 8, Fault::Version)?;
+    let lines = line_end(input, after_version, Fault::Version)?;
 
     let (authority, path) = match input[target] {
         b'/' => ((0, 0), target),
@@ -132,16 +134,16 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits, meta: &mut Reque
 
     let common = &mut meta.common;
     *common = HeadMeta::new(Section::Request, http10);
-    parse_fields(input, at, slots, common)?;
+    parse_fields(input, lines, slots, common, Section::Request)?;
     common.check_framing()?;
-    if !common.seen.has(Names::HOST) && !http10 && !limits.allow_missing_host {
+    if !common.facts.has(Facts::HOST) && !http10 && !limits.allow_missing_host {
         return Err(Some(Fault::HostMissing.into()));
     }
-    meta.method = (method as u16, method_end as u16);
+    meta.method = method as u16;
+    meta.known_method = Method::position(&input[method..method_end]);
     meta.target = (target as u16, target_end as u16);
     meta.path = (path as u16, offset(after_path) as u16);
     meta.authority = if authority.1 > 0 { authority } else { common.host };
-    meta.known_method = Method::known(&input[method..method_end]);
     Ok(())
 }
 
@@ -207,7 +209,8 @@ pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
 impl<F: Text> RequestHeadOf<F> {
     /// Returns the method.
     pub fn method(&self) -> Method<'_> {
-        self.meta.known_method.unwrap_or_else(|| Method::Extension(self.text(self.meta.method)))
+        let known = Method::KNOWN.get(usize::from(self.meta.known_method)).copied();
+        known.unwrap_or_else(|| Method::Extension(self.text((self.meta.method, self.meta.target.0 - 1))))
     }
 
     /// Returns the request target as it was sent: a path with an optional query, a whole URI, or `*`.
@@ -257,7 +260,7 @@ impl<F> RequestHeadOf<F> {
 
     /// Returns whether the request is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
-        self.meta.common.http10
+        self.meta.common.facts.has(Facts::HTTP10)
     }
 
     /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). In HTTP/1.1 this
@@ -269,12 +272,12 @@ impl<F> RequestHeadOf<F> {
     /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or a type with the suffix `+json`
     /// (RFC 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
-        self.meta.common.is_json
+        self.meta.common.facts.has(Facts::JSON)
     }
 
     /// Returns whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub const fn expects_continue(&self) -> bool {
-        self.meta.common.expects_continue
+        self.meta.common.facts.has(Facts::EXPECTS_CONTINUE)
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     Stop,
-    fields::{FieldSpan, Fields, HeadMeta, Names, Section, Text, parse_fields},
+    fields::{Facts, FieldSpan, Fields, HeadMeta, Section, Text, parse_fields},
     scan::{is_text, skip_text, skip_token},
     start_line::{line_end, version},
     stop,
@@ -156,7 +156,7 @@ fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
 
 /// Returns whether a line has a field that must be neither folded nor have blanks before its colon.
 fn is_strict(line: &[u8]) -> bool {
-    Names::STRICT.has(Names::of(&line[..line.len() - skip_token(line).len()]))
+    Facts::STRICT.has(Facts::of(&line[..line.len() - skip_token(line).len()]))
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -185,47 +185,49 @@ pub(crate) fn scan_response(
 
 #[inline(always)]
 fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Result<(), Stop> {
-    let http10 = version(input, 0)? == 0;
-    meta.status = status(input)?;
+    let (minor, rest) = version(input, input)?;
+    let (status, rest) = status(input, rest)?;
+    meta.status = status;
     let offset = |rest: &[u8]| input.len() - rest.len();
     meta.reason = (0, 0);
-    let line_ends = match &input[12..] {
+    let rest = match rest {
         [b' ', text @ ..] => {
             let mut rest = skip_text(text);
             while let [b'\t', after @ ..] = rest {
                 rest = skip_text(after);
             }
             meta.reason = (offset(text) as u16, offset(rest) as u16);
-            offset(rest)
+            rest
         }
-        [b'\r', ..] | [] => 12,
+        [b'\r', ..] | [] => rest,
         _ => return Err(stop(Fault::Status, 12)),
     };
-    let at = line_end(input, line_ends, Fault::Reason)?;
+    let lines = line_end(input, rest, Fault::Reason)?;
     let common = &mut meta.common;
-    *common = HeadMeta::new(Section::Response, http10);
-    parse_fields(input, at, slots, common)?;
+    *common = HeadMeta::new(Section::Response, minor == 0);
+    parse_fields(input, lines, slots, common, Section::Response)?;
     common.check_framing()?;
     // RFC 9112 §6.1: a 1xx or 204 response has no body, so it has no Transfer-Encoding. After a 204 with the field it
     // is unknown whether a body follows, so the connection is not kept.
     if common.framing == Framing::Chunked {
         match meta.status {
             100..=199 => return Err(Some(Fault::TransferEncoding.into())),
-            204 => common.close = true,
+            204 => common.facts.set(Facts::CLOSE, true),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Reads a space and the three digits of the status after the version. A number below 100 is not a status. RFC 9110 §15
+/// Reads a space and the three digits of the status from `rest`, the part of the `input` after the version. Returns the
+/// status and the rest after it. A number below 100 is not a status. RFC 9110 §15
 /// asks the client to treat a status from 600 to 999 as 5xx, which is left to the caller.
 #[inline(always)]
-fn status(input: &[u8]) -> Result<u16, Stop> {
+fn status<'i>(input: &[u8], rest: &'i [u8]) -> Result<(u16, &'i [u8]), Stop> {
     let digit = |byte: u8| u16::from(byte - b'0');
-    match input[8..] {
-        [b' ', first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', ..] => {
-            Ok(digit(first) * 100 + digit(second) * 10 + digit(third))
+    match rest {
+        [b' ', first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', rest @ ..] => {
+            Ok((digit(*first) * 100 + digit(*second) * 10 + digit(*third), rest))
         }
         _ => Err(no_status(input)),
     }
@@ -262,7 +264,7 @@ impl<F> ResponseHeadOf<F> {
 
     /// Returns whether the response is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
-        self.meta.common.http10
+        self.meta.common.facts.has(Facts::HTTP10)
     }
 
     /// Returns whether the server will keep the connection open after this exchange, as far as the head tells. For
@@ -274,13 +276,13 @@ impl<F> ResponseHeadOf<F> {
     /// Returns whether the head has the field Keep-Alive, which may announce the server's idle timeout. A client that
     /// checks this first need not search the fields of each response.
     pub const fn has_keep_alive(&self) -> bool {
-        self.meta.common.seen.has(Names::KEEP_ALIVE)
+        self.meta.common.facts.has(Facts::KEEP_ALIVE)
     }
 
     /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or a type with the suffix `+json`
     /// (RFC 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
-        self.meta.common.is_json
+        self.meta.common.facts.has(Facts::JSON)
     }
 }
 

@@ -11,7 +11,7 @@ use super::sender::Sender;
 use crate::body::{Content, Part};
 use crate::exchange::{Asked, put_headers, put_request, request_framing};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, Names, ResponseMeta, is_host, scan_response};
+use crate::head::{Facts, FieldSpan, ResponseMeta, is_host, scan_response};
 use crate::headers::Headers;
 use crate::{Fault, Limits, LocalError, Method, RemoteError};
 
@@ -145,7 +145,7 @@ impl Connection<Client> {
         let lines = headers.lines().inspect(|(name, _)| last = Some(*name));
         match put_headers(&mut Vec::new(), lines, framing, false) {
             Err(_) => core::str::from_utf8(last?).ok(),
-            Ok(meaning) if meaning.names.has(Names::UPGRADE) => Some("upgrade"),
+            Ok(facts) if facts.has(Facts::UPGRADE) => Some("upgrade"),
             Ok(_) => headers.get_bytes("host").filter(|host| !is_host(host)).map(|_| "host"),
         }
     }

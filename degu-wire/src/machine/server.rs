@@ -10,7 +10,7 @@ use super::head::RequestHead;
 use crate::body::{Content, Part};
 use crate::exchange::{Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, RequestMeta, has_begun, put_status_line, scan_request};
+use crate::head::{Facts, FieldSpan, RequestMeta, has_begun, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
@@ -68,7 +68,7 @@ impl Connection<Server> {
             self.state = State::Closed;
             return Ok(Poll::Ready(None));
         }
-        if meta.common.has_zone {
+        if meta.common.facts.has(Facts::ZONE) {
             // The head was just received, so it has no clones.
             if let Some(lines) = self.receiver.head.as_mut().and_then(Arc::get_mut) {
                 lines.remove_zone(&mut meta.authority);
@@ -76,8 +76,9 @@ impl Connection<Server> {
         }
         self.receiver.body.begin(meta.common.framing, &self.receiver.limits, false, None);
         self.state = State::Requested;
-        self.role.terms = Terms::of(&meta);
-        Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
+        let head = RequestHead { meta, fields: self.receiver.headers() };
+        self.role.terms = Terms::of(&head);
+        Ok(Poll::Ready(Some(head)))
     }
 
     /// Returns the next part of the request's body; `Ready(None)` at its end. The first call sends `100 Continue` if
