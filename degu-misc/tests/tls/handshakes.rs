@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use degu_misc::TempPki;
 use degu_server::Address;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::kit::{CLIENT, DEADLINE, ask, both, client, hello, one_thread, serve, socket, until, who};
 
@@ -78,6 +79,26 @@ fn a_stalled_handshake_makes_room_for_a_new_connection() {
     let answer = ask().or_else(|_| ask());
     assert_eq!(answer.unwrap(), CLIENT);
     rest(&stalled[0]);
+}
+
+#[test]
+fn a_client_gets_room_among_a_thousand_stalled_handshakes() {
+    // Both ends of each connection belong to this process.
+    let before = getrlimit(Resource::Nofile);
+    let most = before.maximum.unwrap_or(u64::MAX).min(4096);
+    if before.current.is_some_and(|current| current < most) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..before }).unwrap();
+    }
+    let cap = 1024.min(most as usize / 4);
+    let pki = TempPki::new();
+    let hello = hello(&pki.client_tls());
+    let server = serve(one_thread().max_connections(cap).handshake_timeout(None), &pki.server_tls(), who);
+    let _stalled: Vec<_> = (0..cap).map(|_| halfway(server.address(), &hello)).collect();
+    assert_eq!(server.stats().open, cap);
+    let ask = || ask(&client(server.address(), &pki.client_tls()).into());
+    // A new connection waits for as long as a handshake has before it must make room, so the first one may be refused.
+    let answer = ask().or_else(|_| ask());
+    assert_eq!(answer.unwrap(), CLIENT);
 }
 
 #[test]
