@@ -204,7 +204,7 @@ impl ClientTls {
                 Error::caller(Kind::NameMissing, what)
             })?,
         };
-        let judge = drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.build.options);
+        let judge = policy.judge(Side::Server, Some(name.clone()));
         Ok(drive::Connect { config: policy.config.clone(), name, judge })
     }
 }

@@ -7,11 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{ServerName, UnixTime};
 
+use crate::drive::Judge;
 use crate::error::{Blame, Error, Kind};
 use crate::provider::Crypto;
-use crate::verify::Verifier;
+use crate::verify::{Side, Verifier};
 
 /// The name of HTTP/1.1 as an application protocol (RFC 7301 §6).
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
@@ -109,6 +110,12 @@ impl<R: Recipe> Policy<R> {
             tracing::warn!("{}", warning.explain());
         }
         Ok(Self { recipe, build, config: Arc::new(config), verifier })
+    }
+
+    /// Returns the part of the policy that a handshake keeps. `peer` is the side of the peer, and `name` the expected name of
+    /// a server.
+    pub(crate) fn judge(&self, peer: Side, name: Option<ServerName<'static>>) -> Judge {
+        Judge { verifier: self.verifier.clone(), peer, name, options: self.build.options.clone() }
     }
 }
 

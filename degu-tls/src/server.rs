@@ -146,8 +146,7 @@ impl ServerTls {
     /// Returns the current policy, for one connection that a driver accepts.
     pub fn accept(&self) -> drive::Accept {
         let policy = self.0.get();
-        let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, &policy.build.options);
-        drive::Accept { config: policy.config.clone(), judge }
+        drive::Accept { config: policy.config.clone(), judge: policy.judge(Side::Client, None) }
     }
 }
 

@@ -20,24 +20,15 @@ use crate::verify::{Side, Verifier, kind_of};
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// The verifier of the peer, or `None` if the peer needs no certificate.
-    verifier: Option<Arc<Verifier>>,
+    pub(crate) verifier: Option<Arc<Verifier>>,
     /// The side of the peer.
-    pub(super) peer: Side,
-    name: Option<ServerName<'static>>,
-    options: Options,
+    pub(crate) peer: Side,
+    /// The expected name of a server.
+    pub(crate) name: Option<ServerName<'static>>,
+    pub(crate) options: Options,
 }
 
 impl Judge {
-    pub(crate) fn new(
-        verifier: Option<Arc<Verifier>>,
-        peer: Side,
-        name: Option<ServerName<'static>>,
-        options: &Options,
-    ) -> Self {
-        debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer == peer));
-        Self { verifier, peer, name, options: options.clone() }
-    }
-
     /// Returns the peer's identity after the handshake, or `None` if the policy asks for no certificate.
     ///
     /// The verifier has left its result as a [`Note`]. If the note is about the same policy and the same chain, the
