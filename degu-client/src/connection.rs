@@ -122,7 +122,8 @@ macro_rules! requests {
             ) -> Result<Response<'_>, crate::Error> {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, None)?;
-                let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
+                $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
+                let head = link.take_head()?;
                 let lent = Lent(crate::incoming::Lender::Connection(link));
                 Ok(Response::new(head, |head| Incoming::new(lent, source, head)))
             }
@@ -149,7 +150,8 @@ macro_rules! requests {
             ) -> Result<Upgrade<'_>, crate::Error> {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, Some(protocol))?;
-                let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
+                $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
+                let head = link.take_head()?;
                 if let Some((stream, first)) = link.take_switched() {
                     let (response, tunnel) = (crate::ResponseOf::new(head, |_| ()), Tunnel::new(stream, first));
                     return Ok(Upgrade::Switched { response, tunnel });

@@ -24,10 +24,9 @@
 //! begins, and in `retry`.
 
 use std::{
-    borrow::Cow,
     io,
     sync::Arc,
-    task::Poll,
+    task::{Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -84,6 +83,10 @@ pub(crate) struct Exchange {
     pub(crate) stuck: Stuck,
     /// The number of bytes that were written since the last call of `retry`.
     turn: usize,
+    /// The head that [`poll_head`](Self::poll_head) has received, until the caller takes it.
+    pub(crate) head: Option<ResponseHead>,
+    /// The part that [`poll_part`](Self::poll_part) has received, until the caller takes it.
+    pub(crate) part: Option<Part>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +141,11 @@ enum Wait {
     Body,
 }
 
+/// A method of [`Exchange`] that receives the head of the response, or the next part of its body. The head or the part
+/// is stored in the exchange, because moving it through the results of several functions would cost more. The result is
+/// `Pending` if the received bytes do not suffice.
+pub(crate) type Question = fn(&mut Exchange) -> Poll<Result<(), Error>>;
+
 impl Exchange {
     pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, is_socket: bool) -> Self {
         Self {
@@ -160,6 +168,8 @@ impl Exchange {
             wait: None,
             stuck: Stuck::default(),
             turn: 0,
+            head: None,
+            part: None,
         }
     }
 
@@ -190,7 +200,7 @@ impl Exchange {
         method: Method<'_>,
         uri: &str,
         headers: &Headers,
-        content: Cow<'_, Content>,
+        content: &Content,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
         if self.broken {
@@ -223,6 +233,7 @@ impl Exchange {
 
     /// Returns the next step of the driver. `blocks` is true if sources of bodies block the thread. Then pending bytes
     /// are written before a source is asked for its next part.
+    #[inline(always)]
     pub(crate) fn want(&self, blocks: bool) -> Want {
         let is_sent = self.is_sent();
         if !is_sent && self.turn < TURN {
@@ -236,17 +247,20 @@ impl Exchange {
                 (false, false) => {}
             }
         }
-        match self.stage {
-            _ if self.unread => Want::Answer,
-            Stage::Head | Stage::Body if !self.stuck.read => Want::Read,
-            Stage::Rest | Stage::Ended if is_sent => Want::Answer,
-            _ if self.turn >= TURN => Want::Yield,
-            _ => Want::Wait,
+        if matches!(self.stage, Stage::Head | Stage::Body) && !self.unread && !self.stuck.read {
+            Want::Read
+        } else if self.unread || is_sent && matches!(self.stage, Stage::Rest | Stage::Ended) {
+            Want::Answer
+        } else if self.turn >= TURN {
+            Want::Yield
+        } else {
+            Want::Wait
         }
     }
 
     /// Lets the driver try again the steps that would have blocked. Returns an error after the deadline of the
     /// exchange, because a driver that never has to wait checks the clock only here.
+    #[inline(always)]
     pub(crate) fn retry(&mut self) -> Result<(), Error> {
         (self.stuck, self.turn) = (Stuck::default(), 0);
         match self.until {
@@ -268,6 +282,7 @@ impl Exchange {
 
     /// Records that this number of pending bytes has been written. A stream that is not a socket may still keep these
     /// bytes in a buffer.
+    #[inline(always)]
     pub(crate) fn transmitted(&mut self, bytes: usize) {
         (self.sent, self.unflushed) = (true, !self.is_socket);
         self.turn += bytes;
@@ -310,46 +325,49 @@ impl Exchange {
 
     /// Answers a question, such as [`poll_head`](Self::poll_head), from the bytes that were received. If the bytes are
     /// not enough, the exchange wants more.
-    pub(crate) fn answer<T>(&mut self, question: fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
-        let answer = question(self)?;
+    pub(crate) fn answer(&mut self, question: Question) -> Poll<Result<(), Error>> {
+        let answer = question(self);
         match answer {
             // The caller may pause before it polls again. No timeout counts this pause, except the timeout of the whole
             // exchange.
             Poll::Ready(_) => (self.wait, self.began) = (None, None),
             Poll::Pending => self.unread = false,
         }
-        Ok(answer)
+        answer
     }
 
-    /// Returns the head of the final response. `Pending` means that the whole head has not been received.
-    pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
-        let head = self.machine.poll_response().map_err(|error| self.error(error))?;
-        if let Poll::Ready(head) = &head {
-            self.stage = Stage::Body;
-            if self.machine.stops_sending(head) {
-                self.stop_sending();
-            }
-            if self.is_complete() {
-                self.stage = Stage::Ended;
-            }
+    /// Receives the head of the final response into [`head`](Self::head). `Pending` means that the whole head has not
+    /// been received.
+    pub(crate) fn poll_head(&mut self) -> Poll<Result<(), Error>> {
+        let head = ready!(self.machine.poll_response().map_err(|error| self.error(error))?);
+        let stops_sending = self.machine.stops_sending(&head);
+        self.head = Some(head);
+        self.stage = Stage::Body;
+        if stops_sending {
+            self.stop_sending();
         }
-        Ok(head)
+        if self.is_complete() {
+            self.stage = Stage::Ended;
+        }
+        Poll::Ready(Ok(()))
     }
 
-    /// Returns the next part of the response's body; `None` when the body has ended and the request has been sent.
-    /// `Pending` means that the next part has not been received, or that a part of the request has not been sent.
-    pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
+    /// Receives the next part of the response's body into [`part`](Self::part). There is no part when the body has ended
+    /// and the request has been sent. `Pending` means that the next part has not been received, or that a part of the
+    /// request has not been sent.
+    pub(crate) fn poll_part(&mut self) -> Poll<Result<(), Error>> {
         if self.stage == Stage::Body {
-            match self.machine.poll_part().map_err(|error| self.error(error))? {
-                Poll::Ready(None) => self.stage = Stage::Rest,
-                part => return Ok(part),
+            self.part = ready!(self.machine.poll_part().map_err(|error| self.error(error))?);
+            if self.part.is_some() {
+                return Poll::Ready(Ok(()));
             }
+            self.stage = Stage::Rest;
         }
         if !self.is_sent() {
-            return Ok(Poll::Pending);
+            return Poll::Pending;
         }
         self.stage = Stage::Ended;
-        Ok(Poll::Ready(None))
+        Poll::Ready(Ok(()))
     }
 
     /// Returns the rest of a body of known length, and ends the exchange. Returns `None` if a part of the rest has not
@@ -365,8 +383,9 @@ impl Exchange {
     /// Ends the current exchange. Closes the connection if the rest of the response has not been received.
     pub(crate) fn abandon(&mut self) {
         while matches!(self.stage, Stage::Body | Stage::Rest)
-            && let Ok(Poll::Ready(_)) = self.poll_part()
+            && let Poll::Ready(Ok(())) = self.poll_part()
         {}
+        self.part = None;
         if self.is_open() {
             self.machine.close();
             self.stage = Stage::Ended;
@@ -539,12 +558,12 @@ mod tests {
         let mut exchange = Exchange::new(client.base, || Instant::now() + PAUSE, true);
         exchange.prepare(None, Some(began));
         let body = Content::Bytes(Bytes::from_static(&[0; 1024 * 1024]));
-        exchange.begin(Method::Put, "/", &Headers::new(), body.into(), None).unwrap();
+        exchange.begin(Method::Put, "/", &Headers::new(), &body, None).unwrap();
         exchange.stuck.write = true;
         let head = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\n";
         exchange.machine.receive_buffer().extend_from_slice(head);
         exchange.received(Ok(head.len())).unwrap();
-        assert!(exchange.answer(Exchange::poll_head).unwrap().is_ready());
+        assert!(matches!(exchange.answer(Exchange::poll_head), Poll::Ready(Ok(()))));
         assert!(exchange.deadline().unwrap() >= began + PAUSE);
     }
 }

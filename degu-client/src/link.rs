@@ -18,7 +18,7 @@ use degu_wire::{Address, BodyOf, Headers, IntoBody, LocalError, Method, Part, So
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
-use crate::exchange::{Exchange, Want};
+use crate::exchange::{Exchange, Question, Want};
 use crate::options::Base;
 use crate::stream::Stream;
 
@@ -27,10 +27,6 @@ pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
 /// A new connection: its stream, and the address to which it was made.
 pub(crate) type Connected<D> = (Box<<D as Driver>::Stream>, Address);
-
-/// A method of [`Exchange`] that returns the head of the response, or the next part of its body. The result is
-/// `Pending` if the received bytes do not suffice.
-type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 
 /// The way in which a connection waits: a task that is woken, or a thread that blocks.
 pub(crate) trait Driver: Default + fmt::Debug + Sized {
@@ -70,12 +66,12 @@ impl<D: Driver> Line<'_, D> {
     /// Takes the steps that the exchange wants, until the question is answered. `Pending` means that the driver waits,
     /// or lets other tasks run. After an error the caller closes the connection.
     #[inline(always)]
-    fn poll<S: Source + ?Sized, T>(
+    fn poll<S: Source + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-        question: Question<T>,
-    ) -> Poll<Result<T, Error>> {
+        question: Question,
+    ) -> Poll<Result<(), Error>> {
         self.exchange.retry()?;
         loop {
             match self.exchange.want(D::BLOCKS) {
@@ -101,8 +97,8 @@ impl<D: Driver> Line<'_, D> {
                     }
                 },
                 Want::Answer => {
-                    if let Poll::Ready(answer) = self.exchange.answer(question)? {
-                        return Poll::Ready(Ok(answer));
+                    if let answer @ Poll::Ready(_) = self.exchange.answer(question) {
+                        return answer;
                     }
                 }
                 Want::Read => match D::poll_read(self, cx)? {
@@ -111,8 +107,8 @@ impl<D: Driver> Line<'_, D> {
                     }
                     Poll::Ready(read) => {
                         self.exchange.received(read)?;
-                        if let Poll::Ready(answer) = self.exchange.answer(question)? {
-                            return Poll::Ready(Ok(answer));
+                        if let answer @ Poll::Ready(_) = self.exchange.answer(question) {
+                            return answer;
                         }
                     }
                     Poll::Pending => self.exchange.stuck.read = true,
@@ -234,7 +230,7 @@ impl<D: Driver> Link<D> {
         let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
         self.exchange.prepare(until, None);
         let begun = match checked {
-            Ok(()) => self.exchange.begin(method, uri, &headers, content.into(), protocol),
+            Ok(()) => self.exchange.begin(method, uri, &headers, &content, protocol),
             Err(kind) => Err(self.exchange.refused(kind)),
         };
         match begun {
@@ -263,13 +259,19 @@ impl<D: Driver> Link<D> {
         self.stream.as_mut().is_some_and(|stream| stream.check().is_ok())
     }
 
-    /// Polls for the head of the response.
+    /// Polls for the head of the response. After that, [`take_head`](Self::take_head) returns the head.
     pub(crate) fn poll_head<S: Source + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-    ) -> Poll<Result<ResponseHead, Error>> {
+    ) -> Poll<Result<(), Error>> {
         self.poll(cx, source, Exchange::poll_head)
+    }
+
+    /// Takes the head of the response. Returns an error if no head has been received.
+    #[inline]
+    pub(crate) fn take_head(&mut self) -> Result<ResponseHead, Error> {
+        self.exchange.head.take().ok_or_else(|| self.exchange.error(ErrorKind::Closed))
     }
 
     /// Polls for the next part of the response's body. `None` means that the response has been received and the request
@@ -282,15 +284,15 @@ impl<D: Driver> Link<D> {
         if self.exchange.has_ended() {
             return Poll::Ready(Ok(None));
         }
-        self.poll(cx, source, Exchange::poll_part)
+        self.poll(cx, source, Exchange::poll_part).map_ok(|()| self.exchange.part.take())
     }
 
-    fn poll<S: Source + ?Sized, T>(
+    fn poll<S: Source + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-        question: Question<T>,
-    ) -> Poll<Result<T, Error>> {
+        question: Question,
+    ) -> Poll<Result<(), Error>> {
         let Self { stream: Some(stream), exchange, driver, .. } = self else {
             return Poll::Ready(Err(self.exchange.error(ErrorKind::Closed)));
         };
@@ -313,6 +315,7 @@ impl<D: Driver> Link<D> {
 
     /// Ends an exchange that the caller has abandoned. The connection stays open if the rest of the response has been
     /// received, and is closed otherwise.
+    #[inline(always)]
     pub(crate) fn settle(&mut self) {
         if self.exchange.is_open() {
             self.exchange.abandon();

@@ -52,6 +52,7 @@ impl Driver for Async {
         line.stream.poll_read(cx, line.exchange.machine.receive_buffer()).map(Ok)
     }
 
+    #[inline(always)]
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // While this task waits, the runtime runs other tasks, so the spinner's turn is over.
         line.exchange.spinner.end_turn();

@@ -121,7 +121,8 @@ impl ConnectionOf<Async> {
         body: BodyOf<S>,
     ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
         let mut source = self.link().begin(method, uri, headers, body, protocol)?;
-        let head = poll_fn(|cx| self.link().poll_head(cx, &mut source)).await?;
+        poll_fn(|cx| self.link().poll_head(cx, &mut source)).await?;
+        let head = self.link().take_head()?;
         let mut incoming = IncomingOf::new(self, source, &head);
         if incoming.remaining() == Some(0) {
             // A caller does not read a body that is empty, so the rest of the request would never be sent.

@@ -23,6 +23,7 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Waits until the deadline has passed.
+    #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant) -> Poll<()> {
         let deadline = Instant::from_std(deadline);
         // Nearly always the timer is set already. Setting it again would cost more than the rest of this function.
@@ -33,6 +34,12 @@ impl Timer {
         {
             return Poll::Pending;
         }
+        self.set(cx, deadline)
+    }
+
+    /// Sets the timer to the deadline if the timer would fire too late, and registers the task.
+    #[cold]
+    fn set(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         // If the task has used up its budget (tokio's cooperative scheduling), the poll below does not register the
         // task with the timer. The task is then not stored.
         self.task = has_budget_remaining().then(|| cx.waker().clone());

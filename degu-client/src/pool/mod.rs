@@ -256,12 +256,13 @@ macro_rules! pooled_requests {
                     };
                     let (content, source) = body.parts();
                     link.exchange.prepare(until, Some(now));
-                    let head = match link.exchange.begin(method, uri, &headers, content.into(), None) {
+                    let head = match link.exchange.begin(method, uri, &headers, content, None) {
                         Ok(()) => $wait(|cx| link.poll_head(cx, source)) $($await)*,
                         Err(error) => Err(error),
                     };
                     let error = match head {
-                        Ok(head) => {
+                        Ok(()) => {
+                            let head = link.take_head()?;
                             lease.note(&head);
                             let lent = lease.lend();
                             let source = source.take();
