@@ -323,6 +323,17 @@ impl<D: Driver> Link<D> {
         }
     }
 
+    /// Frees large buffers, for a connection that may be idle for a long time.
+    #[inline]
+    pub(crate) fn release_buffers(&mut self) {
+        if self.exchange.machine.has_large_buffers() {
+            self.exchange.machine.release_buffers();
+            if let Some(stream) = &mut self.stream {
+                stream.release_buffers();
+            }
+        }
+    }
+
     /// Takes the stream of a connection that has switched to another protocol, and the bytes that have been received
     /// since the switch. The link has no stream after this. `None` if the connection has not switched.
     pub(crate) fn take_switched(&mut self) -> Option<(Box<D::Stream>, Bytes)> {

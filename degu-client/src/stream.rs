@@ -57,6 +57,9 @@ pub(crate) trait Stream: Send {
         Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
     }
 
+    /// Frees the memory of buffers that are empty between two exchanges.
+    fn release_buffers(&mut self) {}
+
     /// Returns whether the stream sends its data in TLS records. Then a write that fails or waits may already have sent
     /// some of the data, so the caller has to count the request as sent.
     fn has_records(&self) -> bool {

@@ -114,6 +114,10 @@ impl Stream for Socket {
         self.fd.as_ref().map(AsFd::as_fd)
     }
 
+    fn release_buffers(&mut self) {
+        self.scratch = Scratch::default();
+    }
+
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         let fd = registered(&self.fd)?;
         self.scratch.fill(buffer, |room| read(fd, room, blocks))

@@ -61,6 +61,10 @@ impl Stream for Socket {
         pending(write(&self.socket, pieces))
     }
 
+    fn release_buffers(&mut self) {
+        self.scratch = Scratch::default();
+    }
+
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         self.scratch.fill(buffer, |room| read(&self.socket, room, blocks))
     }

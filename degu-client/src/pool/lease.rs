@@ -170,7 +170,8 @@ impl<D: Driver> Drop for Lease<D> {
             connection.link.settle();
         }
         match self.connection.take_if(|connection| !connection.link.is_closed()) {
-            Some(connection) => {
+            Some(mut connection) => {
+                connection.link.release_buffers();
                 let now = D::now();
                 self.shared.free(|state| state.give_back(connection, now));
             }

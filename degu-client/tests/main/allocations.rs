@@ -87,6 +87,33 @@ fn pooled_exchanges_do_not_allocate() {
     }
 }
 
+#[test]
+fn an_idle_connection_of_a_pool_keeps_no_large_buffer() {
+    const LARGE: usize = 8 * 1024 * 1024;
+    let server = || {
+        Server::once(Kind::Path, |wire| {
+            wire.head();
+            wire.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n"));
+            wire.send(&"x".repeat(LARGE));
+        })
+    };
+    let most = 16 * 1024;
+
+    let blocking = server();
+    let pool = blocking::Client::options().client(&blocking.address).pool();
+    let counted = allocation_counter::measure(|| {
+        assert_eq!(pool.get("/large").unwrap().body.read_all(LARGE).unwrap().len(), LARGE);
+    });
+    assert!(pool.stats().idle == 1 && counted.bytes_current < most, "{counted:?}");
+
+    let tasks = server();
+    let pool = Client::options().client(&tasks.address).pool();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let large = async || pool.get("/large").await.unwrap().body.read_all(LARGE).await.unwrap().len();
+    let counted = allocation_counter::measure(|| assert_eq!(runtime.block_on(large()), LARGE));
+    assert!(pool.stats().idle == 1 && counted.bytes_current < most, "{counted:?}");
+}
+
 /// The pool keeps the body for a second attempt, and lends it to the first.
 #[test]
 fn a_pool_does_not_allocate_for_a_string_that_it_keeps() {

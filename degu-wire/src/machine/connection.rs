@@ -150,6 +150,12 @@ impl<R> Connection<R> {
         self.state == State::Switched
     }
 
+    /// Returns whether the last message has left large buffers. Before a connection becomes idle, a driver can then call
+    /// [`release_buffers`](Self::release_buffers).
+    pub fn has_large_buffers(&self) -> bool {
+        self.receiver.has_grown() || self.sender.out.is_large()
+    }
+
     /// Frees the memory of empty buffers, for a connection that may be idle for a long time.
     pub fn release_buffers(&mut self) {
         if self.receiver.buffer.is_empty() {

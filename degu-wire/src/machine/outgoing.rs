@@ -47,6 +47,12 @@ impl Outgoing {
         self.small.is_empty() && self.large.is_empty()
     }
 
+    /// Returns whether the buffer is larger than a head and a short body need.
+    #[inline]
+    pub(super) fn is_large(&self) -> bool {
+        self.small.capacity() > 4 * COPIED
+    }
+
     #[inline]
     pub(super) fn has_room(&self) -> bool {
         let small = self.small.len() - self.sent;

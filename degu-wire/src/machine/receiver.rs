@@ -66,6 +66,11 @@ impl Receiver {
         }
     }
 
+    /// Returns whether the last message was so long that its reads became larger.
+    pub(super) fn has_grown(&self) -> bool {
+        self.read_size > FIRST_READ
+    }
+
     /// Drops all received bytes. If a body is unfinished, every later call that reads it returns an error.
     pub(super) fn discard_all(&mut self) {
         if !self.body.has_ended() {
