@@ -31,6 +31,7 @@ impl RequestHead {
 
 impl ResponseHead {
     /// Returns the reason phrase.
+    #[inline]
     pub fn reason(&self) -> Reason {
         let (from, to) = self.meta.reason;
         let phrase = self.fields.text().get(from.into()..to.into()).unwrap_or_default();
