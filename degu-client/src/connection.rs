@@ -64,8 +64,8 @@ impl<D: Driver> ConnectionOf<D> {
         self.link().timeout = limit.into();
     }
 
-    /// Returns the address to which the connection was made. For a DNS name it is the IP address that accepted the
-    /// connection.
+    /// Returns the address to which the connection was made. For a DNS name the result is the IP address that accepted
+    /// the connection.
     pub fn address(&self) -> &Address {
         &self.address
     }

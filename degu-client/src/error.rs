@@ -150,7 +150,7 @@ impl Error {
     }
 
     /// Returns the error for a response with this status, whose body begins with `text`. `summary` is the part of the
-    /// body for people to read; by default it is the first line.
+    /// body for people to read; the default is the first line.
     #[cold]
     pub(crate) fn of_status(status: u16, text: &str, summary: Option<&str>) -> Self {
         let mut error = Self::new(ErrorKind::Status(status), Phase::ReadingBody);

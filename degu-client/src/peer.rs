@@ -28,8 +28,8 @@ impl<'c> Peer<'c> {
         })
     }
 
-    /// Returns the address to which the connection was made. For a DNS name it is the IP address that accepted the
-    /// connection.
+    /// Returns the address to which the connection was made. For a DNS name the result is the IP address that accepted
+    /// the connection.
     pub const fn address(&self) -> &'c Address {
         self.address
     }

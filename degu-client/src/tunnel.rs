@@ -74,7 +74,7 @@ impl<D: Driver> TunnelOf<D> {
         let socket = SockRef::from(&socket);
         // If a call fails, the connection has already ended.
         if self.stream.has_records() {
-            // The stream sends close_notify when it is dropped. After this call it cannot.
+            // The stream sends close_notify when it is dropped. After this call the socket takes no more bytes.
             let _ = socket.shutdown(Shutdown::Write);
         }
         let _ = socket.set_linger(Some(Duration::ZERO));

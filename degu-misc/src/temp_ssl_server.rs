@@ -57,7 +57,7 @@ impl TempSSLServer {
         self.server.address()
     }
 
-    /// Returns the policy of the server. A test can reload or replace it.
+    /// Returns the policy of the server. A test can reload or replace the policy.
     pub const fn tls(&self) -> &ServerTls {
         &self.tls
     }

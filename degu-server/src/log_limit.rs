@@ -11,7 +11,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     left: u32,
-    /// The time at which `left` last grew. While `left` is at its maximum, this is the time of the last call of `pass`.
+    /// The time at which `left` last grew. While `left` is at its maximum, `since` is the time of the last call of
+    /// `pass`.
     since: Instant,
     suppressed_lines: u64,
 }
@@ -22,7 +23,7 @@ impl LogLimit {
     }
 
     /// Returns `None` if the line must not be written. Otherwise returns `Some` of the number of lines that were
-    /// suppressed since the last allowed line. The number is `None` if there were none.
+    /// suppressed since the last allowed line. The number is `None` if no line was suppressed.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;

@@ -155,14 +155,16 @@ impl ServerState {
         self.changed[worker].notify_waiters();
     }
 
-    /// Notes that a connection of this worker has sent its last response. Wakes the shutdown of the worker, which waits until
-    /// every connection has done so. If the server is full, also wakes the acceptor, which may be waiting for room.
+    /// Notes that a connection of this worker has sent its last response. Wakes the shutdown of the worker, which waits
+    /// until every connection has sent its last response. If the server is full, also wakes the acceptor, which may be
+    /// waiting for room.
     pub(crate) fn linger(&self, worker: usize) {
         self.changed[worker].notify_waiters();
         self.notify_room(0);
     }
 
-    /// Counts a connection of this worker as ended, and removes it from the list if it was added.
+    /// Counts a connection of this worker as ended. If the connection was added to the list, removes the connection
+    /// from the list.
     pub(crate) fn leave(&self, worker: usize, number: u64) {
         self.connections(worker).remove(&number);
         self.counters[worker].open.fetch_sub(1, Relaxed);

@@ -38,7 +38,8 @@ pub(crate) struct WorkerState {
     /// peers. The key is the number of the connection.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
-    /// A counter that grows when a connection begins to wait for a request. It orders the waits of the same second.
+    /// A counter that grows when a connection begins to wait for a request. The counter orders the waits of the same
+    /// second.
     turn: Cell<u32>,
     /// The number of connections that are busy. A busy connection holds buffers.
     busy: Cell<usize>,
@@ -69,7 +70,7 @@ impl Place {
     }
 
     /// Records that the last response of the connection has been sent. From now on, a shutdown does not wait for this
-    /// connection. If the server needs room for a new connection, it closes such connections first.
+    /// connection. If the server needs room for a new connection, the server closes connections in this state first.
     pub(crate) fn linger(&mut self) {
         self.alarm.set_busy();
         self.spare = Spare::Done;
@@ -77,8 +78,8 @@ impl Place {
         self.worker.server.linger(self.worker.index);
     }
 
-    /// Records that from now on the connection may be closed to make room for another connection. Does nothing if that is
-    /// already recorded.
+    /// Records why the connection may be closed from now on to make room for another connection. Does nothing if a
+    /// reason is already recorded.
     pub(crate) fn set_spare(&self) {
         let Self { worker, spare, .. } = self;
         self.alarm.set_spare(*spare, worker.seconds(), || {

@@ -44,7 +44,7 @@ use crate::x509;
 /// ```
 #[derive(Clone, Default)]
 pub struct CaSet {
-    /// The calls that filled this set, in order. A reload repeats them.
+    /// The calls that filled this set, in order. A reload repeats these calls.
     steps: Vec<Step>,
     pub(crate) members: Vec<Ca>,
     /// The number of CAs in the set before the last call that added CAs. [`labelled`](Self::labelled) labels only the
@@ -58,7 +58,7 @@ pub struct CaSet {
 enum Step {
     /// A call that read a file or a folder.
     Read(fn(CaSet, &Path) -> Result<CaSet, Error>, PathBuf),
-    /// A call that was given a value in memory. A reload cannot repeat it.
+    /// A call that was given a value in memory. A reload cannot repeat such a call.
     Memory,
     /// A call of `labelled` with this label. `None` stands for a call of `labelled_by_file`.
     Label(Option<String>),

@@ -1,4 +1,4 @@
-//! The policy of a client. It determines which servers the client trusts, and which certificate it sends to them.
+//! The policy of a client: the servers that the client trusts, and the certificate that the client sends.
 
 use std::marker::PhantomData;
 use std::mem::discriminant;
@@ -20,7 +20,7 @@ use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// The TLS policy of a client. It determines which servers the client trusts, and which certificate it sends.
+/// The TLS policy of a client: the servers that the client trusts, and the certificate that the client sends.
 ///
 /// There are four kinds of policy, and each verifies the server:
 ///

@@ -1,4 +1,4 @@
-//! The policy of a server. It determines which certificate the server sends, and which clients it accepts.
+//! The policy of a server: the certificate that the server sends, and the clients that the server accepts.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// The TLS policy of a server. It determines which certificate the server sends, and which clients it accepts.
+/// The TLS policy of a server: the certificate that the server sends, and the clients that the server accepts.
 ///
 /// The policy allows TLS 1.3 and TLS 1.2, with ECDHE and an AEAD. It allows no renegotiation, no compression and no
 /// early data. All clones share one policy. After [`reload`](Self::reload) or [`replace`](Self::replace), all of them

@@ -1,11 +1,11 @@
-//! The decoder of a received body with any framing. It needs no allocator, so the machines and the drivers for
+//! The decoder of a received body with any framing. The decoder needs no allocator, so the machines and the drivers for
 //! microcontrollers share it.
 
 use crate::chunk::{self, Event, Step};
 use crate::{Fault, Framing, Limits, RemoteError};
 
-/// The decoder of the bodies that a connection receives, one after the other. It holds the framing of the rest of the
-/// current body.
+/// The decoder of the bodies that a connection receives, one after the other. The decoder holds the framing of the rest
+/// of the current body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyDecoder {
     /// The framing of the rest: [`Framing::None`] after the end of the body.

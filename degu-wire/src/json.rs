@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::body::{BodyOf, BoxError, IntoBody};
 use crate::headers::Headers;
 
-/// A value that is sent as JSON without whitespace. If the message has no content-type, it gets `application/json`.
+/// A value that is sent as JSON without whitespace. If the message has no content-type, the message gets
+/// `application/json`.
 ///
 /// ```
 /// use degu_wire::{Body, Headers, IntoBody, Json};

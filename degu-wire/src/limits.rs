@@ -72,8 +72,8 @@ pub struct Limits {
     /// Default on, because these clients send HTTP/1.0 by default: `ab`, HAProxy's health checks, nginx before 1.29.7,
     /// and older versions of MicroPython's module `requests`.
     pub allow_http10: bool,
-    /// True if requests without Host are served. Default off, because RFC 9112 §3.2 demands 400. Switch it on if
-    /// clients of Degu 0.18 connect over Unix sockets: they send no Host.
+    /// True if requests without Host are served. Default off, because RFC 9112 §3.2 demands 400. Switch this option on
+    /// if clients of Degu 0.18 connect over Unix sockets: such clients send no Host.
     pub allow_missing_host: bool,
 }
 

@@ -126,8 +126,8 @@ pub struct Spinner {
     reads: u8,
     /// The number of further waits that block at once.
     skip: u16,
-    /// The back-off level *n*. A spin without input and a long yield raise it, and the next 2ⁿ − 1 waits block at once.
-    /// A successful spin lowers it.
+    /// The back-off level *n*. A spin without input and a long yield raise the level, and the next 2ⁿ − 1 waits block
+    /// at once. A successful spin lowers the level.
     level: u8,
     is_adaptive: bool,
 }
@@ -144,8 +144,8 @@ impl Spinner {
         Self { yielded: None, window, wait: None, turn: None, messages: 0, reads: 0, skip: 0, level: 0, is_adaptive }
     }
 
-    /// Begins a wait. If the result is `true`, the driver calls [`step`](Self::step). If it is `false`, the driver
-    /// blocks at once.
+    /// Begins a wait. If the result is `true`, the driver calls [`step`](Self::step). If the result is `false`, the
+    /// driver blocks at once.
     #[inline]
     pub const fn begin(&mut self) -> bool {
         self.wait = None;
@@ -224,8 +224,8 @@ impl Spinner {
         self.yielded = None;
     }
 
-    /// Notes the time. Returns whether the last yield took so long that another thread must have run. If it did, also
-    /// raises the back-off level, so the next waits block at once.
+    /// Notes the time. Returns whether the last yield took so long that another thread must have run. If so, also
+    /// raises the back-off level, and the next waits block at once.
     fn is_contended(&mut self, now: u64) -> bool {
         if let Some((_, last)) = &mut self.wait {
             *last = now;

@@ -1,4 +1,5 @@
-//! Connecting in the async client: it tries the addresses of a DNS name in parallel, and never blocks the thread.
+//! Connecting in the async client. The client tries the addresses of a DNS name in parallel, and never blocks the
+//! thread.
 
 use std::{ffi::OsStr, io, net::SocketAddr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The async driver: it never blocks the thread, and the runtime wakes its task.
+//! The async driver. The driver never blocks the thread, and the runtime wakes the driver's task.
 
 use std::{
     io, mem,

@@ -1,5 +1,5 @@
-//! Connecting in the blocking client: it tries the addresses of a DNS name one after the other, and an interrupter can
-//! end the attempts.
+//! Connecting in the blocking client. The client tries the addresses of a DNS name one after the other, and an
+//! interrupter can end the attempts.
 
 use std::{
     ffi::OsStr,

@@ -126,8 +126,8 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Checks the connection. If the server has closed the connection or has sent unsolicited data, replaces the
-    /// connection by the next idle connection. If there is no other idle connection, replaces it by the right to make a
-    /// connection.
+    /// connection by the next idle connection. If there is no other idle connection, replaces the connection by the
+    /// right to make a connection.
     #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection

@@ -392,7 +392,7 @@ fn is_received_by(text: &str) -> bool {
 fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers, LocalError> {
     const OF_THE_CONNECTION: [&str; 6] =
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    // Fields that must be unique, but that degu-client accepts several times.
+    // Fields that must be unique, but that degu-client accepts more than once in a response.
     const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
     let mut listed: Vec<&[u8]> = headers
         .get_all("connection")

@@ -279,7 +279,7 @@ impl Task {
             Ok(Err(error)) => CloseReason::Gone(Some(std::io::Error::other(error))),
         };
         reason.log(server, peer, requests);
-        // If a head is late, `stage` is that of the response to an earlier request.
+        // If a head is late, `stage` is the stage of the response to an earlier request.
         let may_answer = stage == Stage::Awaited || matches!(reason, CloseReason::Deadline(Wait::Head));
         let may_answer = may_answer && !is_blocked && (reason.is_ours() || self.options.answers_faults());
         if let Some(status) = reason.status().filter(|_| may_answer) {

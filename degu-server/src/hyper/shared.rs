@@ -34,7 +34,7 @@ pub(super) struct Shared(Mutex<State>);
 pub(super) struct State {
     /// The byte stream, while hyper or the service uses it. `None` during the handshake, and after the last response.
     pub(super) stream: Option<Stream<Socket>>,
-    /// Input that was read while the service works. Reading it detects the end of the peer's input.
+    /// Input that was read while the service works. Reading this input detects the end of the peer's input.
     pub(super) ahead: BytesMut,
     /// True if the end of the input has been read.
     pub(super) is_eof: bool,

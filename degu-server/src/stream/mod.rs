@@ -1,4 +1,5 @@
-//! The byte stream of a connection: a transport with or without TLS. Connections of apps and of `hyper::serve` use it.
+//! The byte stream of a connection: a transport with or without TLS. Connections of apps and of `hyper::serve` use this
+//! stream.
 //!
 //! ```text
 //!   Stream ─▶ Tls, if there is a policy ─▶ Transport: a Socket, or a pipe in the simulation
@@ -213,7 +214,7 @@ impl<T: Transport> AsyncWrite for Stream<T> {
         let this = self.get_mut();
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut this.tls {
-            // If sending close_notify fails, the peer is gone and does not need it.
+            // If sending close_notify fails, the peer is gone and does not need close_notify.
             let _ = ready!(tls.poll_write(&mut this.transport, cx, |secured, io| secured.close(io)));
         }
         let _ = cx;

@@ -115,8 +115,8 @@ impl Side {
         Error::peer(Kind::Closed, format!("the {self} closed the connection during the handshake"))
     }
 
-    /// Converts an error of reading or writing. The error is one of the socket, except that rustls itself returns
-    /// `InvalidData` if a handshake message fills its buffer and is still incomplete.
+    /// Converts an error of reading or writing. The error comes from the socket, with one exception: rustls itself
+    /// returns `InvalidData` if a handshake message fills the buffer of rustls and is still incomplete.
     pub(super) fn io(self, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::InvalidData {
             return Error::peer(Kind::Protocol, format!("the {self} sent a handshake message in too many TLS records"));

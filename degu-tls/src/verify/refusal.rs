@@ -133,7 +133,7 @@ impl Chain<'_> {
         Refusal { error: Error::peer(kind, text), for_rustls }
     }
 
-    /// Returns the refusal for an RSA key that is too short. `bits` is its length.
+    /// Returns the refusal for an RSA key that is too short. `bits` is the length of the key.
     pub(super) fn refuse_weak_key(&self, bits: usize) -> Refusal {
         let text = format!("{} has an RSA key of {bits} bits", self.subject());
         // rustls sends the alert unsupported_certificate: "a certificate was of an unsupported type" (RFC 8446 §6.2).
@@ -159,7 +159,8 @@ impl Chain<'_> {
             error => (Kind::Malformed, C::Other(OtherError(Arc::new(error)))),
         };
         let (text, for_rustls) = match error {
-            // This error contains all names of the certificate, unescaped. The error for rustls must not contain them.
+            // This error contains all names of the certificate, unescaped. The error for rustls must not contain these
+            // names.
             C::NotValidForNameContext { expected, presented } => {
                 (self.wrong_name(&expected, &presented), C::NotValidForName)
             }
@@ -286,7 +287,8 @@ impl Chain<'_> {
 fn shown(name: &str, expected: &ServerName<'_>) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inner = inner.unwrap_or(name).trim_matches('"');
-    // A common mistake is an IP address in a DNS name. The text must show it, because the address alone would look right.
+    // A common mistake is an IP address in a DNS name. The text must show the mistake, because the address alone would
+    // look right.
     let mistaken = name.starts_with("DnsName") && matches!(expected, ServerName::IpAddress(_));
     if mistaken { format!("{inner} as a DNS name") } else { inner.into() }
 }

@@ -76,10 +76,10 @@ explained! {
         ZoneMissing "a link-local address needs its zone, as in `[fe80::1%eth0]:80`",
         /// A Unix socket is needed, but the address is of another kind.
         NotUnix "the address is not a Unix socket",
-        /// The address is [`Address::ABSTRACT`](super::Address::ABSTRACT). It has no name until the kernel chooses a
-        /// name, when the socket is bound.
+        /// The address is [`Address::ABSTRACT`](super::Address::ABSTRACT). This address has no name until the kernel
+        /// chooses a name, when the socket is bound.
         NotBound "the address has no name yet: the kernel chooses it when the socket is bound",
-        /// The Unix socket was never bound. It has no name, so no client can connect to it.
+        /// The Unix socket was never bound. The socket has no name, so no client can connect to it.
         Unnamed "the Unix socket has no name, so no client can connect to it",
         /// This system has no abstract namespace for Unix sockets. Only Linux and Android have such a namespace.
         AbstractUnsupported "this system has no abstract Unix sockets: use a path",

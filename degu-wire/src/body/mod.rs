@@ -118,7 +118,7 @@ pub trait Source {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>>;
 }
 
-/// A function that is a source. It is called for each part.
+/// A function that is a source. The function is called for each part.
 ///
 /// ```
 /// use std::task::{Context, Poll};
@@ -175,7 +175,7 @@ pub type Body = BodyOf<dyn Source + Send>;
 /// thread.
 pub type LocalBody = BodyOf<dyn Source>;
 
-/// The kind of a body that is sent. It determines the framing fields of the head.
+/// The kind of a body that is sent. The kind determines the framing fields of the head.
 #[derive(Clone)]
 pub enum Content {
     /// No body.

@@ -7,13 +7,13 @@ use crate::head::FieldSpan;
 
 /// The buffers of one connection, which the caller owns: see the [module](super).
 pub struct Buffers<'b> {
-    /// The buffer for received bytes. A head takes at most three quarters of it.
+    /// The buffer for received bytes. A head takes at most three quarters of this buffer.
     pub input: &'b mut [u8],
     /// The storage for the positions of the fields of one message, in its head and in its trailers. Each field takes
     /// one element of 8 bytes.
     pub fields: &'b mut [FieldSpan],
-    /// The buffer for bytes to send. Each head and each chunk line must fit into it. Data that is too long for this
-    /// buffer is written directly to the transport. The response to a refused request takes up to 90 bytes.
+    /// The buffer for bytes to send. Each head and each chunk line must fit into this buffer. Data that is too long for
+    /// this buffer is written directly to the transport. The response to a refused request takes up to 90 bytes.
     pub output: &'b mut [u8],
 }
 
