@@ -53,7 +53,7 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
     }
 
     /// Returns whether another request can be sent: the body of the last response has been read to its end, no byte has
-    /// arrived after it, both sides want to keep the connection, and no write has failed or was dropped.
+    /// arrived after it, both sides want to keep the connection, and no write has failed or been dropped.
     pub const fn is_reusable(&self) -> bool {
         self.state.terms.persistent && self.state.is_between && !self.state.eof && !self.state.is_writing
     }
