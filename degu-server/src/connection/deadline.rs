@@ -37,7 +37,8 @@ pub(crate) enum Wait {
 }
 
 /// The most seconds for which input is read and dropped after the last response, even if the peer sends fast. nginx uses the same
-/// time (`lingering_time`).
+/// time (`lingering_time`). As in nginx, the number of bytes has no limit, because a client that sends a large body before it
+/// reads must still get its response. A limit would save little: the peer spends at least as much CPU time as the server.
 pub(crate) const LINGER_IN_ALL: u32 = 30;
 /// The number of bytes that the peer must send in each window of `Deadlines::linger` seconds after the last response. If the
 /// peer sends fewer bytes, the connection is closed.
