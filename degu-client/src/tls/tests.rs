@@ -150,7 +150,7 @@ fn a_wait_for_records_is_interrupted() {
 }
 
 #[test]
-fn a_connection_whose_keys_are_used_up_is_closed_before_the_next_request() {
+fn a_connection_with_used_up_keys_is_closed() {
     let mut provider = ring::default_provider();
     provider.cipher_suites.retain(|suite| suite.tls13().is_none());
     for suite in &mut provider.cipher_suites {
