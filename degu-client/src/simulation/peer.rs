@@ -1,4 +1,4 @@
-//! The server of a run. It answers and fails as the plan says, and checks the requests.
+//! The server of a run, which answers and fails as the plan says, and checks the requests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -263,7 +263,7 @@ pub(super) struct TunnelEnd<'p> {
 }
 
 impl<'p> TunnelEnd<'p> {
-    /// Returns the peer's side of this exchange's tunnel. Returns `None` if the plan has no tunnel for it.
+    /// Returns the peer's side of this exchange's tunnel. Returns `None` if the plan has no tunnel for this exchange.
     pub(super) fn of(caller: &'p Caller, number: usize) -> Option<Self> {
         let Answer::Switch(plan, ahead) = &caller.exchanges.get(number)?.answer else { return None };
         Some(Self { plan, ahead: *ahead, queued: 0, received: 0, is_open: false, has_ended: false })

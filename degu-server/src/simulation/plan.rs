@@ -45,7 +45,7 @@ pub(super) struct Caller {
     pub(super) depth: usize,
     /// True if the peer reads nothing before its request has been sent, as many clients do.
     pub(super) writes_first: bool,
-    /// The peer's action after all responses have arrived. If it stalls, it does nothing, even after the server has
+    /// The peer's action after all responses have arrived. A peer that stalls does nothing, even after the server has
     /// ended the connection.
     pub(super) leaves: Fault,
     pub(super) trouble: Option<Trouble>,

@@ -47,7 +47,7 @@ pub(crate) struct End {
     millis: u64,
     #[arg(long)]
     trips: Option<u64>,
-    /// The folder of the certificates. If it is set, client and server use TLS, and both show a certificate.
+    /// The folder of the certificates. If this option is set, client and server use TLS, and both show a certificate.
     #[arg(long)]
     pub(crate) pki: Option<PathBuf>,
     /// The number of threads of the process.
@@ -60,8 +60,8 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// Builds a runtime, which lives until the process ends. It has timers only if `timers` is set, because checking
-    /// timers costs a little time.
+    /// Builds a runtime, which lives until the process ends. The runtime has timers only if `timers` is set, because
+    /// checking timers costs a little time.
     pub(crate) fn runtime(&self, timers: bool) -> Result<&'static Runtime> {
         let mut builder = if self.threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
         let builder = if timers { builder.enable_all() } else { builder.enable_io() };

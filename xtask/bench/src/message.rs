@@ -34,7 +34,7 @@ pub(crate) const TRACE: &str = "x-trace";
 /// The number of messages before the sequence begins again. It is a prime, so it does not coincide with another period.
 const COUNT: usize = 1009;
 
-/// The POST requests. They are made at the first access, before a measurement begins.
+/// The POST requests, which are made at the first access, before a measurement begins.
 pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(1);
     let post = |_| {

@@ -172,8 +172,8 @@ impl Report {
     }
 }
 
-/// Makes a table with a column for each figure of a condition. It shows the medians, and the median ratio to the first
-/// reference.
+/// Makes a table with a column for each figure of a condition. The table shows the medians, and the median ratio to the
+/// first reference.
 fn wide(groups: &[Group]) -> Table {
     let mut table = Table::new();
     let reference = groups[0].references.first();

@@ -21,8 +21,7 @@ use core::task::{Context, Waker};
 pub use clock::{Ticks, now};
 pub use uart::Uart;
 
-/// The pause that ends the input of a line. It is longer than the time for which other programs on the host may delay
-/// QEMU.
+/// The pause that ends the input of a line: longer than the time for which other programs on the host may delay QEMU.
 pub const PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
 
 static FUTURE: AtomicUsize = AtomicUsize::new(0);

@@ -1,5 +1,6 @@
-//! Autobahn's test suite for WebSocket, which finds deviations from RFC 6455. It tests the example `terminal` and both
-//! of our clients. Its cases for compression are left out, because example and clients do not support compression.
+//! Autobahn's test suite for WebSocket, which finds deviations from RFC 6455. The suite tests the example `terminal`
+//! and both of our clients. The cases for compression are left out, because example and clients do not support
+//! compression.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +38,8 @@ pub(crate) fn run(bench: &mut Bench<'_>, autobahn: &str) -> Result {
     let spec = self::spec(bench, &folder, "server", json!({ "url": format!("ws://{address}") }))?;
     let line = format!("{SUITE} --mode=fuzzingserver --webport=0 --spec={spec}");
     let _server = bench.start_tied(&line, |line| line.contains("Ok, will run"))?;
-    // The suite prints this line before it listens. It answers a request without an upgrade with a page about itself.
+    // The suite prints this line before it listens. After that, the suite answers a request without an upgrade with a
+    // page about itself.
     wait_for(&address, "/", 200)?;
     for (name, is_blocking) in CLIENTS {
         let client = Client::new(address.parse::<Address>()?);

@@ -9,8 +9,8 @@ use crate::exchanges::Traits;
 use crate::peer::{Bench, Where, documented, free_port, put, wait_for};
 use crate::{Result, server, tunnel};
 
-/// The configuration into which the sites of the page are put. It also has two other sites: files, and the shortest
-/// possible proxy.
+/// The configuration into which the sites of the page are put. The configuration also has two other sites: files, and
+/// the shortest possible proxy.
 const NGINX_CONFIG: &str = include_str!("../nginx.conf");
 
 const HALF_CLOSE: &str =

@@ -71,8 +71,8 @@ fn run(bench: &mut Bench<'_>, name: &str, client: &str, daemon: &str) -> Result 
         return Ok(());
     };
     bench.run("bash pack_image.sh $FOLDER", LIMIT)?;
-    // The engine's own client runs first. If it fails on this machine, a failure of Degu's client says nothing about
-    // Degu.
+    // The engine's own client runs first. If this client fails on this machine, a failure of Degu's client says nothing
+    // about Degu.
     let client = format!("{client}{path}");
     let line = format!("{client} run --rm --network=none $({client} import $FOLDER/image.tar) true");
     if let Err(error) = bench.run(&line, LIMIT) {

@@ -27,7 +27,7 @@ pub(crate) const ALL: &[Step<Traits>] = &[
 pub(crate) struct Traits {
     /// The server only serves files, and refuses POST.
     pub(crate) files: bool,
-    /// The server is a proxy in front of our server, and must reuse its connections to it.
+    /// The server is a proxy in front of our server, and must reuse its connections to our server.
     pub(crate) proxied: bool,
     pub(crate) unsupported: Unsupported,
 }

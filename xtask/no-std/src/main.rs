@@ -1,6 +1,6 @@
 //! The codec in a program that has no std, no allocator and a panic handler of its own.
 //!
-//! It parses a request and encodes a response. Its exit status is 0 if the response is right.
+//! The program parses a request and encodes a response. The exit status is 0 if the response is right.
 #![no_std]
 #![no_main]
 

@@ -47,11 +47,11 @@ impl Reading {
         matches!(self, Self::Chunks | Self::Parts | Self::Some)
     }
 
-    /// Reads the body that was sent, and records it. Returns whether the end has been read.
+    /// Reads and records the body that was sent. Returns whether the end has been read.
     ///
-    /// `next` reads the next piece in one of these ways, but never mixed. Its number is the limit for a whole body, and
-    /// otherwise a number of bytes. It returns whether there was a piece, and not the end. Some of its futures are
-    /// dropped if `drops` is true.
+    /// `next` reads the next piece in the given way, which is never `Mixed`. The number that `next` gets is the limit
+    /// for a whole body, and otherwise a number of bytes. `next` returns true for a piece, and false at the end. If
+    /// `drops` is true, some futures of `next` are dropped.
     ///
     /// # Errors
     ///

@@ -87,7 +87,7 @@ impl Connection {
     }
 }
 
-/// Returns the body for the async client or a server. It pauses before each part.
+/// Returns the body for the async client or a server. The body pauses before each part.
 pub(crate) fn body(message: &Message, pause: Duration) -> Body {
     let parts = Body::try_unfold(message.parts(), move |mut parts| async move {
         if !pause.is_zero() {

@@ -27,7 +27,7 @@ use crate::run::Run;
 use crate::servers::{Target, addresses};
 use crate::tally::{FAULTS, NO_DESCRIPTORS};
 
-/// The length of a stall. It is longer than the timeouts of a faulty server and its clients.
+/// The length of a stall: longer than the timeouts of a faulty server and its clients.
 const STALL: Duration = Duration::from_secs(4);
 
 /// The number of bytes that a connection forwards in short writes, if its plan has short writes. After them, it

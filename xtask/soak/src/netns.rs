@@ -29,7 +29,8 @@ use crate::worker::send;
 /// The longest time that client and server wait for bytes of a body. `hosts.sh` has the same limit.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The length of the large piece of a body, in bytes. It needs many packets, so some of them are lost or reordered.
+/// The length of the large piece of a body, in bytes. The piece needs many packets, so some packets are lost or
+/// reordered.
 const LARGE: usize = 256 * 1024;
 
 pub(crate) fn serve(address: Address) -> Result {

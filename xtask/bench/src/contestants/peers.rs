@@ -1,5 +1,5 @@
-//! The libraries that a program would use instead of Degu, used as their documentation advises. They exchange the same
-//! content, but add their own fields or use their own protocol.
+//! The libraries that a program would use instead of Degu, used as their documentation advises. These libraries
+//! exchange the same content, but add their own fields or use their own protocol.
 
 mod rpc;
 mod web;

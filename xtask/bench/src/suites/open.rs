@@ -1,9 +1,9 @@
 //! Latency at fixed rates (an open loop). Each request is due at a fixed time, even if earlier requests have not been
 //! answered. A latency counts from the time at which the request was due.
 //!
-//! Other programs generate the load: oha, and h2load for one rate. Each of them uses more CPU time than any server
-//! here, so a part of each latency is its own. Every table includes `raw-tokio`, a server without HTTP. The latency of
-//! `raw-tokio` is the lower bound for this load generator.
+//! Other programs generate the load: oha, and h2load for one rate. Each of these programs uses more CPU time than any
+//! server here, and causes a part of each latency itself. Every table includes `raw-tokio`, a server without HTTP. The
+//! latency of `raw-tokio` is the lower bound for this load generator.
 //!
 //! The rates are given in percent. 100 % is the rate that hyper's server reaches in a closed loop, with the same load
 //! generator and the same number of connections. In a closed loop, a connection sends its next request when the response
