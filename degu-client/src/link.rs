@@ -259,7 +259,7 @@ impl<D: Driver> Link<D> {
         self.stream.as_mut().is_some_and(|stream| stream.check().is_ok())
     }
 
-    /// Polls for the head of the response. After that, [`take_head`](Self::take_head) returns the head.
+    /// Polls until the head of the response has been received. [`take_head`](Self::take_head) then returns the head.
     pub(crate) fn poll_head<S: Source + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,

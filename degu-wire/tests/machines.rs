@@ -235,6 +235,7 @@ fn there_is_room_to_read_into_and_more_for_large_bodies() {
         reads.push(room);
         assert!(matches!(server.poll_part(), Ok(Poll::Ready(Some(Part::Data(_))))));
     }
+    assert!(server.has_large_buffers());
     let most = *reads.iter().max().unwrap();
     assert!((128 * 1024..=512 * 1024).contains(&most), "{reads:?}");
 }
@@ -250,6 +251,7 @@ fn buffers_are_given_up_where_they_are_empty() {
     assert_eq!(server.pending().concat(), pending, "what waits is kept");
     server.transmitted(pending.len());
     server.receive_buffer();
+    assert!(!server.has_large_buffers(), "a short message leaves no large buffer");
     server.release_buffers();
     assert!(server.is_flushed() && server.buffered().is_empty());
     server.receive_buffer().extend_from_slice(GET);

@@ -37,7 +37,8 @@ impl Timer {
         self.set(cx, deadline)
     }
 
-    /// Sets the timer to the deadline if the timer would fire too late, and registers the task.
+    /// Sets the timer to the deadline if the timer would fire too late, and registers the task. Ready if the deadline has
+    /// passed.
     #[cold]
     fn set(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         // If the task has used up its budget (tokio's cooperative scheduling), the poll below does not register the
