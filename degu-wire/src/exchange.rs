@@ -223,7 +223,7 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
 }
 
 /// Writes the fields of the application, the framing field (Content-Length or Transfer-Encoding), and `connection:
-/// upgrade` if there is an Upgrade. Returns the facts that the fields tell.
+/// upgrade` if there is an Upgrade. Returns the facts that follow from the fields.
 ///
 /// The application may set the framing field too, as in a forwarded response. The field must then match the body, and
 /// is written once. If `describes` is true, the message has no body, because it is a 304 or answers HEAD. Then the

@@ -53,12 +53,13 @@ pub(super) enum Section {
     Trailers,
 }
 
-/// Facts about a head, as a set of bits: which fields with a meaning for the codec it has, and what they say.
+/// A set of facts about a head. A fact is the presence of a field that has a meaning for the codec, or a property that
+/// follows from the version or from the value of a field. Each fact is a bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts(u32);
 
 impl Facts {
-    /// The fact that corresponds to a field without a meaning for the codec.
+    /// No fact: the result of [`of`](Self::of) for a field without a meaning for the codec.
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const HOST: Self = Self(1);
     pub(crate) const CONTENT_LENGTH: Self = Self(1 << 1);
@@ -73,13 +74,13 @@ impl Facts {
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);
     pub(crate) const KEEP_ALIVE: Self = Self(1 << 11);
-    /// The message is of HTTP/1.0. This fact and the facts below are not the names of fields.
+    /// The message is of HTTP/1.0. This fact and the facts below are properties, not fields.
     pub(crate) const HTTP10: Self = Self(1 << 12);
     /// The connection ends after this message, even if [`PERSISTENT`](Self::PERSISTENT) is set.
     pub(crate) const CLOSE: Self = Self(1 << 13);
     /// The message is of HTTP/1.1, or a request of HTTP/1.0 that asks for a persistent connection.
     pub(crate) const PERSISTENT: Self = Self(1 << 14);
-    /// Expect is `100-continue`.
+    /// The value of Expect is `100-continue`.
     pub(crate) const EXPECTS_CONTINUE: Self = Self(1 << 15);
     /// The value of Host has a zone.
     pub(crate) const ZONE: Self = Self(1 << 16);
@@ -167,8 +168,8 @@ impl HeadMeta {
         if has_both { Err(Fault::LengthAndCoding.into()) } else { Ok(()) }
     }
 
-    /// Checks one field, and stores its meaning. `at` is the offset of the field's name in the `input`, and
-    /// `value_at` the offset of its value.
+    /// Checks one field, and stores its meaning. `at` is the offset of the field's name in the `input`, and `value_at` is
+    /// the offset of the field's value.
     #[inline(always)]
     fn note(
         &mut self,
@@ -227,7 +228,7 @@ impl HeadMeta {
     }
 
     /// Stores the meaning of Connection (RFC 9112 §9.3, §9.6). A connection of HTTP/1.1 is persistent by default. A
-    /// client of HTTP/1.0 has to ask for it.
+    /// client of HTTP/1.0 has to ask for a persistent connection, so `must_ask` is true for its request.
     #[inline(never)]
     fn note_connection(&mut self, must_ask: bool, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -281,8 +282,8 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     }
 }
 
-/// Parses field lines to the empty line. They begin at `lines`, which is the end of the `input`. Trailers end with the input, because
-/// the chunk decoder has removed their empty line.
+/// Parses field lines up to the empty line. The field lines are at the beginning of `lines`, which is the end of the
+/// `input`. Trailers end with the input, because the chunk decoder has removed their empty line.
 // A copy for each kind of section saves up to 150 instructions a head, but takes flash of a microcontroller.
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 pub(super) fn parse_fields(

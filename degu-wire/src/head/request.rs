@@ -30,9 +30,9 @@ pub type RequestHead<'b> = RequestHeadOf<Fields<'b>>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestMeta {
     pub(crate) common: HeadMeta,
-    /// The offset of the method, which ends before the space before the target.
+    /// The offset of the method. The method ends one byte before the target.
     method: u16,
-    /// The position of the method in [`Method::KNOWN`], or 9.
+    /// The position of the method in [`Method::KNOWN`]; 9 for an extension method.
     known_method: u8,
     target: Span,
     /// The path in the target. The rest of the target is empty, or the query with its `?`.

@@ -219,9 +219,9 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     Ok(())
 }
 
-/// Reads a space and the three digits of the status from `rest`, the part of the `input` after the version. Returns the
-/// status and the rest after it. A number below 100 is not a status. RFC 9110 §15
-/// asks the client to treat a status from 600 to 999 as 5xx, which is left to the caller.
+/// Reads a space and the three digits of the status at the beginning of `rest`, which is the part of the `input` after
+/// the version. Returns the status, and the bytes after it. A number below 100 is not a status. RFC 9110 §15 asks the
+/// client to treat a status from 600 to 999 as 5xx, which is left to the caller.
 #[inline(always)]
 fn status<'i>(input: &[u8], rest: &'i [u8]) -> Result<(u16, &'i [u8]), Stop> {
     let digit = |byte: u8| u16::from(byte - b'0');

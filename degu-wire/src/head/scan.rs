@@ -51,6 +51,15 @@ macro_rules! scanner {
         $(#[$doc])*
         #[inline(always)]
         pub(super) fn $name(mut input: &[u8]) -> &[u8] {
+            // Many elements are short, such as a number or a reason phrase. This test saves 34 of 564 instructions for
+            // the head of a response with one field.
+            if WORDS && let Some(word) = first_word(input) {
+                let lanes = $lanes(word);
+                if lanes != 0 {
+                    return &input[bytes_before(lanes)..];
+                }
+                input = &input[8..];
+            }
             // The compiler tests a whole block with vector instructions, which do not tell the place of the byte that
             // ends the element. The next loops find this place. Parsing a browser's head of 700 bytes takes 3,200
             // instructions with this loop, and 3,700 without it.
@@ -247,9 +256,9 @@ mod tests {
 
     #[test]
     fn every_byte_in_every_lane() {
-        // The input has a block of 16 bytes, a word of 8 bytes, and 2 more bytes.
-        for (byte, lane) in (0..=255u8).flat_map(|byte| (0..26).map(move |lane| (byte, lane))) {
-            let mut input = [b'a'; 26];
+        // The input has a word of 8 bytes, a block of 16 bytes, a word, and 2 more bytes.
+        for (byte, lane) in (0..=255u8).flat_map(|byte| (0..34).map(move |lane| (byte, lane))) {
+            let mut input = [b'a'; 34];
             input[lane] = byte;
             for input in [&input[..], &input[..lane + 1], &input[lane..], &input[..15.max(lane + 1)]] {
                 assert_eq!(skip_text(input), plain(input, stops_value), "{byte} in {lane}");

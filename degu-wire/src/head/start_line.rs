@@ -3,8 +3,8 @@
 use super::{Stop, stop};
 use crate::Fault;
 
-/// Parses `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at the beginning of `rest`, which is the end
-/// of the `input`. Returns the minor version of 1.x, and the bytes after the version.
+/// Parses `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at the beginning of `rest`, which is the end of the
+/// `input`. Returns the minor version of 1.x, and the bytes after the version.
 #[inline(always)]
 pub(super) fn version<'i>(input: &[u8], rest: &'i [u8]) -> Result<(u8, &'i [u8]), Stop> {
     match rest.split_first_chunk::<8>() {
@@ -27,8 +27,8 @@ fn no_version(start: usize, rest: &[u8]) -> Stop {
     stop(Fault::VersionNotSupported, start)
 }
 
-/// Parses CRLF at the beginning of `rest`, which is the end of the `input`. Returns the bytes after the CRLF. The error is
-/// [`Fault::LineEnd`] for a CR or an LF alone, and `fault` for any other byte.
+/// Parses CRLF at the beginning of `rest`, which is the end of the `input`. Returns the bytes after the CRLF. The error
+/// is [`Fault::LineEnd`] for a CR or an LF alone, and `fault` for any other byte.
 #[inline(always)]
 pub(super) fn line_end<'i>(input: &[u8], rest: &'i [u8], fault: Fault) -> Result<&'i [u8], Stop> {
     match rest {
