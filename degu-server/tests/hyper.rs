@@ -395,6 +395,37 @@ fn refusal_follows_a_response_that_the_client_reads_late() {
 }
 
 #[test]
+fn service_has_its_whole_time_after_a_response_that_the_client_reads_late() {
+    async fn large(request: Request<Body>) -> Body {
+        drop(tokio::spawn(request.into_body().collect()));
+        Body::from(vec![b'x'; 8 << 20])
+    }
+    let app = fine().route("/large", post(large));
+    let server = Serving::new(Server::options().handler_timeout(SECOND), Address::ABSTRACT, app);
+    let mut raw = server.connect();
+    raw.send("POST /large HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    // hyper begins the next exchange, but cannot call the service before the response is written.
+    raw.send(format!("0\r\n\r\n{GET}"));
+    std::thread::sleep(Duration::from_millis(2500));
+    raw.expect(&"x".repeat(8 << 20));
+    raw.expect(FINE);
+}
+
+#[test]
+fn upload_that_stalls_after_an_early_response_does_not_reset_it() {
+    async fn early(request: Request<Body>) -> &'static str {
+        drop(tokio::spawn(request.into_body().collect()));
+        "fine"
+    }
+    let app = Router::new().route("/", post(early));
+    let server = Serving::new(Server::options().progress(1024, SECOND), TCP, app);
+    let mut raw = server.connect();
+    raw.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf");
+    assert_eq!(raw.rest(), FINE);
+}
+
+#[test]
 fn silent_refusal_does_not_reset_an_earlier_response() {
     let server = Serving::new(Server::options().error_reply(ErrorReply::Silent), TCP, app());
     let mut raw = server.connect();

@@ -8,8 +8,9 @@ use crate::kit::Serving;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use axum::routing::get;
+use axum::routing::{get, post};
 use degu_server::{Address, Server};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TCP: Address = Address::IPV6_LOOPBACK;
@@ -177,4 +178,29 @@ fn upgrade_keeps_early_bytes_and_either_side_may_end_first() {
             assert!(told.recv_timeout(Duration::from_secs(20)).unwrap() == sent.as_bytes());
         }
     }
+}
+
+#[test]
+fn upgrade_begins_after_the_body_of_its_request_which_has_a_deadline() {
+    let upgrade = async |mut request: Request<Body>| {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            hyper_util::rt::TokioIo::new(upgrade.await.unwrap()).write_all(&body).await.unwrap();
+        });
+        let switching = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "tcp");
+        switching.body(Body::empty()).unwrap()
+    };
+    let options = Server::options().progress(1024, Some(Duration::from_secs(1)));
+    let server = Serving::new(options, TCP, Router::new().route("/", post(upgrade)));
+    let ask = "POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\ncontent-length: 5\r\n\r\nwho";
+    let (mut whole, mut late) = (server.connect(), server.connect());
+    for raw in [&mut whole, &mut late] {
+        raw.send(ask);
+        assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
+    }
+    whole.send("le");
+    assert_eq!(whole.rest(), "whole");
+    let cut = late.read_some(&mut [0]).unwrap_err();
+    assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset, "not a regular end");
 }

@@ -255,7 +255,7 @@ mod hyper {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::kit::{Panicking, Serving};
+    use crate::kit::{Panicking, Receiving, Serving};
 
     fn service() -> Router {
         async fn upgrade(request: Request<Body>) -> Response<Body> {
@@ -274,8 +274,17 @@ mod hyper {
             std::mem::forget(body);
             "kept"
         }
+        // The body is shorter than its content-length.
+        async fn short() -> Response<Body> {
+            let (sender, receiver) = tokio::sync::mpsc::channel(1);
+            sender.send(Ok(http_body::Frame::data("half".into()))).await.unwrap();
+            let body = Body::new(http_body_util::StreamBody::new(Receiving(receiver)));
+            Response::builder().header("content-length", 9).body(body).unwrap()
+        }
         Router::new()
             .route("/", to(async || "fine"))
+            .route("/short", to(short))
+            .route("/early", to(async || ::hyper::StatusCode::EARLY_HINTS))
             .route("/keep", axum::routing::post(keep))
             .route("/broken", to(async || Body::new(http_body_util::StreamBody::new(Panicking(false)))))
             .route("/panic", to(async || -> &'static str { panic!("a handler that panics") }))
@@ -303,6 +312,11 @@ mod hyper {
                 get("/broken"),
                 "GET /broken 200 4B cut: the body of a response returned an error: error from user's Body stream",
             ),
+            (
+                get("/short"),
+                "GET /short 200 4B cut: the body of a response returned an error: user body write aborted",
+            ),
+            (get("/early"), "GET /early 500 41B"),
             (get("/panic"), "GET /panic 500 41B"),
             (
                 "POST /keep HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into(),
@@ -341,6 +355,12 @@ mod hyper {
         raw.expect("hello");
         raw.shut_down_writing();
         lines.expect("GET /tunnel 101 5B");
+
+        // The report does not wait for the rest of the request.
+        let mut raw = server.connect();
+        raw.send("POST /keep HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+        lines.expect("POST /keep 200 4B");
+        raw.reset();
 
         let mut raw = server.connect();
         raw.send(get("/wait"));

@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::shared::{Hold, Stage};
-use crate::connection::caught;
+use super::shared::{Access, Reply};
+use crate::connection::{Wait, caught};
 use crate::options::Progress;
 
 /// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is
@@ -36,7 +36,7 @@ const DRAINED: u64 = 8 * 1024;
 pub struct RequestBody {
     body: Incoming,
     /// The exchange of this body. `None` after the body has ended or failed.
-    hold: Option<Hold>,
+    access: Option<Access>,
     /// If the service leaves more than this number of bytes of the body unread, the connection is closed.
     drained: u64,
 }
@@ -46,18 +46,28 @@ impl RequestBody {
     /// [`Incoming::set_progress`](crate::Incoming::set_progress). Call this method in a layer around a router, where the body
     /// still has this type.
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
-        if let Some(hold) = &self.hold {
+        if let Some(access) = &self.access {
             let progress = Progress::new(bytes, window.into());
-            hold.with(|state| state.deadline.set_rate(Some(progress), state.seconds));
+            access.with(|state| state.deadline.set_rate(Some(progress), state.seconds));
         }
     }
 
     /// Wraps hyper's body. If `expects_continue` is true, the client sends the body only after the service begins to
     /// read it. Such a body cannot be in hyper's first read, so hyper does not keep the connection if the service
     /// leaves a part of the body unread.
-    pub(super) fn new(body: Incoming, hold: &Hold, expects_continue: bool) -> Self {
-        let hold = (!body.is_end_stream()).then(|| hold.clone());
-        Self { body, hold, drained: if expects_continue { 0 } else { DRAINED } }
+    pub(super) fn new(body: Incoming, access: &Access, expects_continue: bool) -> Self {
+        let access = (!body.is_end_stream()).then(|| access.clone());
+        access.iter().for_each(|access| access.with(|state| state.has_body = true));
+        Self { body, access, drained: if expects_continue { 0 } else { DRAINED } }
+    }
+
+    /// Records that the service is done with the body. `has_left_body` is true if hyper will not read the rest.
+    fn end(&mut self, has_left_body: bool) {
+        if let Some(access) = self.access.take() {
+            access.with(|state| {
+                (state.has_body, state.has_left_body, state.wait) = (false, has_left_body, Wait::Handler);
+            });
+        }
     }
 }
 
@@ -67,11 +77,11 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(hold) = &self.hold {
-            hold.with(|state| state.is_wanted = polled.is_pending());
-        }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
-            self.hold = None;
+            self.end(false);
+        } else if let Some(access) = &self.access {
+            let wait = if polled.is_pending() { Wait::Body } else { Wait::Handler };
+            access.with(|state| state.wait = wait);
         }
         polled
     }
@@ -87,10 +97,7 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let Some(hold) = &self.hold {
-            let leaves_body = self.body.size_hint().upper().is_none_or(|rest| rest > self.drained);
-            hold.with(|state| (state.is_wanted, state.has_left_body) = (false, leaves_body));
-        }
+        self.end(self.body.size_hint().upper().is_none_or(|rest| rest > self.drained));
     }
 }
 
@@ -101,12 +108,11 @@ impl fmt::Debug for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response. When hyper drops this value, the exchange ends, unless the service still holds the unread body of
-    /// the request.
+    /// The body of a response.
     pub(super) struct ResponseBody<B> {
         #[pin]
         pub(super) body: B,
-        pub(super) hold: Hold,
+        pub(super) reply: Reply,
     }
 }
 
@@ -121,13 +127,8 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
         };
-        match &polled {
-            Poll::Ready(Some(Err(_))) => this.hold.with(|state| state.stage = Stage::Failed),
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Buf::remaining) as u64;
-                this.hold.with(|state| state.report.iter_mut().for_each(|report| report.add(bytes)));
-            }
-            _ => {}
+        if let (Poll::Ready(Some(Ok(frame))), Some(report)) = (&polled, &mut this.reply.report) {
+            report.add(frame.data_ref().map_or(0, Buf::remaining) as u64);
         }
         polled.map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
     }

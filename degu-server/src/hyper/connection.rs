@@ -19,18 +19,18 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tower_service::Service;
 
 use super::body::RequestBody;
 use super::io::Io;
 use super::room::Room;
 use super::service::Exchanges;
-use super::shared::{Shared, Stage, State};
+use super::shared::{Stage, State, Task};
 use crate::alarm::Spare;
 use crate::connection::{CloseReason, LINGER_IN_ALL, Wait};
+use crate::future::first;
 use crate::listen::Accepted;
-use crate::options::Options;
 use crate::report::{Peer, Report};
 use crate::response::last_response;
 #[cfg(feature = "tls")]
@@ -44,18 +44,8 @@ const BUFFER: usize = 64 * 1024;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The part of a connection's state that only the connection's task uses.
-struct Task {
-    shared: Arc<Shared>,
-    options: Arc<Options>,
-    peer: Arc<Peer>,
-    #[cfg(feature = "tls")]
-    vetted: Option<Vetted>,
-    room: Arc<Room>,
-}
-
 /// Serves a connection until it ends.
-pub(super) async fn serve<S, B>(accepted: Accepted, room: Arc<Room>, options: Arc<Options>, service: S)
+pub(super) async fn serve<S, B>(accepted: Accepted, room: Room, service: S)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
         + Clone
@@ -70,7 +60,6 @@ where
     tracing::debug!(peer = %peer.address, "connection opened");
     let task = Task {
         shared: Arc::default(),
-        options,
         peer: Arc::new(peer),
         #[cfg(feature = "tls")]
         vetted: None,
@@ -85,32 +74,29 @@ where
         return task.linger(stream, &[], || {}).await;
     }
     task.shared.lock().stream = Some(stream);
-    let exchanges = Exchanges {
-        service: TowerToHyperService::new(service),
-        shared: task.shared.clone(),
-        room: task.room.clone(),
-        options: task.options.clone(),
-        peer: task.peer.clone(),
-    };
-    let io = Io { shared: task.shared.clone(), _room: task.room.clone() };
-    let connection = http1::Builder::new()
-        .auto_date_header(task.options.date)
+    let task = Arc::new(task);
+    let service = Exchanges { service: TowerToHyperService::new(service), task: task.clone() };
+    let io = Io { task: task.clone(), is_upgraded: false };
+    let options = &task.room.options;
+    let hyper = http1::Builder::new()
+        .auto_date_header(options.date)
         // With `half_close`, hyper does not end the connection when the peer ends its side. The task detects that the peer is gone.
         .half_close(true)
-        .max_headers(task.options.limits.max_fields)
-        .max_header_size(task.options.limits.max_head)
+        .max_headers(options.limits.max_fields)
+        .max_header_size(options.limits.max_head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(io), exchanges)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let (ended, is_incomplete) = {
-        let mut connection = pin!(connection);
-        let ended = task.watch(connection.as_mut()).await;
-        (ended, task.shared.lock().is_incomplete())
+    let (ended, state) = {
+        let mut hyper = pin!(hyper);
+        let ended = task.watch(hyper.as_mut()).await;
+        let is_upgraded = matches!(ended, Ok(Ok(()))) && task.shared.lock().stage == Stage::Switched;
+        // The state is taken before hyper is dropped, because the drop would change the stage of a response.
+        (ended, (!is_upgraded).then(|| take(&mut *task.shared.lock())))
     };
-    let is_upgraded = task.shared.lock().is_upgraded();
-    match ended {
-        Ok(Ok(())) if is_upgraded => task.tunnel().await,
-        ended => task.finish(ended, is_incomplete).await,
+    match state {
+        Some(state) => task.finish(ended, state).await,
+        None => task.tunnel().await,
     }
 }
 
@@ -118,7 +104,7 @@ impl Task {
     /// Makes the TLS handshake, if the server has TLS.
     #[cfg(feature = "tls")]
     async fn secure(&mut self, stream: &mut Stream<Socket>) -> Result<(), CloseReason> {
-        let Some(tls) = self.options.tls.clone() else { return Ok(()) };
+        let Some(tls) = self.room.options.tls.clone() else { return Ok(()) };
         let changes = tls.changes();
         self.shared.lock().deadline.set_wait(Wait::Handshake, 0);
         self.room.alarm.set_spare(Spare::Fresh, 0, next_turn);
@@ -128,8 +114,7 @@ impl Task {
             false => Ok(()),
         };
         let identity = self.watch(stream.secure(&tls, check)).await??;
-        self.shared.lock().deadline.restart();
-        self.vetted = Vetted::new(&self.options, identity.as_ref(), changes);
+        self.vetted = Vetted::new(&self.room.options, identity.as_ref(), changes);
         Arc::make_mut(&mut self.peer).identity = identity;
         Ok(())
     }
@@ -161,10 +146,7 @@ impl Task {
                     None => {}
                 }
             }
-            let done = part.as_mut().poll(cx);
-            let ended = self.shared.lock().take_ended();
-            ended.into_iter().for_each(Report::end);
-            match done {
+            match part.as_mut().poll(cx) {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
                 Poll::Pending => self.settle(cx, leaves).map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
             }
@@ -180,29 +162,29 @@ impl Task {
         }
         let state = &mut *self.shared.lock();
         state.seconds += 1;
-        let wait = state.deadline.expired(state.seconds, &self.options.deadlines)?;
-        if wait == Wait::Handler && state.is_blocked {
-            // The client gets the rest of the last response before the response to this request. The service's future is
-            // dropped when hyper polls it.
-            state.deadline.handler = None;
-            state.end = Some(CloseReason::Deadline(wait));
-            return None;
+        if state.is_busy()
+            && let Err(reason) = state.check_peer()
+        {
+            return Some(reason);
         }
-        Some(CloseReason::Deadline(wait))
+        match state.deadline.expired(state.seconds, &self.room.options.deadlines)? {
+            Wait::Handler => {
+                state.stage = Stage::Late;
+                None
+            }
+            wait => Some(CloseReason::Deadline(wait)),
+        }
     }
 
     /// Updates the deadline and the alarm after the connection was polled. Returns the reason for which the connection ends now, if
     /// there is one. `leaves` is a reason to end an idle connection.
     fn settle(&self, cx: &mut Context<'_>, leaves: Option<CloseReason>) -> Option<CloseReason> {
         let state = &mut *self.shared.lock();
-        let (wait, is_upgraded) = (state.wait(), state.is_upgraded());
         let Some(stream) = &mut state.stream else {
             // During a handshake and after the last response, the connection ends only to make room.
             return leaves.filter(|reason| matches!(reason, CloseReason::Room));
         };
-        if is_upgraded {
-            return None;
-        }
+        let wait = if state.is_blocked { Wait::Write } else { state.wait };
         state.deadline.set_wait(wait, state.seconds);
         let alarm = &self.room.alarm;
         match (wait, state.exchanges) {
@@ -212,53 +194,58 @@ impl Task {
             (Wait::Request, _) => alarm.set_spare(Spare::Idle, 0, next_turn),
             _ => alarm.set_busy(),
         }
-        if !state.is_blocked && state.end.is_some() {
-            return state.end.take();
+        if !state.is_blocked
+            && let Some(reason) = self.shared.refusal.take()
+        {
+            return Some(reason);
         }
-        if state.held > 0 { state.check_peer(cx).err() } else { None }
+        let Poll::Ready(read) = state.poll_read_ahead(cx) else { return None };
+        read.err()
     }
 
     /// Waits until the service drops the byte stream of another protocol. Returns up to a second later. A shutdown or a
     /// revocation cuts the connection earlier.
     async fn tunnel(&self) {
-        let is_gone = |_: &mut Context<'_>| match self.shared.lock().stream {
-            Some(_) => Poll::Pending,
-            None => Poll::Ready(()),
+        let server = &self.room.server;
+        let ends = async {
+            while self.shared.lock().stream.is_some() {
+                #[cfg(feature = "tls")]
+                if self.vetted.as_ref().is_some_and(Vetted::is_revoked) {
+                    return CloseReason::Revoked;
+                }
+                sleep(SECOND).await;
+            }
+            CloseReason::Tunnel
         };
-        let ended = self.watch(poll_fn(is_gone)).await;
-        let State { stream, report, exchanges, reader, writer, .. } = take(&mut *self.shared.lock());
+        let reason = first(ends, server.reached(Phase::Aborting)).await.unwrap_or(CloseReason::Shutdown);
+        let State { stream, exchanges, tunneled, reader, writer, .. } = take(&mut *self.shared.lock());
         if let Some(mut stream) = stream {
             // The other protocol may have no other sign that its data is incomplete.
             stream.reset_on_close();
         }
         [reader, writer].into_iter().flatten().for_each(Waker::wake);
-        let reason = ended.err().unwrap_or(CloseReason::Tunnel);
-        reason.log(&self.room.server, &self.peer.address, exchanges);
-        match (report, reason) {
-            (Some(report), CloseReason::Tunnel) => report.end(),
-            (Some(report), reason) => report.cut(&reason, 0),
-            _ => {}
+        reason.log(server, &self.peer.address, exchanges);
+        if let Some(mut report) = self.shared.report.take() {
+            report.add(tunneled);
+            match reason {
+                CloseReason::Tunnel => report.end(),
+                reason => report.cut(&reason, 0),
+            }
         }
     }
 
     /// Ends a connection after hyper was dropped. If the server refuses the last request, sends the response. Reports the last
-    /// exchange. `is_incomplete` must be true if a response had begun and was incomplete when hyper was dropped.
-    async fn finish(&self, ended: Result<Result<(), hyper::Error>, CloseReason>, is_incomplete: bool) {
+    /// exchange.
+    async fn finish(&self, ended: Result<Result<(), hyper::Error>, CloseReason>, state: State) {
         let (server, peer) = (&self.room.server, &self.peer.address);
-        let State { stream, mut report, exchanges: requests, is_eof, is_head, stage, is_blocked, end, .. } =
-            take(&mut *self.shared.lock());
-        // If hyper fails or is dropped before the service gets the byte stream of another protocol, `Io` closes the stream.
+        let State { stream, exchanges: requests, is_eof, is_head, stage, is_blocked, .. } = state;
         let Some(mut stream) = stream else { return };
+        let mut report = self.shared.report.take();
         // The connection may end while a refusal waits for the rest of an earlier response. The reason of the refusal is then
         // logged and reported.
-        let ended = end.map_or(ended, Err);
-        let is_whole = match &ended {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => error.is_parse(),
-            Err(_) => false,
-        };
-        if is_whole && stage == Stage::Begun {
-            // hyper has sent the whole last response, although the service still holds the body of the request.
+        let ended = self.shared.refusal.take().map_or(ended, Err);
+        if matches!(ended, Ok(Ok(()))) {
+            // hyper has sent the whole last response.
             report.take().into_iter().for_each(Report::end);
         }
         let reason = match ended {
@@ -280,15 +267,19 @@ impl Task {
         };
         reason.log(server, peer, requests);
         // If a head is late, `stage` is the stage of the response to an earlier request.
-        let may_answer = stage == Stage::Awaited || matches!(reason, CloseReason::Deadline(Wait::Head));
-        let may_answer = may_answer && !is_blocked && (reason.is_ours() || self.options.answers_faults());
+        let may_answer =
+            matches!(stage, Stage::Awaited | Stage::Late) || matches!(reason, CloseReason::Deadline(Wait::Head));
+        let may_answer = may_answer && !is_blocked && (reason.is_ours() || self.room.options.answers_faults());
         if let Some(status) = reason.status().filter(|_| may_answer) {
-            let (response, body_bytes) = last_response(&self.options, status, reason.text(status), is_head);
+            let (response, body_bytes) = last_response(&self.room.options, status, reason.text(status), is_head);
             let sent = || self.report_refusal(report.take(), status, body_bytes);
             self.linger(stream, &response, sent).await;
             return report.into_iter().for_each(|report| report.cut(&reason, 0));
         }
         report.into_iter().for_each(|report| report.cut(&reason, 0));
+        let is_incomplete = is_blocked
+            || matches!(stage, Stage::Begun | Stage::Switching | Stage::Switched)
+            || matches!(reason, CloseReason::Body(_));
         let lingers = match reason {
             CloseReason::Client | CloseReason::LastResponse => true,
             // After a refusal without a response, the client may still read earlier responses.
@@ -307,7 +298,8 @@ impl Task {
     /// Reports that a request was refused by a whole response with this status. Without a report, the request's head
     /// was not received in full.
     fn report_refusal(&self, report: Option<Report>, status: u16, body_bytes: usize) {
-        let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, Peer::clone(&self.peer)));
+        let without_head =
+            || Some(Report::without_head(self.room.options.on_response.as_ref()?, Peer::clone(&self.peer)));
         if let Some(report) = report.or_else(without_head) {
             report.refuse(status, body_bytes);
         }

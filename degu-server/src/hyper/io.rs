@@ -7,15 +7,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::room::Room;
-use super::shared::{Shared, Stage};
+use super::shared::{Stage, Task};
+use crate::connection::Wait;
+use crate::report::Report;
 use crate::stream::{Socket, Stream};
 
 /// The byte stream that hyper reads and writes, and the service after an upgrade. Each read and write records its
-/// result in the [`Shared`] state.
+/// result in the [`State`](super::shared::State).
 pub(super) struct Io {
-    pub(super) shared: Arc<Shared>,
-    pub(super) _room: Arc<Room>,
+    pub(super) task: Arc<Task>,
+    /// True after the response with status 101 was written.
+    pub(super) is_upgraded: bool,
 }
 
 /// Returns the stream, or an error after a shutdown or a revocation has cut the connection.
@@ -26,17 +28,16 @@ fn open(stream: &mut Option<Stream<Socket>>) -> io::Result<&mut Stream<Socket>> 
 impl Drop for Io {
     /// Closes the socket after an upgrade. Without an upgrade, the connection's task still uses the socket.
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        if state.is_upgraded() {
-            state.stream = None;
+        if self.is_upgraded {
+            self.task.shared.lock().stream = None;
         }
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let state = &mut *self.shared.lock();
-        let is_upgraded = state.is_upgraded();
+        let state = &mut *self.task.shared.lock();
+        let is_busy = state.is_busy();
         let stream = open(&mut state.stream)?;
         if !state.ahead.is_empty() {
             let fits = state.ahead.split_to(state.ahead.len().min(buffer.remaining()));
@@ -44,16 +45,21 @@ impl AsyncRead for Io {
             state.received(&fits);
             return Poll::Ready(Ok(()));
         }
-        if is_upgraded {
+        if self.is_upgraded {
             state.reader = Some(cx.waker().clone());
-            return Pin::new(stream).poll_read(cx, buffer);
+            let filled = buffer.filled().len();
+            ready!(Pin::new(stream).poll_read(cx, buffer))?;
+            state.moved(buffer.filled().len() - filled);
+            return Poll::Ready(Ok(()));
         }
-        if state.held == 0 {
+        if !is_busy {
             stream.rest()?;
         }
         let bytes = buffer.initialize_unfilled();
         let read = stream.poll_read_slice(cx, bytes)?;
-        state.is_starved = read.is_pending();
+        if read.is_pending() && !is_busy && state.wait == Wait::Handler {
+            state.wait = Wait::Request;
+        }
         let read = ready!(read);
         state.received(&bytes[..read]);
         state.is_eof = read == 0;
@@ -72,15 +78,12 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let state = &mut *self.shared.lock();
-        let is_upgraded = state.is_upgraded();
+        let state = &mut *self.task.shared.lock();
         let stream = open(&mut state.stream)?;
-        if is_upgraded {
+        if self.is_upgraded {
             state.writer = Some(cx.waker().clone());
             let written = ready!(Pin::new(stream).poll_write_vectored(cx, pieces))?;
-            if let (Stage::Switched, Some(report)) = (state.stage, &mut state.report) {
-                report.add(written as u64);
-            }
+            state.tunneled += written as u64;
             return Poll::Ready(Ok(written));
         }
         let written = stream.poll_write(cx, pieces)?;
@@ -94,26 +97,33 @@ impl AsyncWrite for Io {
         true
     }
 
+    /// Before an upgrade, hyper calls this method when all responses are written.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = &mut *self.shared.lock();
-        let is_upgraded = state.is_upgraded();
-        let stream = open(&mut state.stream)?;
-        if is_upgraded {
+        let this = self.get_mut();
+        let shared = &this.task.shared;
+        let mut state = shared.lock();
+        if this.is_upgraded {
             state.writer = Some(cx.waker().clone());
-            ready!(Pin::new(stream).poll_flush(cx))?;
-            state.stage = Stage::Switched;
+            return Pin::new(open(&mut state.stream)?).poll_flush(cx);
+        }
+        if state.stage == Stage::Switching {
+            (state.stage, this.is_upgraded) = (Stage::Switched, true);
+        }
+        let is_done = state.stage == Stage::Done;
+        drop(state);
+        if is_done {
+            shared.report.take().into_iter().for_each(Report::end);
         }
         Poll::Ready(Ok(()))
     }
 
     /// Does nothing before an upgrade, because the connection's task shuts the connection down.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = &mut *self.shared.lock();
-        let is_upgraded = state.is_upgraded();
-        let stream = open(&mut state.stream)?;
-        match is_upgraded {
-            true => Pin::new(stream).poll_shutdown(cx),
-            false => Poll::Ready(Ok(())),
+        if !self.is_upgraded {
+            return Poll::Ready(Ok(()));
         }
+        let state = &mut *self.task.shared.lock();
+        state.writer = Some(cx.waker().clone());
+        Pin::new(open(&mut state.stream)?).poll_shutdown(cx)
     }
 }

@@ -39,9 +39,9 @@
 //! | [`handshake_timeout`](Options::handshake_timeout) | the handshake | the connection is closed |
 //! | [`idle_timeout`](Options::idle_timeout) | the wait for a request | the connection is closed |
 //! | [`head_timeout`](Options::head_timeout) | a whole head, from its first byte | the client gets 408 |
-//! | [`progress`](Options::progress) | a body that the service polls | the client gets 408; if the response has begun, it is cut |
+//! | [`progress`](Options::progress) | a body that the service polls | the client gets 408; a response that has begun is cut; after a complete response the connection is closed |
 //! | [`progress`](Options::progress) | a response that the client receives too slowly | the response is cut |
-//! | [`handler_timeout`](Options::handler_timeout) | the service, until its response begins | the client gets 503, and the future is dropped |
+//! | [`handler_timeout`](Options::handler_timeout) | the service, from its call until its response begins | the client gets 503, and the future is dropped |
 //! | [`half_close_timeout`](Options::half_close_timeout) | an exchange whose client has ended its side | the connection is closed |
 //! | [`shutdown_grace`](Options::shutdown_grace) | the whole shutdown, including connections after an upgrade | the connections are cut |
 //!
@@ -167,8 +167,8 @@ where
         let (state, mut number) = (server.clone(), 0);
         let accepting = admission.run(move |accepted| {
             number += 1;
-            let room = Arc::new(Room::take(server.clone(), &options, number));
-            drop(tokio::spawn(connection::serve(accepted, room, options.clone(), service.clone())));
+            let room = Room::take(server.clone(), options.clone(), number);
+            drop(tokio::spawn(connection::serve(accepted, room, service.clone())));
         });
         accepting.await;
         if timeout(grace, state.drained(0)).await.is_err() {

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use degu_wire::{BoxError, Fault, Method, RemoteError};
+use degu_wire::{BoxError, Fault, LocalError, Method, RemoteError};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
@@ -17,19 +17,14 @@ use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
 use super::caller::Caller;
-use super::room::Room;
-use super::shared::{Hold, Shared};
-use crate::connection::{CloseReason, caught};
-use crate::options::Options;
+use super::shared::{Access, Stage, Task};
+use crate::connection::{CloseReason, Wait, caught};
 use crate::report::{Peer, Report};
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
     pub(super) service: TowerToHyperService<S>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) room: Arc<Room>,
-    pub(super) options: Arc<Options>,
-    pub(super) peer: Arc<Peer>,
+    pub(super) task: Arc<Task>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Exchanges<S>
@@ -45,34 +40,37 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let (server, options, peer) = (self.room.server.clone(), self.options.clone(), self.peer.clone());
-        self.room.alarm.set_busy();
-        let report = options.on_response.as_ref().map(|on_response| {
+        let task = self.task.clone();
+        let Task { shared, room, peer, .. } = &*task;
+        room.alarm.set_busy();
+        let report = room.options.on_response.as_ref().map(|on_response| {
             let target = request.uri().to_string();
-            Report::begin(on_response, request.method().as_str(), &target, Peer::clone(&peer))
+            Report::begin(on_response, request.method().as_str(), &target, Peer::clone(peer))
         });
-        let hold = self.shared.begin(request.method() == hyper::Method::HEAD, report);
+        let mut reply = shared.begin(request.method() == hyper::Method::HEAD, report);
         let is_http10 = request.version() == Version::HTTP_10;
-        request.extensions_mut().insert(Caller { peer, server: server.clone(), requests: hold.exchange() });
-        let future = match Method::from(request.method().as_str()) {
-            _ if is_http10 && !options.limits.allow_http10 => Err(RemoteError::from(Fault::VersionNotSupported)),
-            method if !options.allows(method) => Err(RemoteError::from(Fault::MethodNotImplemented)),
-            _ => {
-                let expects_continue = request.headers().contains_key(EXPECT);
-                let request = request.map(|body| RequestBody::new(body, &hold, expects_continue));
-                Ok(hyper::service::Service::call(&self.service, request))
-            }
+        let number = reply.access.number;
+        request.extensions_mut().insert(Caller { peer: peer.clone(), server: room.server.clone(), requests: number });
+        let fault = match Method::from(request.method().as_str()) {
+            _ if is_http10 && !room.options.limits.allow_http10 => Some(Fault::VersionNotSupported),
+            method if !room.options.allows(method) => Some(Fault::MethodNotImplemented),
+            _ => None,
         };
+        let expects_continue = request.headers().contains_key(EXPECT);
+        let request = request.map(|body| RequestBody::new(body, &reply.access, expects_continue));
+        let future = hyper::service::Service::call(&self.service, request);
         Box::pin(async move {
-            let made = match future {
-                Ok(future) => answer(future, &hold).await,
-                Err(fault) => Err(CloseReason::Peer(fault)),
+            let made = match fault {
+                Some(fault) => Err(CloseReason::Peer(RemoteError::from(fault))),
+                None => answer(future, &reply.access).await,
             };
+            let access = &reply.access;
+            access.with(|state| state.deadline.handler = None);
             let response = match made {
                 Ok(response) => response,
                 Err(reason) => {
                     // When the earlier responses are written, the connection's task takes the reason and drops this future.
-                    hold.with(|state| (state.deadline.handler, state.end) = (None, Some(reason)));
+                    access.shared.refusal.put(reason);
                     pending().await
                 }
             };
@@ -80,13 +78,16 @@ where
             // not send `connection: close`, so the field is added below.
             let is_unframed =
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH);
+            let room = &task.room;
             let is_last = is_http10 && is_unframed
-                || hold.exchange() >= options.max_requests
-                || hold.with(|state| state.has_left_body)
-                || server.is_stopping();
-            hold.respond(response.status());
-            let mut response = response.map(|body| ResponseBody { body, hold });
-            if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                || number >= room.options.max_requests
+                || access.with(|state| state.has_left_body)
+                || room.server.is_stopping();
+            let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            access.with(|state| state.stage = if is_switch { Stage::Switching } else { Stage::Begun });
+            reply.report.iter_mut().for_each(|report| report.respond(response.status().as_u16()));
+            let mut response = response.map(|body| ResponseBody { body, reply });
+            if is_last && !is_switch {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
                     // To a response of version 1.1, hyper would add `keep-alive` if the client asked for it.
@@ -98,18 +99,23 @@ where
     }
 }
 
-/// Polls the future of the service until the future returns a response, fails or panics, or until the connection's task has
-/// stored a reason to refuse the request. Then drops the future.
+/// Polls the future of the service until the future returns a response, fails or panics, or is late. Then drops the future.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
-    hold: &Hold,
+    access: &Access,
 ) -> Result<Response<B>, CloseReason> {
+    // The time of the service begins with the first poll, because hyper may have to write earlier responses before.
+    access.with(|state| state.deadline.handler = Some(state.seconds));
     let mut future = pin!(future);
     poll_fn(|cx| {
-        if let Some(late) = hold.with(|state| state.end.take()) {
-            return Poll::Ready(Err(late));
+        if access.with(|state| state.stage == Stage::Late) {
+            return Poll::Ready(Err(CloseReason::Deadline(Wait::Handler)));
         }
         match caught(|| future.as_mut().poll(cx)) {
+            // hyper would send 500, and the report would have the status of this response.
+            Ok(Poll::Ready(Ok(response))) if matches!(response.status().as_u16(), 100 | 102..200) => {
+                Poll::Ready(Err(CloseReason::Response(LocalError::Status)))
+            }
             Ok(polled) => polled.map_err(|error| CloseReason::App(error.into())),
             Err(panicked) => Poll::Ready(Err(panicked)),
         }

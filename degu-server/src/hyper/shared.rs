@@ -1,34 +1,72 @@
-//! The state of a connection under `hyper::serve`, which determines the deadline that applies.
+//! The state of a connection under `hyper::serve`, which determines the deadline that applies, and how the connection ends.
 //!
-//! hyper owns the byte stream and calls the service, so no part of the code sees the whole connection. The byte stream, the
-//! exchanges and the connection's task therefore record events in this state:
+//! hyper owns the byte stream and calls the service, so no part of the code sees the whole connection. The byte stream
+//! ([`Io`](super::io::Io)), the exchange and the connection's task therefore record events in [`State`].
 //!
-//! | an exchange is in progress | and | the connection waits for |
+//! [`State::wait`] is the event that the connection waits for. It begins as `Handler`:
+//!
+//! | wait | set by | when |
 //! | --- | --- | --- |
-//! | no | no byte was received | a request |
-//! | no | bytes were received | the rest of a head |
-//! | yes | the service has polled the body, and there was no data | more of the body |
-//! | yes | the service does not poll the body | the service, so the client cannot be late |
-//! | yes or no | the last write found no room | room to write, which the client makes by reading |
+//! | `Handler` | the exchange | the exchange begins; the service finds data in the request's body, or drops the body |
+//! | `Body` | the exchange | the service finds no data in the request's body |
+//! | `Request` | `Io` | hyper finds no input between two exchanges |
+//! | `Head` | `Io` | hyper receives the first byte of a head |
 //!
-//! The bodies of an exchange may be polled in any task, so a lock protects the state. Two tasks rarely compete for the lock.
+//! If the last write found no room ([`State::is_blocked`]), the connection waits for room in place of this event. The client
+//! makes room by reading.
+//!
+//! [`State::stage`] is the stage of the last response. It begins as `Done`:
+//!
+//! | stage | set by | when |
+//! | --- | --- | --- |
+//! | `Awaited` | the exchange | the exchange begins |
+//! | `Late` | the connection's task | `handler_timeout` has expired. The exchange then drops the service's future |
+//! | `Begun` or `Switching` | the exchange | the service has returned the response |
+//! | `Done` | the exchange | hyper has taken the whole response that had `Begun`, and drops it |
+//! | `Switched` | `Io` | the response with status 101 was written |
+//!
+//! The service may use the bodies of an exchange in any task, so a lock protects the state. Two tasks rarely compete for the
+//! lock. Reports and errors of the service are not in the state, because dropping them runs code of the program. Each of them is
+//! in a [`Slot`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
-use hyper::StatusCode;
 
+use super::room::Room;
 use crate::connection::{CloseReason, Deadline, Wait};
-use crate::report::Report;
+use crate::report::{Peer, Report};
+#[cfg(feature = "tls")]
+use crate::revocation::Vetted;
 use crate::stream::{PeerState, Socket, Stream};
 
 /// The most bytes of one read that hyper did not ask for.
 const READ_AHEAD: usize = 4096;
 
-/// The state that the task of a connection, its byte stream and its exchanges share.
+/// The values of a connection that its task shares with its byte stream and its service.
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: Arc<Peer>,
+    #[cfg(feature = "tls")]
+    pub(super) vetted: Option<Vetted>,
+    pub(super) room: Room,
+}
+
+/// The part of a connection that a request may keep after its exchange.
 #[derive(Default)]
-pub(super) struct Shared(Mutex<State>);
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// The reason for which the server refuses the request of the current exchange. When the earlier responses are written, the
+    /// connection's task sends the refusal and ends the connection.
+    pub(super) refusal: Slot<CloseReason>,
+    /// The report of the last response, from the drop of the response until the exchange is reported.
+    pub(super) report: Slot<Report>,
+}
+
+/// A place for a value whose destructor or methods may run code of the program. The value can only be moved in and out, so no
+/// such code runs while a lock is held.
+pub(super) struct Slot<T>(Mutex<Option<T>>);
 
 #[derive(Default)]
 pub(super) struct State {
@@ -38,36 +76,27 @@ pub(super) struct State {
     pub(super) ahead: BytesMut,
     /// True if the end of the input has been read.
     pub(super) is_eof: bool,
-    /// The second, counted since the connection began, in which the kernel was last asked whether the peer is present.
-    asked: u32,
     pub(super) deadline: Deadline,
     /// The seconds since the connection began.
     pub(super) seconds: u32,
-    /// The reason for which the server refuses the request of the current exchange. When the earlier responses are written, the
-    /// connection's task sends the refusal and ends the connection.
-    pub(super) end: Option<CloseReason>,
     /// The number of exchanges that have begun.
     pub(super) exchanges: u64,
-    /// The number of parts of the last exchange that still exist. An exchange has two parts: the body of the request,
-    /// and the response, which is first a future and then a body.
-    pub(super) held: u32,
+    /// The event that the connection waits for, unless the last write found no room.
+    pub(super) wait: Wait,
+    /// True if the last write found no room.
+    pub(super) is_blocked: bool,
     pub(super) stage: Stage,
+    /// True if the service holds the body of the request, and has not read it to its end. The exchange is then in progress,
+    /// even if the response is done.
+    pub(super) has_body: bool,
     /// True if the service has dropped the body of the request before its end, and hyper will not read the rest. The connection
     /// then ends after the response.
     pub(super) has_left_body: bool,
-    /// True if the service waits for the body of the request.
-    pub(super) is_wanted: bool,
-    /// True if bytes of the next request's head were received.
-    has_begun: bool,
-    /// True if hyper's last read found no input, so hyper has no complete request in its buffer.
-    pub(super) is_starved: bool,
     /// True if the method of the request is HEAD, or if the received bytes may be the beginning of this method. A refusal of the
     /// request then has no body.
     pub(super) is_head: bool,
-    /// True if the last write found no room.
-    pub(super) is_blocked: bool,
-    /// The report of the last exchange, until it is reported.
-    pub(super) report: Option<Report>,
+    /// The number of bytes that the service has written after an upgrade.
+    pub(super) tunneled: u64,
     /// The wakers of the tasks that last read and wrote after an upgrade. A cut of the connection wakes these tasks.
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -76,13 +105,15 @@ pub(super) struct State {
 /// The stage of the last response.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(super) enum Stage {
-    /// The service has not made the response yet.
+    /// hyper has taken the whole response, or there was no exchange yet.
     #[default]
+    Done,
+    /// The service has not made the response yet.
     Awaited,
+    /// The service has not made the response in time.
+    Late,
     /// The head of the response was made.
     Begun,
-    /// The body of the response failed, so the response is cut.
-    Failed,
     /// A response with status 101 was made.
     Switching,
     /// The response with status 101 was written.
@@ -90,17 +121,9 @@ pub(super) enum Stage {
 }
 
 impl State {
-    /// Returns the event that the connection waits for.
-    pub(super) const fn wait(&self) -> Wait {
-        match self.held > 0 {
-            _ if self.is_blocked => Wait::Write,
-            true if self.is_wanted => Wait::Body,
-            true => Wait::Handler,
-            false if self.has_begun => Wait::Head,
-            false if self.is_starved => Wait::Request,
-            // hyper still has requests in its buffer.
-            false => Wait::Handler,
-        }
+    /// Returns whether an exchange is in progress.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_body || self.stage != Stage::Done
     }
 
     /// Records that hyper has received these bytes.
@@ -109,13 +132,13 @@ impl State {
         // Empty lines between two requests do not begin a request (RFC 9112 §2.2).
         let first = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         if let Some(first) = first
-            && self.held == 0
-            && !self.has_begun
+            && !self.is_busy()
+            && self.wait != Wait::Head
         {
             // The read of the previous request may have taken the beginning of this head. `begun` is then from the middle of the
             // head, and may begin with `H` as in `Host`. The whole method is therefore compared.
             let begun = &bytes[first..];
-            (self.has_begun, self.is_head) = (true, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
+            (self.wait, self.is_head) = (Wait::Head, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
         }
     }
 
@@ -124,126 +147,103 @@ impl State {
         self.deadline.moved(bytes, self.seconds);
     }
 
-    /// Returns whether the connection has switched to another protocol.
-    pub(super) const fn is_upgraded(&self) -> bool {
-        matches!(self.stage, Stage::Switching | Stage::Switched)
-    }
-
-    /// Returns whether a response has begun and is incomplete.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.is_blocked || self.stage == Stage::Failed || self.stage == Stage::Begun && self.held > 0
-    }
-
-    /// Takes the report of the last exchange out of the state, if the kernel has taken the whole response.
-    pub(super) fn take_ended(&mut self) -> Option<Report> {
-        let is_ended = self.held == 0 && self.stage == Stage::Begun && !self.is_blocked;
-        is_ended.then(|| self.report.take()).flatten()
-    }
-
-    /// Returns an error if the peer is gone, and records a half-close. The task calls this method while the service
-    /// works. hyper does not read at that time, so this method reads and stores some input. Until hyper has taken this
-    /// input, the method only asks the kernel once a second whether the peer is gone.
-    pub(super) fn check_peer(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        let read = self.poll_read_ahead(cx);
-        if read.is_ready() || self.asked != self.seconds {
-            self.asked = self.seconds;
-            match self.stream.as_ref().map(|stream| stream.peer(self.is_eof)) {
-                Some(PeerState::Gone) => return Err(CloseReason::Gone(None)),
-                Some(PeerState::HalfClosed) => self.deadline.half_close(self.seconds),
-                _ => {}
-            }
+    /// Returns an error if the peer is gone, and records a half-close.
+    pub(super) fn check_peer(&mut self) -> Result<(), CloseReason> {
+        match self.stream.as_ref().map(|stream| stream.peer(self.is_eof)) {
+            Some(PeerState::Gone) => return Err(CloseReason::Gone(None)),
+            Some(PeerState::HalfClosed) => self.deadline.half_close(self.seconds),
+            _ => {}
         }
-        if let Poll::Ready(read) = read { Ok(read?) } else { Ok(()) }
+        Ok(())
     }
 
-    /// Reads input into `ahead`, if `ahead` is empty.
-    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let Some(stream) = self.stream.as_mut().filter(|_| !self.is_eof && self.ahead.is_empty()) else {
-            return Poll::Pending;
-        };
+    /// Reads input into `ahead` during an exchange, if `ahead` is empty. While the service works, hyper does not read, and
+    /// does not notice the end of the input.
+    pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let may_read = self.is_busy() && !self.is_eof && self.ahead.is_empty();
+        let Some(stream) = self.stream.as_mut().filter(|_| may_read) else { return Poll::Pending };
         ready!(stream.poll_readable(cx))?;
         let mut bytes = [0; READ_AHEAD];
-        let read = ready!(stream.poll_read_slice(cx, &mut bytes))?;
-        self.ahead.extend_from_slice(&bytes[..read]);
-        self.is_eof = read == 0;
+        let read = ready!(stream.poll_read_slice(cx, &mut bytes));
+        self.is_eof = matches!(read, Ok(0));
+        self.check_peer()?;
+        self.ahead.extend_from_slice(&bytes[..read?]);
         Poll::Ready(Ok(()))
     }
 }
 
 impl Shared {
-    /// Locks the state. While the caller holds the lock, it must not call the service or a function of the options.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
-    /// Records that an exchange has begun. The exchange is in progress until its last [`Hold`] is dropped.
-    pub(super) fn begin(self: &Arc<Self>, is_head: bool, report: Option<Report>) -> Hold {
-        let mut state = self.lock();
+    /// Records that an exchange has begun. `report` is its report.
+    pub(super) fn begin(self: &Arc<Self>, is_head: bool, report: Option<Report>) -> Reply {
         // hyper has taken the whole last response. The kernel may not have taken all of it yet.
-        let ended = std::mem::replace(&mut state.report, report);
+        self.report.take().into_iter().for_each(Report::end);
+        let mut state = self.lock();
         state.deadline.restart();
-        state.deadline.handler = Some(state.seconds);
         state.exchanges += 1;
-        (state.held, state.stage, state.is_head) = (1, Stage::Awaited, is_head);
-        (state.is_wanted, state.has_left_body, state.is_starved) = (false, false, false);
-        let exchange = state.exchanges;
-        drop(state);
-        ended.into_iter().for_each(Report::end);
-        Hold { shared: self.clone(), exchange }
+        (state.wait, state.stage, state.is_head) = (Wait::Handler, Stage::Awaited, is_head);
+        (state.has_body, state.has_left_body) = (false, false);
+        Reply { access: Access { shared: self.clone(), number: state.exchanges }, report }
     }
 }
 
-/// A reference to an exchange. The exchange is in progress while a reference to it exists.
-pub(super) struct Hold {
-    shared: Arc<Shared>,
-    exchange: u64,
+/// The access of an exchange to the state of its connection.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) shared: Arc<Shared>,
+    /// The number of the exchange on its connection, counted from 1.
+    pub(super) number: u64,
 }
 
-impl Hold {
-    /// Returns the number of the exchange on its connection, counted from 1.
-    pub(super) const fn exchange(&self) -> u64 {
-        self.exchange
-    }
-
+impl Access {
     /// Reads or changes the state of the exchange. Does nothing and returns the default if a later exchange has begun,
     /// because the service has kept a request after the end of its exchange.
     pub(super) fn with<T: Default>(&self, access: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared.lock();
-        if state.exchanges == self.exchange { access(&mut state) } else { T::default() }
-    }
-
-    /// Records that a response with this status has begun.
-    pub(super) fn respond(&self, status: StatusCode) {
-        self.with(|state| {
-            state.deadline.handler = None;
-            state.stage = Stage::Begun;
-            if status == StatusCode::SWITCHING_PROTOCOLS {
-                state.deadline.restart();
-                state.stage = Stage::Switching;
-            }
-            if let Some(report) = &mut state.report {
-                report.respond(status.as_u16());
-            }
-        });
+        if state.exchanges == self.number { access(&mut state) } else { T::default() }
     }
 }
 
-impl Clone for Hold {
-    fn clone(&self) -> Self {
-        self.with(|state| state.held += 1);
-        Self { shared: self.shared.clone(), exchange: self.exchange }
-    }
+/// The response of an exchange: first a future, and then a body. hyper drops it after it has taken the whole response.
+pub(super) struct Reply {
+    pub(super) access: Access,
+    pub(super) report: Option<Report>,
 }
 
-impl Drop for Hold {
+impl Drop for Reply {
     fn drop(&mut self) {
-        self.with(|state| {
-            state.held -= 1;
-            if state.held == 0 {
-                state.deadline.restart();
-                (state.has_begun, state.is_wanted) = (false, false);
+        self.access.with(|state| {
+            if state.stage == Stage::Begun {
+                state.stage = Stage::Done;
             }
         });
+        if let Some(report) = self.report.take() {
+            self.access.shared.report.put(report).into_iter().for_each(Report::end);
+        }
     }
+}
+
+impl<T> Slot<T> {
+    /// Stores a value, and returns the value that it replaces.
+    pub(super) fn put(&self, value: T) -> Option<T> {
+        lock(&self.0).replace(value)
+    }
+
+    pub(super) fn take(&self) -> Option<T> {
+        lock(&self.0).take()
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code panics while it holds a lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
