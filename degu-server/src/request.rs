@@ -162,7 +162,7 @@ impl<'r> Request<'r> {
     }
 
     /// Returns whether the version of the request is HTTP/1.0.
-    #[cfg(feature = "proxy")]
+    #[cfg(any(feature = "http", feature = "proxy"))]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()
     }

@@ -113,6 +113,7 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
             let response = response.header("x-uri", request.uri().to_string()).header("trailer", "x-sum");
             Ok(response.body(request.into_body())?.into_response())
         }
+        ["version"] => Ok(format!("{:?}", request.into_http()?.version()).into_response()),
         ["chunks"] => with(response, SizeHint::default()),
         ["length"] => with(response, SizeHint::with_exact(6)),
         ["named"] => with(response.header("trailer", "x-sum"), SizeHint::with_exact(6)),
@@ -150,6 +151,8 @@ fn an_app_answers_with_a_response_of_theirs() {
     assert_eq!(get("/said"), "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nonetwo");
     assert_eq!(get("/empty"), "HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(get("/"), "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnone");
+    assert!(get("/version").ends_with("\r\n\r\nHTTP/1.1"));
+    assert!(server.ask("GET /version HTTP/1.0\r\n\r\n").ends_with("\r\n\r\nHTTP/1.0"));
     let body = "transfer-encoding: chunked\r\n\r\n5;n=1\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n";
     let answer = server.ask(format!("POST /echo?a=b HTTP/1.1\r\nHost: a\r\n{body}"));
     let expected = body.replace(";n=1", "");

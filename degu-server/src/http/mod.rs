@@ -68,6 +68,7 @@ impl<'r> Request<'r> {
         let mut request = http::Request::builder()
             .method(self.method().as_str())
             .uri(self.target())
+            .version(if self.is_http10() { http::Version::HTTP_10 } else { http::Version::HTTP_11 })
             .body(HttpBody::new(LocalBody::none()))?;
         *request.headers_mut() = headers_into_http(self.headers())?;
         *request.body_mut() = HttpBody::new(self.body.into());
