@@ -395,7 +395,7 @@ fn refusal_follows_a_response_that_the_client_reads_late() {
 }
 
 #[test]
-fn service_has_its_whole_time_after_a_response_that_the_client_reads_late() {
+fn service_has_all_its_time_after_a_response_read_late() {
     async fn large(request: Request<Body>) -> Body {
         drop(tokio::spawn(request.into_body().collect()));
         Body::from(vec![b'x'; 8 << 20])

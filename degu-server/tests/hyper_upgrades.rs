@@ -181,7 +181,7 @@ fn upgrade_keeps_early_bytes_and_either_side_may_end_first() {
 }
 
 #[test]
-fn upgrade_begins_after_the_body_of_its_request_which_has_a_deadline() {
+fn upgrade_waits_for_the_body_of_its_request_until_a_deadline() {
     let upgrade = async |mut request: Request<Body>| {
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
