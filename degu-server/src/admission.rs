@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_shutdown_without_descriptors_admits_the_backlog() {
+    async fn a_shutdown_after_a_shortage_admits_the_backlog() {
         let options = Arc::new(Options::new());
         let listener = options.listener(Address::IPV4_LOOPBACK).unwrap();
         let address = std::net::SocketAddr::try_from(listener.address()).unwrap();
