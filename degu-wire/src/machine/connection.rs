@@ -158,10 +158,7 @@ impl<R> Connection<R> {
 
     /// Frees the memory of empty buffers, for a connection that may be idle for a long time.
     pub fn release_buffers(&mut self) {
-        if self.receiver.buffer.is_empty() {
-            self.receiver.buffer = BytesMut::new();
-            self.receiver.head = None;
-        }
+        self.receiver.release_buffer();
         if self.is_flushed() {
             self.sender.out = Outgoing::default();
         }

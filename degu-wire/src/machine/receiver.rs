@@ -71,6 +71,13 @@ impl Receiver {
         self.read_size > FIRST_READ
     }
 
+    /// Frees the memory of an empty buffer, and of the last head. The next read is small again.
+    pub(super) fn release_buffer(&mut self) {
+        if self.buffer.is_empty() {
+            (self.buffer, self.head, self.read_size) = (BytesMut::new(), None, FIRST_READ);
+        }
+    }
+
     /// Drops all received bytes. If a body is unfinished, every later call that reads it returns an error.
     pub(super) fn discard_all(&mut self) {
         if !self.body.has_ended() {
