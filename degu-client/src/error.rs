@@ -40,7 +40,7 @@ struct Failure {
     retryable: bool,
     /// The address of the server, if no connection could be made, or if no connection of a pool became free.
     address: Option<Address>,
-    /// The name of the header field because of which the client refused the request.
+    /// The name of the header field that the client refused to send.
     field: Option<Box<str>>,
     /// The beginning of the response's body, for [`ErrorKind::Status`].
     text: Option<Box<str>>,
@@ -173,8 +173,8 @@ impl Error {
         self
     }
 
-    /// Returns the name of the header field because of which the client refused the request; `None` if the reason was
-    /// not a field.
+    /// Returns the name of the header field that the client refused to send. Returns `None` if the error has another
+    /// reason.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }

@@ -31,8 +31,8 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The maximum time for which connections are still accepted after a shutdown has begun. The time is longer than
-/// [`PATIENCE`], so that connections that find no room are refused before it ends, and not reset.
+/// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than [`PATIENCE`]. If the
+/// server stays full, the waiting connections are therefore refused in time, and not reset.
 const LAST: Duration = Duration::from_secs(4);
 
 /// The acceptor: the listening sockets of a server, and its limit on connections.
@@ -64,7 +64,8 @@ impl Admission {
         let _ = first(aborting, timeout(LAST, self.drain(&mut hand_over))).await;
     }
 
-    /// Admits the connections that wait in the backlogs. Together they wait for room for at most [`PATIENCE`].
+    /// Admits the connections that wait in the backlogs. If the server stays full, refuses them. All these connections share one
+    /// time limit for the wait, [`PATIENCE`].
     async fn drain(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         let began = Instant::now();
         loop {
@@ -127,7 +128,7 @@ impl Admission {
     }
 
     /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
-    /// refuses the new connection together with all connections in the backlog. Otherwise the connections in the
+    /// refuses the new connection and all connections in the backlog. Otherwise the connections in the
     /// backlog would wait one after another, each for this time.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {

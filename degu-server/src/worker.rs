@@ -73,7 +73,7 @@ impl<A: App> Worker<A> {
         }
     }
 
-    /// Runs the worker with this number, together with the future that `alongside` returns. When the queue has ended, waits
+    /// Runs the worker with this number and, on the same thread, the future that `alongside` returns. When the queue has ended, waits
     /// until all connections have sent their last response, for at most the grace period. [`Phase::Aborting`] ends the worker
     /// earlier. Then aborts the connections that are still open, waits for the future of `alongside`, and returns the future's
     /// output.
@@ -298,7 +298,7 @@ mod tests {
         });
     }
 
-    /// The client sends its first message and an invalid record together, and reads nothing. The answer of the server has a long
+    /// The client sends its first message and an invalid record in one write, and reads nothing. The answer of the server has a long
     /// list of certificates, for which the socket has no room, so the alert after it has no room either.
     #[cfg(feature = "tls")]
     #[test]

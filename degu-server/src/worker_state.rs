@@ -22,8 +22,8 @@ use crate::stats::Counters;
 
 /// A connection spins for its next request only while at most this number of connections of its worker are busy.
 const SPINNING: usize = 4;
-/// The number of connections of a worker that may keep their buffers between two requests: about 11 KiB for each
-/// connection, and about 4 MiB in all. If a connection frees its buffers after each request, a request costs 50 % more
+/// The number of connections of a worker that may keep their buffers between two requests. The buffers of a connection have about
+/// 11 KiB, so a worker keeps about 4 MiB. If a connection frees its buffers after each request, a request costs 50 % more
 /// instructions.
 pub(crate) const KEPT: usize = 384;
 /// The size in bytes of the buffer for small reads. A connection that spins reads at most this much at once.

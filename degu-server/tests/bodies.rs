@@ -11,7 +11,7 @@ use crate::common::Running;
 use degu_server::{Address, Body, BodyDropped, BoxError, Chunk, Part, Request, Response, Session, Trailers};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, ReadBuf};
 
-/// Items at hand, after each of which it has nothing for a moment; with a count that is not `Send`.
+/// A source that is pending once before each item, and whose count of polls is not `Send`.
 struct Slow<T> {
     items: std::vec::IntoIter<T>,
     polls: Rc<Cell<usize>>,

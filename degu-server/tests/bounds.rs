@@ -74,7 +74,7 @@ fn a_body_whose_handler_lets_it_come_slowly() {
         });
         let mut raw = server.connect();
         raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n");
-        // Together longer than the window, in which two bytes would do.
+        // All writes take longer than the window. In each window two bytes would be enough.
         for byte in b"very slow!" {
             std::thread::sleep(Duration::from_millis(500));
             raw.send([*byte]);

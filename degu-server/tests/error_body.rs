@@ -179,7 +179,7 @@ fn refuse_for_want_of_room(connect: impl Fn() -> Raw, lengths: &mpsc::Receiver<(
     assert!(busy.response_head().unwrap().starts_with("HTTP/1.1 200 "));
     assert_eq!(lengths.recv().unwrap(), (Some(200), 4));
     let body = json(503, "Service Unavailable: the server cannot take another connection now: try again later");
-    // They wait together.
+    // Both connections wait at the same time.
     let mut newcomers = [("GET", body.len()), ("HEAD", 0)].map(|(method, body_bytes)| {
         let mut raw = connect();
         raw.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));

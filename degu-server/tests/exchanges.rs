@@ -95,7 +95,7 @@ fn data_is_never_empty_though_a_read_of_its_chunk_was_given_up() {
     let app = async move |_: &mut Session, mut request: Request<'_>| {
         tokio::select! {
             biased;
-            chunk = request.body.next_chunk() => panic!("{chunk:?}, of which only the line has come"),
+            chunk = request.body.next_chunk() => panic!("only the line of {chunk:?} was sent"),
             () = std::future::ready(()) => gave_up.send(())?,
         }
         Ok::<_, BoxError>(format!("{:?}", request.body.next_data().await?))

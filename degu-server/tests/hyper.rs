@@ -169,7 +169,7 @@ fn a_body_that_a_layer_lets_come_slowly() {
     let server = Serving::new(Server::options().progress(1024, SECOND), TCP, slow);
     let mut raw = server.connect();
     raw.send("POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n");
-    // Together longer than the window, in which two bytes would do.
+    // All writes take longer than the window. In each window two bytes would be enough.
     for byte in b"very slow!" {
         std::thread::sleep(Duration::from_millis(500));
         raw.send([*byte]);

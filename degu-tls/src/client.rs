@@ -166,8 +166,8 @@ impl ClientTls {
         let next = next.0.get();
         let kind = |trust: &Servers| (discriminant(trust), trust.checks_name());
         if kind(&next.recipe.trust) != kind(&self.0.get().recipe.trust) {
-            let what = "the new policy trusts servers in another way than the current policy (by the system's CAs, private CAs or \
-                        pins, with or without the name check)";
+            let what = "the new policy and the current policy trust servers in different ways: both must use the system's CAs, or both \
+                        private CAs, or both pins; and either both check the name, or neither does";
             return Err(Error::caller(Kind::Replace, what));
         }
         self.0.set(next);

@@ -152,7 +152,7 @@ impl Headers {
     ///
     /// [`LocalError::FieldName`] if the name is not a token. [`LocalError::FieldValue`] if the value has a control
     /// character other than HTAB, begins or ends with whitespace, or its `Display` fails. [`LocalError::HeadTooLarge`] if the fields
-    /// together, with the fields to be removed, would be over 65,535 bytes. After an error, the headers are unchanged.
+    /// would have a total of over 65,535 bytes, in which the fields to be removed count too. After an error, the headers are unchanged.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         self.own().put(name, true, written(value))
     }

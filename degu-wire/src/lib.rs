@@ -134,7 +134,7 @@
 //! | CONNECT | authority-form (RFC 9112 §3.2.3) | 400 for `*`, and 501 for any other target that is not a path; a path is accepted, and degu-server answers with 501 | Degu opens no tunnels |
 //! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two joined fields look like a name with a comma |
 //! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | no such address exists |
-//! | Host | a port after an empty name | refused | such a value names no host (RFC 9110 §4.2.1) |
+//! | Host | a port after an empty name | refused | the value names no host (RFC 9110 §4.2.1) |
 //! | Host | no zone (RFC 6874 §4) | a zone in brackets, after `%` or `%25`, is read; the server's machine removes the zone, and Degu sends none | Node and aiohttp send the zone of their address |
 //! | Content-Length | equal values may be merged (RFC 9112 §6.3) | only one is accepted | a proxy on the path may have used the other value |
 //! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | implementations disagree about empty elements |

@@ -203,7 +203,7 @@ mod grammar {
     }
 }
 
-/// Bytes of which a good part are lines, or nearly.
+/// Bytes that often are chunk lines, or nearly chunk lines.
 fn wire() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         8 => prop::sample::select(vec![";", "=", "\"", "\\", " ", "\t", "a", "b=", "1", "0", "\r\n"]),

@@ -65,7 +65,7 @@ fn encoded(encode: impl Fn(&mut [u8]) -> Result<usize, LocalError>) -> Vec<u8> {
     out
 }
 
-/// Bytes of which a good part are heads, or nearly.
+/// Bytes that often are heads, or nearly heads.
 fn wire() -> impl Strategy<Value = Vec<u8>> {
     let line = prop::sample::select(vec![
         "GET / HTTP/1.1\r\n",

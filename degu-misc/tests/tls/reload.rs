@@ -49,7 +49,8 @@ fn under_load(
     })
 }
 
-/// Renews a pair, of which only the key reaches the disk, and gives the file and text of the certificate.
+/// Renews a certificate and its key, and then puts the old certificate back. Returns the file and the text of the new
+/// certificate.
 fn write_half(pki: &TempPki, leaf: Leaf) -> Result<(PathBuf, Vec<u8>), BoxError> {
     let file = pki.certificate(leaf);
     let old = std::fs::read(&file)?;

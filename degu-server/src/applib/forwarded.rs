@@ -15,7 +15,7 @@ use crate::Session;
 ///
 /// # Errors
 ///
-/// [`LocalError::HeadTooLarge`](degu_wire::LocalError::HeadTooLarge) if all fields together would be over 65,535 bytes.
+/// [`LocalError::HeadTooLarge`](degu_wire::LocalError::HeadTooLarge) if the fields would have a total of over 65,535 bytes.
 ///
 /// ```
 /// use degu_server::{BoxError, Headers, Session, applib::set_forwarded_for};

@@ -75,8 +75,8 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// # Failures
 ///
 /// The client gets 502 if the upstream cannot be reached, and 504 if the upstream is too slow. The client gets 431 if
-/// the head and the fields that the proxy adds are together over 65,535 bytes. With the default limits no head is that
-/// long.
+/// the forwarded head, with the fields that the proxy adds, would have over 65,535 bytes. With the default limits no head
+/// is that long.
 ///
 /// A request is sent again only if it was sent on a kept connection, that connection ended before any byte of the
 /// response, sending again is [safe](degu_client::Error::is_retryable), and the whole body is in memory. A GET, for
@@ -364,8 +364,8 @@ fn pass_on(upstream: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunn
     }
 }
 
-/// A tunnel to the upstream. If both sides have ended, the field is `None`. Otherwise dropping this value resets the connection,
-/// because the upstream has not received all data of the client.
+/// A tunnel to the upstream, or `None` after the client and the upstream have both sent EOF. Dropping a tunnel resets the
+/// connection to the upstream. An ordinary close would tell the upstream that it has received all data of the client.
 struct ResetOnDrop(Option<degu_client::Tunnel>);
 
 impl Drop for ResetOnDrop {

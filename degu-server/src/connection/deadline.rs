@@ -126,7 +126,8 @@ impl Deadline {
         }
     }
 
-    /// Returns whether the connection still has its buffers, and has waited for a request for at least a whole second in all.
+    /// Returns whether the connection waits for a request, still has its buffers ([`Wait::Request`]), and has waited for at least
+    /// one second. The time in which the connection's task worked does not count.
     pub(crate) const fn is_idle(&self, now: u32) -> bool {
         matches!(self.wait, Wait::Request) && now - self.began >= 2
     }

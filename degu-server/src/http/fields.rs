@@ -16,7 +16,7 @@ pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
 ///
 /// # Errors
 ///
-/// [`LocalError::HeadTooLarge`] if the fields are over 65,535 bytes together.
+/// [`LocalError::HeadTooLarge`] if the fields have a total of over 65,535 bytes.
 pub fn headers_from_http(headers: &HeaderMap) -> Result<Headers, LocalError> {
     let mut fields = Headers::new();
     for (name, value) in headers {

@@ -117,7 +117,7 @@ impl AsyncWrite for Io {
         Poll::Ready(Ok(()))
     }
 
-    /// Does nothing before an upgrade, because the connection's task shuts the connection down.
+    /// Shuts the connection down if it was upgraded. Otherwise does nothing, because the connection's task does the shutdown.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_upgraded {
             return Poll::Ready(Ok(()));

@@ -105,7 +105,7 @@ impl Transport for Pipe {
     }
 }
 
-/// The longest duration of a run on the simulated clock. All deadlines together are shorter.
+/// The longest duration of a run on the simulated clock. It is longer than the sum of all deadlines.
 const LATEST: Duration = Duration::from_secs(120);
 
 /// If no step was possible in this number of turns, all tasks wait. A driver that busy-polls needs more than one turn.

@@ -14,16 +14,15 @@ use crate::verify::Side;
 
 /// The maximum number of bytes in a TLS record.
 const RECORD: usize = 16 * 1024;
-/// The maximum number of bytes that are encrypted and written together: four TLS records.
+/// The maximum number of bytes that one write encrypts: four TLS records.
 const ROOM: usize = 4 * RECORD;
 /// The number of records that are kept back from the limit of the keys. They are enough for one write, the records of the
 /// handshake, and alerts.
 const KEPT_BACK: u64 = 16;
-/// The value of [`Secured::room`] after a write of which the socket did not take all bytes. Shorter writes tell the
-/// caller sooner that the socket takes bytes again.
+/// The value of [`Secured::room`] after the socket did not take all bytes of a write. Shorter writes tell the caller sooner that
+/// the socket takes bytes again.
 const LITTLE: usize = 4 * 1024;
-/// The maximum number of pieces that are encrypted together, which is the maximum that a connection of degu-wire
-/// returns at once.
+/// The maximum number of pieces that one write encrypts. A connection of degu-wire returns at most this number at once.
 const PIECES: usize = 17;
 /// The maximum number of bytes of TLS records without data that a peer may send before it sends data again. The longest
 /// record has 16 KiB. A driver that reads until data arrives would otherwise read for as long as the peer sends such
@@ -108,7 +107,7 @@ pub struct Secured {
     /// The number of records that [`write`](Self::write) may still encrypt. The keys of TLS 1.2 wear out: rustls then drops
     /// data, and reports no error. In TLS 1.3, rustls changes the keys.
     records: u64,
-    /// The current maximum number of bytes that are encrypted together, between [`LITTLE`] and [`ROOM`].
+    /// The current maximum number of bytes that one write encrypts, between [`LITTLE`] and [`ROOM`].
     room: usize,
     /// The task whose last operation in [`poll_write`](Self::poll_write) is pending, because the socket has no room.
     writer: Option<Waker>,

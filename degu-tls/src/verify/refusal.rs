@@ -198,7 +198,7 @@ impl Chain<'_> {
             }
             Pki::CrlExpired { next_update, .. } => {
                 let date = x509::date(*next_update);
-                format!("the revocation list that covers {subject}, or a CA in its chain, expired on {date}")
+                format!("the revocation list for {subject} or for a CA in its chain expired on {date}")
             }
             Pki::CaUsedAsEndEntity => format!("{subject} is a CA's certificate"),
             Pki::UnsupportedCriticalExtension => {
@@ -206,7 +206,7 @@ impl Chain<'_> {
             }
             error => match kind {
                 Kind::Crl => {
-                    format!("the revocation list that covers {subject}, or a CA in its chain, cannot be used ({error})")
+                    format!("cannot use the revocation list for {subject} or for a CA in its chain ({error})")
                 }
                 Kind::UnknownIssuer => return self.unknown_issuer(subject),
                 Kind::Signature => return self.bad_signature(&subject),

@@ -83,8 +83,8 @@ macro_rules! constructors {
             }
 
             /// Returns a body of chunks from a stream, with optional [trailers](Trailers) at the end. Each item
-            /// converts into a [`Part`], or is a `Result` of such a value. An `Err` cuts the message short, and the
-            /// peer notices that it is incomplete.
+            /// converts into a [`Part`], or is a `Result` whose `Ok` value does. An `Err` cuts the message short, and the
+            /// peer notices that the message is incomplete.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk, Part, Trailers};

@@ -52,8 +52,8 @@ impl BlockingBody {
     }
 
     /// Returns a body of chunks from an iterator, with optional [trailers](crate::Trailers) at the end. Each item
-    /// converts into a [`Part`], or is a `Result` of such a value. An `Err` cuts the message short, and the peer
-    /// notices that it is incomplete.
+    /// converts into a [`Part`], or is a `Result` whose `Ok` value does. An `Err` cuts the message short, and the peer
+    /// notices that the message is incomplete.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError, Chunk, Part, Trailers};

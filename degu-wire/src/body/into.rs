@@ -7,7 +7,7 @@ use crate::headers::Headers;
 /// this trait, for example text and bytes. Other types implement the trait if making the body can fail, or if the body
 /// needs header fields, as `Json` of the feature `json` does.
 ///
-/// Responses of the server and requests of both clients take such a value as their body.
+/// Responses of the server and requests of both clients accept a value of any type with this trait as their body.
 ///
 /// ```
 /// use degu_wire::{Body, BodyOf, BoxError, Headers, IntoBody, Source};

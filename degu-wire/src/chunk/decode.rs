@@ -61,11 +61,11 @@ enum State {
     Size,
     /// The rest of a chunk line whose digits have been read.
     LineEnd(Place),
-    /// Data of a chunk, of which this number of bytes is still to come.
+    /// Data of a chunk. This number of bytes is still to come.
     Data(u64),
     /// The CRLF after the data, and then a chunk line.
     DataEnd,
-    /// The trailer section, of which this number of bytes has been checked.
+    /// The trailer section. This number of its bytes has been checked.
     Trailers(u16),
     /// The body has ended. The bytes that follow do not belong to it.
     Done,
@@ -366,7 +366,7 @@ impl<'i> Step<'i> {
     /// The step if more bytes are needed.
     pub(crate) const MORE: Self = Self { consumed: 0, event: None };
 
-    /// Returns the step for data, of which `remaining` bytes are still to come.
+    /// Returns the step for data of a chunk, if `remaining` bytes of the chunk are still to come.
     #[inline]
     pub(crate) fn data(input: &'i [u8], remaining: u64) -> Self {
         // A number over `usize` is larger than every input.

@@ -140,8 +140,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     }
 
     /// Answers with the status of the error and without a body, and drops the bytes that the peer still sends. Then
-    /// returns [`End::Refused`] with the error. If the error has no status, or the response cannot be sent, returns the
-    /// error.
+    /// returns `Ok(End::Refused(error))`. If the error has no status, or the response cannot be sent, returns
+    /// `Err(error)`.
     async fn refuse(&mut self, error: Error<S::Error>, options: &Options) -> Result<End<S::Error>, Error<S::Error>> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);

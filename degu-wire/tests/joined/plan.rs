@@ -227,7 +227,7 @@ fn exchange() -> impl Strategy<Value = Exchange> {
     })
 }
 
-/// Some exchanges, the last of which may close the connection.
+/// Some exchanges. The last exchange may close the connection.
 pub(crate) fn exchanges() -> impl Strategy<Value = Vec<Exchange>> {
     (vec(exchange(), 1..5), any::<[bool; 2]>()).prop_map(|(mut exchanges, [client, server])| {
         let last = exchanges.last_mut().expect("at least one");

@@ -19,7 +19,8 @@ struct World {
     name: &'static str,
     /// The input before and after each text, so that the codec can parse it.
     around: [&'static [u8]; 2],
-    /// The pieces of which the texts are made. Neighbours in this list, the last and the first included, differ in class.
+    /// The pieces from which the texts are made. Neighbours in this list differ in class; the last piece and the first piece
+    /// count as neighbours.
     alphabet: &'static [&'static [u8]],
     /// The codec's view of the whole input.
     judge: fn(&[u8]) -> Verdict,

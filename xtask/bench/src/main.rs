@@ -48,7 +48,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 pub(crate) struct Options {
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(suites::ALL.iter().map(|suite| suite.0)))]
     suites: Vec<String>,
-    /// Makes fewer and shorter rounds: about a minute for all suites together.
+    /// Makes fewer and shorter rounds: all suites take about a minute.
     #[arg(long)]
     quick: bool,
     /// The number of measurements of each contestant [default: 7, or 3 with --quick].

@@ -27,7 +27,7 @@ pub struct Message {
     /// The form of the body.
     pub kind: Kind,
     /// The pieces of the body, each of at least one byte. If the body is chunked, these are the chunks. Each piece is
-    /// sent in two parts, of which the first has this number of bytes.
+    /// sent in two parts. The number is the length of the first part in bytes.
     pieces: Vec<(Chunk, usize)>,
     /// The extensions of the last chunk, which has no data.
     last: ChunkExtensions,

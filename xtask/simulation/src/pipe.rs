@@ -61,7 +61,7 @@ pub(crate) struct Lane {
     pub(crate) flight: VecDeque<u8>,
     /// Bytes that have arrived and were not read.
     pub(crate) here: VecDeque<u8>,
-    /// The most bytes in `flight` and `here` together.
+    /// The maximum for the sum of the bytes in `flight` and in `here`.
     pub(crate) window: usize,
     /// The end that follows the bytes in flight.
     pub(crate) ends: Option<End>,
