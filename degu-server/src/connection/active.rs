@@ -132,7 +132,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 return Err(CloseReason::LastResponse);
             }
         }
-        // Responses to pipelined requests are collected up to a limit, and written together.
+        // Responses to pipelined requests are collected up to a limit, and then written at once.
         if !driver.machine.has_room() {
             driver.flush().await?;
         }

@@ -128,8 +128,8 @@ pub(crate) fn put_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) 
     sink.put(b"\r\n")
 }
 
-/// Writes the fields, the framing field, and the empty line. Refuses a framing field among the fields, and a field that
-/// is repeated although it must be unique.
+/// Writes `fields`, then the Content-Length or Transfer-Encoding of `framing`, and the empty line. Refuses these two
+/// fields in `fields`, and a field that is repeated although it must be unique.
 fn put_fields<'f, V: AsRef<[u8]>>(
     mut sink: SliceSink,
     fields: impl IntoIterator<Item = (&'f str, V)>,

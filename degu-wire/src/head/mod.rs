@@ -71,9 +71,10 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
 pub(crate) struct Search(usize);
 
 impl Search {
-    /// Parses the head at the beginning of `input` with `scan`, if these are the first bytes of the head, or if the end
-    /// of the head may have arrived. `scan` returns whether the head is complete. Returns false if more bytes are
-    /// needed, or if the connection ended before a head began. `eof` is true if no byte follows `input`.
+    /// Returns whether a whole head is at the beginning of `input`. The result is false if more bytes are needed, or if
+    /// the connection ended before a head began. `scan` parses the head, and returns whether the head is complete. This
+    /// method calls `scan` only for the first bytes of a head, and when the end of the head may have arrived. `eof` is
+    /// true if no byte follows `input`.
     #[inline(always)]
     pub(crate) fn find(
         &mut self,

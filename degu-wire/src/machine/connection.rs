@@ -98,9 +98,9 @@ impl<R> Connection<R> {
     /// Returns whether the driver may call [`send_part`](Self::send_part) again before the pending bytes are written.
     /// A part of up to 4 KiB is short. Returns false in three cases:
     ///
-    /// - The pending heads and short parts together have at least 64 KiB.
+    /// - The pending heads and short parts have a total of at least 64 KiB.
     /// - Eight longer parts are pending.
-    /// - A longer part is pending, and at least 448 KiB are pending in all.
+    /// - A longer part is pending, and all pending bytes have a total of at least 448 KiB.
     ///
     /// The part that reaches a bound is accepted whole. A driver that sends parts after `false` uses memory without a
     /// bound.

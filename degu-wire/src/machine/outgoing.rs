@@ -12,8 +12,8 @@ use bytes::{Buf, Bytes};
 const COPIED: usize = 4 * 1024;
 /// If this number of bytes of heads and small data is pending, a driver should write before it sends more parts.
 const ENOUGH: usize = 64 * 1024;
-/// If large data is pending, and at least this number of bytes is pending in all, a driver should write before it sends
-/// more parts. The bound is seven pieces of 64 KiB, because sources read pieces of this size. One write to a Unix
+/// If large data is pending, and the large data and the small bytes that are pending have a total of at least this number
+/// of bytes, a driver should write before it sends more parts. The bound is seven pieces of 64 KiB, because sources read pieces of this size. One write to a Unix
 /// socket takes less by default (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
 /// If this number of parts with large data is pending, a driver should write before it sends more parts.
@@ -82,8 +82,9 @@ impl Outgoing {
         self.sent = 0;
     }
 
-    /// Removes large data, and counts the small bytes before large data as sent, up to `bytes` bytes in all. Returns
-    /// the rest of `bytes`, which is the number of sent small bytes after all large data.
+    /// Records that `bytes` bytes were sent, as far as these are large data and the small bytes before it: removes the
+    /// large data, and counts the small bytes. Returns the rest of `bytes`, which is the number of sent small bytes after
+    /// all large data.
     #[inline(never)]
     fn large_sent(&mut self, mut bytes: usize) -> usize {
         while let Some(large) = self.large.front_mut() {
