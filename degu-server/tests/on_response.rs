@@ -257,6 +257,8 @@ mod hyper {
     use super::*;
     use crate::kit::{Panicking, Receiving, Serving};
 
+    const LARGE: usize = 8 << 20;
+
     fn service() -> Router {
         async fn upgrade(request: Request<Body>) -> Response<Body> {
             let upgrade = ::hyper::upgrade::on(request);
@@ -281,8 +283,17 @@ mod hyper {
             let body = Body::new(http_body_util::StreamBody::new(Receiving(receiver)));
             Response::builder().header("content-length", 9).body(body).unwrap()
         }
+        // hyper can begin the next exchange while the kernel has no room for this response.
+        async fn large(request: Request<Body>) -> Response<Body> {
+            tokio::spawn(request.into_body().collect());
+            let (sender, receiver) = tokio::sync::mpsc::channel(1);
+            sender.send(Ok(http_body::Frame::data(vec![b'x'; LARGE].into()))).await.unwrap();
+            let body = Body::new(http_body_util::StreamBody::new(Receiving(receiver)));
+            Response::builder().header("content-length", LARGE).body(body).unwrap()
+        }
         Router::new()
             .route("/", to(async || "fine"))
+            .route("/large", axum::routing::post(large))
             .route("/short", to(short))
             .route("/early", to(async || ::hyper::StatusCode::EARLY_HINTS))
             .route("/keep", axum::routing::post(keep))
@@ -324,6 +335,7 @@ mod hyper {
             ),
             ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 50B"),
             ("GET / HTTP/1.1\r\nbad field\r\n\r\n".into(), "- - 400 0B"),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "- - 505 66B"),
         ] {
             let mut raw = server.connect();
             raw.send(request);
@@ -362,8 +374,13 @@ mod hyper {
         lines.expect("POST /keep 200 4B");
         raw.reset();
 
+        // The report of a response does not wait for the next response.
         let mut raw = server.connect();
-        raw.send(get("/wait"));
+        raw.send("POST /large HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+        raw.send("0\r\n\r\n".to_owned() + &get("/wait"));
+        raw.expect(&"x".repeat(LARGE));
+        lines.expect(&format!("POST /large 200 {LARGE}B"));
         raw.reset();
         lines.expect(&format!("GET /wait - 0B {GONE}"));
         server.shut_down();

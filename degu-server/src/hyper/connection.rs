@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use degu_wire::BoxError;
+use degu_wire::{BoxError, Fault};
 use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
@@ -244,7 +244,7 @@ impl Task {
         // The connection may end while a refusal waits for the rest of an earlier response. The reason of the refusal is then
         // logged and reported.
         let ended = self.shared.refusal.take().map_or(ended, Err);
-        if matches!(ended, Ok(Ok(()))) {
+        if matches!(&ended, Ok(ended) if ended.as_ref().err().is_none_or(hyper::Error::is_parse)) {
             // hyper has sent the whole last response.
             report.take().into_iter().for_each(Report::end);
         }
@@ -252,6 +252,8 @@ impl Task {
             Err(reason) => reason,
             Ok(Ok(())) if is_eof => CloseReason::Client,
             Ok(Ok(())) => CloseReason::LastResponse,
+            // hyper sends no response to the preface of HTTP/2.
+            Ok(Err(error)) if error.is_parse_version_h2() => CloseReason::Peer(Fault::VersionNotSupported.into()),
             Ok(Err(error)) if error.is_parse() => {
                 match server.may_log() {
                     Some(suppressed_lines) => {
@@ -259,16 +261,16 @@ impl Task {
                     }
                     None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),
                 }
-                self.report_refusal(report, if error.is_parse_too_large() { 431 } else { 400 }, 0);
+                self.report_refusal(None, if error.is_parse_too_large() { 431 } else { 400 }, 0);
                 return self.linger(stream, &[], || {}).await;
             }
             Ok(Err(error)) if error.is_user() => CloseReason::Body(error.to_string().into()),
             Ok(Err(error)) => CloseReason::Gone(Some(std::io::Error::other(error))),
         };
         reason.log(server, peer, requests);
-        // If a head is late, `stage` is the stage of the response to an earlier request.
-        let may_answer =
-            matches!(stage, Stage::Awaited | Stage::Late) || matches!(reason, CloseReason::Deadline(Wait::Head));
+        // If a head is late or refused, `stage` is the stage of the response to an earlier request.
+        let may_answer = matches!(stage, Stage::Awaited | Stage::Late)
+            || matches!(reason, CloseReason::Peer(_) | CloseReason::Deadline(Wait::Head));
         let may_answer = may_answer && !is_blocked && (reason.is_ours() || self.room.options.answers_faults());
         if let Some(status) = reason.status().filter(|_| may_answer) {
             let (response, body_bytes) = last_response(&self.room.options, status, reason.text(status), is_head);

@@ -75,7 +75,6 @@
 //! - **Refusals.** If hyper itself refuses a request, it sends 400 or 431 without a body. [`error_reply`](Options::error_reply)
 //!   and [`error_body`](Options::error_body) have no effect on these responses. For a request target that fills `max_head`,
 //!   hyper sends 431, and Degu 414.
-//!   A client that begins with HTTP/2 gets no response: hyper ends the connection.
 //! - **[`Limits`](crate::Limits).** Only `max_head`, `max_fields` and `allow_http10` apply.
 //! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them.
 //! - **Reason phrases.** A service sets one with the extension `hyper::ext::ReasonPhrase` of the response.
