@@ -52,9 +52,9 @@ impl<S: Stream> Tls<S> {
 
 impl<S: Stream> Stream for Tls<S> {
     /// Processes records without data, such as session tickets. A stream that received only such records still counts
-    /// as idle. A stream whose keys are used up counts as closed.
+    /// as idle. A stream whose keys are almost used up counts as closed.
     fn check(&mut self) -> Result<(), error::ErrorKind> {
-        if self.secured.is_used_up() {
+        if self.secured.is_worn() {
             return Err(error::ErrorKind::Closed);
         }
         let mut found = 0;

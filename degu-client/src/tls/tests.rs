@@ -155,7 +155,7 @@ fn a_connection_with_used_up_keys_is_closed() {
     provider.cipher_suites.retain(|suite| suite.tls13().is_none());
     for suite in &mut provider.cipher_suites {
         let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
-        let common = CipherSuiteCommon { confidentiality_limit: 18, ..whole.common };
+        let common = CipherSuiteCommon { confidentiality_limit: 4096 + 17, ..whole.common };
         let Tls12CipherSuite { prf_provider, kx, sign, aead_alg, .. } = *whole;
         let short = Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg };
         *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));

@@ -9,9 +9,10 @@ use degu_client::{Client, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::{Address, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
-use degu_tls::rustls::HandshakeKind;
+use degu_tls::rustls::crypto::CipherSuiteCommon;
 use degu_tls::rustls::pki_types::UnixTime;
 use degu_tls::rustls::time_provider::TimeProvider;
+use degu_tls::rustls::{HandshakeKind, SupportedCipherSuite, Tls12CipherSuite};
 use degu_tls::{CaSet, ClientTls, ServerTls};
 
 use super::assert_refused;
@@ -303,4 +304,26 @@ fn a_session_is_of_one_policy() {
             assert_refused(refused, "unknown_ca");
         }
     }
+}
+
+#[test]
+fn a_server_ends_a_connection_before_its_keys_are_used_up() {
+    let mut provider = (*Version::Tls12.provider()).clone();
+    for suite in &mut provider.cipher_suites {
+        let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
+        // The last 4,096 records are for the last message, and 16 are for handshake and alerts.
+        let common = CipherSuiteCommon { confidentiality_limit: 4096 + 16 + 2, ..whole.common };
+        let Tls12CipherSuite { prf_provider, kx, sign, aead_alg, .. } = *whole;
+        let short = Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg };
+        *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));
+    }
+    let pki = TempPki::new();
+    let policy = ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.clients());
+    let server = serve(one_thread(), &policy.build_with(provider.into()).unwrap(), who);
+    let mut connection = blocking::Client::from(client(server.address(), &pki.client_tls())).connect().unwrap();
+    let closes = [(); 4].map(|()| {
+        assert_eq!(connection.get("/").unwrap().body.read_all(100).unwrap(), CLIENT);
+        connection.is_closed()
+    });
+    assert_eq!(closes, [false, false, false, true]);
 }

@@ -174,7 +174,8 @@ impl ProxyApp {
     ///
     /// The client gets 101 only after the upstream has sent 101. No byte of the new protocol is forwarded earlier. Then bytes and
     /// half-closes are forwarded in both directions, until both sides have ended. If one side fails, the other side is reset.
-    /// Each offer uses a new connection to the upstream.
+    /// A Unix socket without TLS has no reset, so its peer cannot tell this from an ordinary end. Each offer uses a new
+    /// connection to the upstream.
     ///
     /// # Panics
     ///

@@ -225,7 +225,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         // below checks whether that body still has a reader.
         let source = source.filter(|_| !is_head && length != Some(0));
         // The check for a shutdown is as late as possible, because a shutdown may have begun while the app worked.
-        if is_last || worker.is_stopping() {
+        if is_last || worker.is_stopping() || endpoint.stream.is_worn() {
             machine.stop();
         }
         match request_body {

@@ -130,6 +130,15 @@ impl<T: Transport> Stream<T> {
         self.transport.peer(is_eof)
     }
 
+    /// Returns whether the connection should end soon, because its TLS keys are almost used up.
+    pub(crate) fn is_worn(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.secured.is_worn();
+        }
+        false
+    }
+
     /// Returns whether there is input, or the end of the input. Asks the kernel, because the runtime may not have noticed new
     /// input yet.
     pub(crate) fn has_input(&mut self) -> bool {

@@ -19,6 +19,8 @@ const ROOM: usize = 4 * RECORD;
 /// The number of records that are kept back from the limit of the keys. They are enough for one write, the records of the
 /// handshake, and alerts.
 const KEPT_BACK: u64 = 16;
+/// The number of left records below which keys count as worn. They are enough for a message of 64 MiB.
+const WORN: u64 = 4096;
 /// The value of [`Secured::room`] after the socket did not take all bytes of a write. Shorter writes tell the caller sooner that
 /// the socket takes bytes again.
 const LITTLE: usize = 4 * 1024;
@@ -229,7 +231,7 @@ impl Secured {
         self.flush(io)?;
         if self.accepted == 0 {
             self.check_fault()?;
-            if self.is_used_up() {
+            if self.records == 0 {
                 let what = "the keys of the TLS 1.2 connection cannot encrypt more data: make a new connection";
                 return Err(io::Error::other(Error::new(Kind::System, Blame::System, what)));
             }
@@ -251,9 +253,10 @@ impl Secured {
         Ok(std::mem::take(&mut self.accepted))
     }
 
-    /// Returns whether [`write`](Self::write) fails because the keys are used up. The connection can still be read.
-    pub const fn is_used_up(&self) -> bool {
-        self.records == 0
+    /// Returns whether the keys are almost used up, so [`write`](Self::write) will soon fail. The connection should then
+    /// not be used for another message. At least 4,000 records of 16 KiB can still be written after the first `true`.
+    pub const fn is_worn(&self) -> bool {
+        self.records < WORN
     }
 
     /// Encrypts bytes from the beginning of `pieces`, within the limits of [`write`](Self::write). Writes as many of the
