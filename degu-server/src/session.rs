@@ -53,6 +53,9 @@ impl Session {
     }
 
     /// Stores a value until the connection ends. A session has one value of each type. Returns the previous value of this type.
+    ///
+    /// A proxy may send requests of several clients over one connection (RFC 9110 §3.3). Behind a proxy, a login must therefore not
+    /// be stored here.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
         self.values.push((TypeId::of::<T>(), Box::new(value)));
