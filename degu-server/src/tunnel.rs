@@ -55,7 +55,7 @@ impl Switch {
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped before it is done has moved no byte.
+/// If a read or a write is dropped before it is done, it has moved no byte.
 pub struct Tunnel<'t> {
     stream: &'t mut dyn ByteStream,
     first: Bytes,

@@ -295,6 +295,6 @@ impl fmt::Debug for CaSet {
 fn is_certificate(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     let extension = path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
-    // A link to a file that does not exist is an error when it is read.
+    // A link without a target counts as a certificate, so reading it returns an error.
     !hidden && extension && path.metadata().map_or(true, |data| data.is_file())
 }

@@ -176,7 +176,7 @@ fn attributes(mut set: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
         let oid = take(&mut pair, Tag::ObjectIdentifier)?;
         let value = match element(&mut pair) {
             Some(value) if value.tag() == Tag::BmpString => utf16(value.value()),
-            // A value with a tag that der does not know is written whole, with its tag and its length.
+            // If der does not know the tag of a value, the value is written whole, with its tag and its length.
             value => String::from_utf8_lossy(value.map_or(pair, AnyRef::value)).into_owned(),
         };
         Some((oid, value))

@@ -20,9 +20,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::options::SocketOptions;
 
-/// The longest time for which a starting server waits for the lock. Other servers hold the lock only for a few system calls.
+/// The longest time for which a start of the server waits for the lock. Other servers hold the lock only for a few system calls.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The longest time for which a server that shuts down waits for the lock. The time is short, because the waiting
+/// The longest time for which a shutdown waits for the lock. The time is short, because the waiting
 /// thread also serves connections.
 const BRIEFLY: Duration = Duration::from_millis(100);
 /// The pause between two attempts to take the lock.

@@ -61,7 +61,7 @@ impl Tls {
 /// A non-blocking reader and writer over a transport, for degu-tls.
 pub(super) struct Io<'p, 'cx, T> {
     transport: &'p mut T,
-    /// The task that is woken when an operation that would block can continue. With `None`, no task is woken.
+    /// The task that is woken after `WouldBlock`, when the operation can continue. With `None`, no task is woken.
     task: Option<&'p mut Context<'cx>>,
     /// True if the task is also woken when there is room to write. A transport wakes only one task when there is room, and this
     /// must be the task that writes. TLS may also have to write while a task reads. Such a write does not wait for room.
