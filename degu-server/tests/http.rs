@@ -129,6 +129,8 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
         ["not-empty"] => {
             Ok(response.header("content-length", "0").body(Full::new(Bytes::from("data")))?.into_response())
         }
+        ["coded"] => with(response.header("transfer-encoding", "gzip, chunked"), SizeHint::default()),
+        ["coded-chunked"] => with(response.header("transfer-encoding", "Chunked"), SizeHint::with_exact(6)),
         ["empty"] => Ok(response.status(204).body(Empty::<Bytes>::new())?.into_response()),
         _ => {
             Ok(response.status(404).header("connection", "close").body(Full::new(Bytes::from("none")))?.into_response())
@@ -143,6 +145,8 @@ fn an_app_answers_with_a_response_of_theirs() {
     let chunks = "transfer-encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\nx-sum: 7\r\n\r\n";
     assert_eq!(get("/chunks"), format!("HTTP/1.1 200 OK\r\n{chunks}"));
     assert_eq!(get("/named"), format!("HTTP/1.1 200 OK\r\ntrailer: x-sum\r\n{chunks}"));
+    assert_eq!(get("/coded-chunked"), format!("HTTP/1.1 200 OK\r\n{chunks}"));
+    assert!(get("/coded").starts_with("HTTP/1.1 500 "), "no receiver could decode the body");
     // There is no place for them, and they are not dropped in silence.
     assert!(!get("/length").ends_with("onetwo"));
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";

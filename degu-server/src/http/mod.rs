@@ -45,13 +45,18 @@ use crate::{Error, IntoResponse, Request, Response};
 
 /// Converts a body. The body is sent in chunks if the headers have `transfer-encoding` or `trailer`. Otherwise the body
 /// is sent with the length in `content-length`, or with its exact size hint. A body without a known length is sent in
-/// chunks, too. Removes `content-length` and `transfer-encoding` from the headers, because the encoder writes them.
+/// chunks, too. Removes `content-length` and `transfer-encoding: chunked` from the headers, because the encoder writes
+/// them. Keeps other transfer codings, which the encoder refuses: the receiver would take a coded body for a plain one.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
 {
     let said = headers.remove(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let chunked = headers.remove(TRANSFER_ENCODING).is_some() || headers.contains_key(TRAILER);
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+    if codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked")) && headers.remove(TRANSFER_ENCODING).is_some() {
+        return body::with_length(None, body);
+    }
+    let chunked = headers.contains_key(TRAILER);
     let length = said.or(body.size_hint().exact()).filter(|_| !chunked);
     body::with_length(length, body)
 }
