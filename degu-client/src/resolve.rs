@@ -50,7 +50,7 @@ pub(crate) fn admit<D: Driver>(
 }
 
 /// Returns the addresses of a name in the order in which they are tried (RFC 8305 §4). IPv6 and IPv4 take turns, so a
-/// family without a route costs only one attempt. The first address of the resolver stays first.
+/// family without a route costs only one attempt. The address that the resolver returned first stays first.
 pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for address in found {

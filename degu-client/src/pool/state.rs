@@ -173,7 +173,7 @@ impl<D: Driver> State<D> {
         self.next_end = self.next_end.into_iter().chain(end).min();
     }
 
-    /// Moves the idle connections for which `is_closed` returns `true` to `closed`.
+    /// Moves each idle connection to `closed` if `is_closed` returns `true` for it.
     fn close_idle(&mut self, is_closed: impl Fn(&Pooled<D>) -> bool) {
         let before = self.closed.len();
         self.closed.extend(self.idle.extract_if(.., |idle| is_closed(idle)));

@@ -1,4 +1,5 @@
-//! A busy connection, which passes requests to the app, sends the responses, and at the end writes the last bytes.
+//! A busy connection: passes requests to the app, and sends the responses. When the connection ends, writes the bytes that
+//! are still pending.
 
 use std::pin::pin;
 use std::rc::Rc;

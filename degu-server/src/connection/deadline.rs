@@ -84,8 +84,8 @@ impl Deadline {
         self.half_closed.get_or_insert(now);
     }
 
-    /// Sets the minimum rate of the request's body. `None` stands for the rate of the server. If the rate changes, its first
-    /// window begins with the next wait.
+    /// Sets the minimum rate of the request's body. `None` stands for the rate of the server. The first
+    /// window of a new rate begins with the next wait.
     pub(crate) fn set_rate(&mut self, rate: Option<Progress>, now: u32) {
         if self.body != rate {
             self.set_wait(Wait::Handler, now);

@@ -65,7 +65,7 @@ impl<'c, T: Transport> Driver<'c, T> {
         Self { endpoint, machine, body: None, spinner }
     }
 
-    /// Returns whether the connection waits for its next request and spins before it blocks.
+    /// Begins to spin, if the connection waits for its next request and may spin now. Returns whether the spin has begun.
     pub(super) fn begin_spin(&mut self) -> bool {
         self.machine.awaits() == Awaits::Request && self.endpoint.place.worker.may_spin() && self.spinner.begin()
     }

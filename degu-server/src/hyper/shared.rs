@@ -41,7 +41,7 @@ use crate::report::{Peer, Report};
 use crate::revocation::Vetted;
 use crate::stream::{PeerState, Socket, Stream};
 
-/// The most bytes of one read that hyper did not ask for.
+/// The maximum number of bytes that the server reads before hyper asks for input.
 const READ_AHEAD: usize = 4096;
 
 /// The values of a connection that its task shares with its byte stream and its service.

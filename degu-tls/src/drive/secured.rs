@@ -16,8 +16,8 @@ use crate::verify::Side;
 const RECORD: usize = 16 * 1024;
 /// The maximum number of bytes that one write encrypts: four TLS records.
 const ROOM: usize = 4 * RECORD;
-/// The number of records that are kept back from the limit of the keys. They are enough for one write, the records of the
-/// handshake, and alerts.
+/// The number of records below the limit of the keys at which data is refused. This reserve is enough for one write, the
+/// records of the handshake, and alerts.
 const KEPT_BACK: u64 = 16;
 /// The number of left records below which keys count as worn. They are enough for a message of 64 MiB.
 const WORN: u64 = 4096;

@@ -69,8 +69,8 @@ impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> fmt::Debug fo
 }
 
 impl Buffers<'_> {
-    /// Returns the limits, lowered to the size of the input buffer. Within the returned limits, a head fits into the
-    /// buffer, and a chunk line or the trailers fit into the rest of the buffer.
+    /// Returns the limits, lowered to the size of the input buffer. Within the returned limits, a head takes at
+    /// most three quarters of the buffer. A chunk line or the trailers fit into the last quarter.
     pub(super) fn bound(&self, limits: &Limits) -> Limits {
         let max_head = limits.max_head.min(self.input.len() / 4 * 3);
         let window = self.input.len() - max_head;

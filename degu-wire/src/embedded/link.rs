@@ -33,7 +33,7 @@ pub(super) struct State {
     pub(super) is_writing: bool,
     /// True if the peer will send no more bytes.
     pub(super) eof: bool,
-    /// The time that the peer has left. Waiting for the peer reduces this time, and each byte that is received or sent
+    /// The remaining time of the peer. Waiting for the peer reduces this time, and each byte that is received or sent
     /// increases it.
     pub(super) left: Duration,
     /// The upper bound of `left`.
