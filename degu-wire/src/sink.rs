@@ -35,6 +35,7 @@ impl Sink for SliceSink<'_> {
 
 #[cfg(feature = "alloc")]
 impl Sink for alloc::vec::Vec<u8> {
+    #[inline(always)]
     fn put(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
         self.extend_from_slice(bytes);
         Ok(())

@@ -168,6 +168,7 @@ pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), LocalError> {
 }
 
 /// Writes a field line that has been checked.
+#[inline(always)]
 pub(crate) fn put_line(sink: &mut impl Sink, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     sink.put(name)?;
     sink.put(b": ")?;
