@@ -183,6 +183,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             machine.stop();
         }
         add(&worker.counters().requests, 1);
+        endpoint.place.alarm.set_busy();
         endpoint.deadline.restart();
         endpoint.deadline.handler = Some(worker.seconds());
         Ok(())

@@ -1,12 +1,11 @@
 //! The driver of a connection, which moves bytes between the machine and the stream, and observes the deadlines.
 
 use std::future::poll_fn;
-use std::mem::replace;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use degu_wire::machine::{Awaits, Connection, RequestHead, Server};
+use degu_wire::machine::{Awaits, Connection, Content, RequestHead, Server};
 use degu_wire::{Fault, Headers, Method, Part, Source, Spinner, Step};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
@@ -94,7 +93,6 @@ impl<'c, T: Transport> Driver<'c, T> {
             let read = stream.try_read(&mut place.worker.scratch(), self.machine.receive_buffer());
             if let Poll::Ready(read) = read? {
                 self.received(read);
-                self.endpoint.work();
                 self.spinner.found(|| self.endpoint.place.worker.now());
                 return Ok(true);
             }
@@ -105,14 +103,17 @@ impl<'c, T: Transport> Driver<'c, T> {
     /// connection is idle and should free its buffers, because no request arrived for a second, or because too many connections
     /// hold buffers.
     pub(super) fn more(&mut self) -> impl Future<Output = Result<bool, CloseReason>> {
-        let mut is_woken = false;
+        let mut is_flushed = false;
         poll_fn(move |cx| {
             self.endpoint.check_alarm()?;
-            ready!(self.poll_flush(cx))?;
-            // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
-            let is_ready = replace(&mut is_woken, true) || self.endpoint.stream.poll_readable(cx)?.is_ready();
+            // After a wake there usually is input, so the read comes at once.
+            let is_ready = is_flushed || {
+                ready!(self.poll_flush(cx))?;
+                is_flushed = true;
+                // Usually there is no input yet. Polling for readiness then costs less than a read that finds nothing.
+                self.endpoint.stream.poll_readable(cx)?.is_ready()
+            };
             if is_ready && self.poll_read(cx)?.is_ready() {
-                self.endpoint.work();
                 return Poll::Ready(Ok(true));
             }
             self.spinner.end_turn();
@@ -219,11 +220,12 @@ impl<'c, T: Transport> Driver<'c, T> {
         let worker = &endpoint.place.worker;
         let Response { status, reason, headers, body, .. } = response;
         let is_head = head.method() == Method::Head;
-        let length = body.length();
         let (content, source) = body.split();
         // A source that is not sent is dropped here, because the source may contain the body of the request. The code
         // below checks whether that body still has a reader.
-        let source = source.filter(|_| !is_head && length != Some(0));
+        let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
+        let is_unframed = source.is_some() && matches!(content, Content::Chunked) && head.is_http10();
+        let length = if let Content::Bytes(bytes) = &content { bytes.len() } else { 0 };
         // The check for a shutdown is as late as possible, because a shutdown may have begun while the app worked.
         if is_last || worker.is_stopping() || endpoint.stream.is_worn() {
             machine.stop();
@@ -239,10 +241,10 @@ impl<'c, T: Transport> Driver<'c, T> {
         machine.respond(status, reason, &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
         drop(date);
         endpoint.deadline.handler = None;
-        endpoint.is_unframed = source.is_some() && length.is_none() && head.is_http10();
+        endpoint.is_unframed = is_unframed;
         if let Some(report) = &mut endpoint.report {
             report.respond(status);
-            report.add(length.filter(|_| source.is_none() && !is_head).unwrap_or(0));
+            report.add(if is_head { 0 } else { length as u64 });
         }
         Ok(source.map_or(Next::Request, Next::Send))
     }
