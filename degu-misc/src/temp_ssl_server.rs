@@ -62,7 +62,7 @@ impl TempSSLServer {
         &self.tls
     }
 
-    /// Returns a blocking client for the server, with a valid certificate. The client needs no runtime.
+    /// Returns a blocking client, which shows the server a valid certificate. The client needs no runtime.
     pub fn client(&self) -> blocking::Client {
         self.client_with(self.client.clone()).into()
     }

@@ -1,8 +1,8 @@
 //! The clock of a worker, which ticks once a second.
 //!
-//! While a timer of a tokio runtime is pending, the runtime reads the clock once more in each turn of its loop, and
-//! converts between times and ticks. For a small request, these steps take about 200 instructions. On Linux the server
-//! therefore sets no timer of the runtime: a timerfd of the kernel announces each second.
+//! While a timer of a tokio runtime is pending, each turn of the runtime's loop also reads the system's clock and converts
+//! times. For a small request, this takes about 200 instructions. On Linux the server therefore sets no timer of the
+//! runtime: a timerfd of the kernel announces each second.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
 use crate::{App, Error, Request, Response, Session};
 
-/// A busy connection. Its driver has the machine of `degu_wire`, which an idle connection does not need.
+/// A busy connection. It has a state machine of `degu_wire`, which an idle connection does not need.
 pub(super) struct Active<'c, T: Transport, A> {
     pub(super) driver: Driver<'c, T>,
     session: &'c mut Session,

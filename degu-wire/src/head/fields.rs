@@ -267,8 +267,8 @@ fn coding_fault(value: &[u8]) -> Fault {
 }
 
 /// Returns whether a name equals `lower`, ignoring case. `lower` has only lower-case letters and hyphens. Setting bit
-/// 0x20 makes a letter lower-case, and makes no other byte of a token a letter or a hyphen. So all bytes can be
-/// compared at once. For a head of five lines, this saves 260 instructions.
+/// 0x20 makes a letter lower-case. No other byte of a token becomes a letter or a hyphen in this way. So all bytes can
+/// be compared at once. For a head of five lines, this saves 260 instructions.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     let word = |text: &[u8; N]| {

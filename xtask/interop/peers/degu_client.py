@@ -88,7 +88,7 @@ address.report([
     ('chunked', chunked),
     ('large', large),
     ('keep-alive', keep_alive),
-    ('close', 'Degu 0.18 has no connection: close'),
+    ('close', 'the client of Degu 0.18 cannot send `connection: close`'),
     ('404', missing),
     ('chunks', chunks),
     ('extensions', extensions),
