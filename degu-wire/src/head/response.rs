@@ -187,22 +187,20 @@ pub(crate) fn scan_response(
 fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Result<(), Stop> {
     let (minor, rest) = version(input, input)?;
     let (status, rest) = status(input, rest)?;
-    meta.status = status;
     let offset = |rest: &[u8]| input.len() - rest.len();
-    meta.reason = (0, 0);
-    let rest = match rest {
+    let (reason, rest) = match rest {
         [b' ', text @ ..] => {
             let mut rest = skip_text(text);
             while let [b'\t', after @ ..] = rest {
                 rest = skip_text(after);
             }
-            meta.reason = (offset(text) as u16, offset(rest) as u16);
-            rest
+            ((offset(text) as u16, offset(rest) as u16), rest)
         }
-        [b'\r', ..] | [] => rest,
+        [b'\r', ..] | [] => ((0, 0), rest),
         _ => return Err(stop(Fault::Status, 12)),
     };
     let lines = line_end(input, rest, Fault::Reason)?;
+    (meta.status, meta.reason) = (status, reason);
     let common = &mut meta.common;
     *common = HeadMeta::new(Section::Response, minor == 0);
     parse_fields(input, lines, slots, common, Section::Response)?;
@@ -224,10 +222,11 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
 /// client to treat a status from 600 to 999 as 5xx, which is left to the caller.
 #[inline(always)]
 fn status<'i>(input: &[u8], rest: &'i [u8]) -> Result<(u16, &'i [u8]), Stop> {
-    let digit = |byte: u8| u16::from(byte - b'0');
     match rest {
         [b' ', first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', rest @ ..] => {
-            Ok((digit(*first) * 100 + digit(*second) * 10 + digit(*third), rest))
+            // The value of the three characters is too large by 111 times the character `0`.
+            let [first, second, third] = [first, second, third].map(|digit| u16::from(*digit));
+            Ok((first * 100 + second * 10 + third - u16::from(b'0') * 111, rest))
         }
         _ => Err(no_status(input)),
     }

@@ -101,9 +101,7 @@ const fn stops_target(byte: u8) -> bool {
 
 scanner! {
     /// Skips to the first byte that may not be in the path of a request target, or to the end of the input.
-    skip_path, stops_path, |word| {
-        lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | lanes_equal(word, b'?') | word & TOPS
-    }
+    skip_path, stops_path, |word| target_lanes(word) | lanes_equal(word, b'?')
 }
 
 const fn stops_path(byte: u8) -> bool {
@@ -116,7 +114,8 @@ scanner! {
 }
 
 const fn target_lanes(word: u64) -> u64 {
-    lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
+    // Adding one sets the top bit of the lane of 0x7f. Only the byte 0xff causes a carry, and 0xff ends a target too.
+    lanes_below(word, 0x21) | lanes_equal(word, b'#') | (word.wrapping_add(ONES) | word) & TOPS
 }
 
 /// Returns the lanes that hold neither a letter nor a hyphen. Most names consist of letters and hyphens.
@@ -139,8 +138,8 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
         }
         input = &input[8..];
     }
-    // A colon ends most names, so this test saves a look-up in the table.
-    if let [b':', ..] = input {
+    // A colon ends most names, and a space ends a method, so this test saves a look-up in the table.
+    if let [b':' | b' ', ..] = input {
         return input;
     }
     while let [byte, after @ ..] = input
