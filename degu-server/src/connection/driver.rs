@@ -45,7 +45,7 @@ pub(super) enum Next {
     Special(Box<Response>),
 }
 
-/// The action of the driver on the peer's input while the handler or the source of the response waits.
+/// The action of the driver on the peer's input, while the driver waits for the handler or for the source of the response.
 #[derive(PartialEq)]
 enum Input {
     /// Read the input for the machine.
