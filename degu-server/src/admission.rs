@@ -128,7 +128,7 @@ impl Admission {
     }
 
     /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
-    /// refuses the new connection and all connections in the backlog. Otherwise the connections in the
+    /// refuses the new connection and the connections in the backlog. Otherwise the connections in the
     /// backlog would wait one after another, each for this time.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
@@ -140,6 +140,7 @@ impl Admission {
             };
             let _ = timeout(patience, make_room).await;
         }
+        let began = Instant::now();
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
             self.state.accepted.fetch_add(1, Relaxed);
             // A connection may have ended in the meantime, so the limit is checked again.
@@ -152,6 +153,11 @@ impl Admission {
             }
             refuse(&newcomer, &self.options);
             yield_now().await;
+            // Refused clients may connect again at once. Without this limit they could keep the acceptor in this loop, which
+            // asks no connection to close.
+            if began.elapsed() >= TURN {
+                return;
+            }
         }
     }
 

@@ -494,7 +494,7 @@ impl Options {
 
     /// Sets the maximum time of a TLS handshake, from the moment when the connection is accepted. After this time the
     /// connection is closed. If there are [`max_connections`](Self::max_connections) connections, the server may close
-    /// a connection whose handshake takes over 2 s, to make room for a new connection. Default: 10 s (nginx: 60 s, Go:
+    /// a connection whose handshake takes over 1.5 s, to make room for a new connection. Default: 10 s (nginx: 60 s, Go:
     /// none).
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handshake = seconds(timeout.into());

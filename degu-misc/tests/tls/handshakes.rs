@@ -75,7 +75,7 @@ fn a_stalled_handshake_makes_room_for_a_new_connection() {
     let server = serve(one_thread().max_connections(3).handshake_timeout(None), &pki.server_tls(), who);
     let stalled = [(); 3].map(|()| halfway(server.address(), &hello));
     let ask = || ask(&client(server.address(), &pki.client_tls()).into());
-    // A new connection waits for as long as a handshake has before it must make room, so the first one may be refused.
+    // If the machine pauses for half a second, the first connection may be refused.
     let answer = ask().or_else(|_| ask());
     assert_eq!(answer.unwrap(), CLIENT);
     rest(&stalled[0]);
@@ -96,7 +96,7 @@ fn a_client_gets_room_among_a_thousand_stalled_handshakes() {
     let _stalled: Vec<_> = (0..cap).map(|_| halfway(server.address(), &hello)).collect();
     assert_eq!(server.stats().open, cap);
     let ask = || ask(&client(server.address(), &pki.client_tls()).into());
-    // A new connection waits for as long as a handshake has before it must make room, so the first one may be refused.
+    // If the machine pauses for half a second, the first connection may be refused.
     let answer = ask().or_else(|_| ask());
     assert_eq!(answer.unwrap(), CLIENT);
 }
