@@ -106,7 +106,7 @@ impl Event {
             let _ = writeln!(text, "retry: {}", time.as_millis());
         }
         // A client accepts CR, LF and CRLF as the end of a line.
-        for line in self.data.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
+        for line in self.data.split("\r\n").flat_map(|lines| lines.split(['\r', '\n'])) {
             let _ = writeln!(text, "data: {line}");
         }
         text.push('\n');

@@ -57,11 +57,25 @@ fn an_event_that_is_encoded_is_decoded_to_itself() {
         let text = event.encode().unwrap();
         assert_eq!(events(std::str::from_utf8(&text).unwrap(), 5).0, [event], "{text:?}");
     }
-    // A receiver cannot tell a CR from the end of a line.
-    let event = Event::new("a\rb\r\nc").encode().unwrap();
-    assert_eq!(event, "data: a\ndata: b\ndata: c\n\n");
     for event in [Event::new("").id("a\nb"), Event::new("").id("a\0"), Event::new("").name("a\rb")] {
         assert!(event.encode().is_err(), "{event:?}");
+    }
+}
+
+#[test]
+fn each_cr_lf_or_crlf_of_an_event_is_one_line_end() {
+    // A receiver cannot tell a CR from another line end.
+    for (data, read) in [
+        ("a\rb\r\nc", "a\nb\nc"),
+        ("a\r", "a\n"),
+        ("a\r\n", "a\n"),
+        ("\r", "\n"),
+        ("a\n\r", "a\n\n"),
+        ("a\r\r\nb", "a\n\nb"),
+        ("\r\r", "\n\n"),
+    ] {
+        let text = Event::new(data).encode().unwrap();
+        assert_eq!(events(std::str::from_utf8(&text).unwrap(), 5).0, [Event::new(read)], "{data:?} as {text:?}");
     }
 }
 
