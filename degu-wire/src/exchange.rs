@@ -84,7 +84,7 @@ impl Terms {
         // get.
         let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
         put_status_line(out, status, reason)?;
-        let facts = put_headers(out, lines, framing, describes)?;
+        let facts = put_headers(out, lines, framing, describes, self.http10)?;
         self.persistent &= !self.continue_pending && framing != Framing::UntilClose && !facts.has(Facts::CLOSE);
         self.continue_pending = false;
         if let Some(date) = date.filter(|_| !facts.has(Facts::DATE)) {
@@ -195,7 +195,7 @@ pub(crate) fn put_request<'h>(
     if host_field.is_none() {
         put_line(out, b"host", host)?;
     }
-    let facts = put_headers(out, lines, framing, false)?;
+    let facts = put_headers(out, lines, framing, false, false)?;
     if facts.has(Facts::UPGRADE) && !offers {
         return Err(LocalError::FieldNotAllowed);
     }
@@ -228,11 +228,14 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
 /// The application may set the framing field too, as in a forwarded response. The field must then match the body, and
 /// is written once. If `describes` is true, the message has no body, because it is a 304 or answers HEAD. Then the
 /// application's framing field describes the body that another request would get, and is not compared with `framing`.
+///
+/// If `http10` is true, Transfer-Encoding is left out, because the client does not know it (RFC 9112 §6.1).
 pub(crate) fn put_headers<'h>(
     out: &mut impl Sink,
     lines: impl Iterator<Item = Line<'h>>,
     framing: Framing,
     describes: bool,
+    http10: bool,
 ) -> Result<Facts, LocalError> {
     let mut facts = Facts::NONE;
     let mut described = false;
@@ -257,7 +260,7 @@ pub(crate) fn put_headers<'h>(
                 let length = if field == Facts::CONTENT_LENGTH {
                     Framing::Length(decimal(value).ok_or(LocalError::ContentLength)?)
                 } else if value.eq_ignore_ascii_case(b"chunked") {
-                    Framing::Chunked
+                    if http10 { Framing::UntilClose } else { Framing::Chunked }
                 } else {
                     return Err(LocalError::FieldNotAllowed);
                 };
@@ -267,6 +270,9 @@ pub(crate) fn put_headers<'h>(
                     false if length == framing => continue,
                     false if field == Facts::CONTENT_LENGTH => return Err(LocalError::ContentLength),
                     false => return Err(LocalError::FieldNotAllowed),
+                }
+                if length == Framing::UntilClose {
+                    continue;
                 }
             }
             _ => {}

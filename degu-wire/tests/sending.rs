@@ -263,6 +263,31 @@ fn a_response_to_head_is_described_once_and_well() {
 }
 
 #[test]
+fn http10_gets_no_transfer_encoding_even_if_it_is_set() {
+    const GET: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+    const HEAD: &[u8] = b"HEAD / HTTP/1.0\r\n\r\n";
+    let coding = one("transfer-encoding", "chunked");
+    for (to, status, content) in [
+        (GET, 200, Content::Chunked),
+        (HEAD, 200, Content::Chunked),
+        (HEAD, 200, Content::None),
+        (GET, 304, Content::None),
+    ] {
+        let mut server = server(to);
+        server.respond(status, "x", &coding, content, None).unwrap();
+        let head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n\r\n");
+        assert_eq!(String::from_utf8(server.pending().concat()).unwrap(), head);
+    }
+    assert_eq!(respond(GET, 200, "x", &coding, Content::Bytes("x".into())), Err(LocalError::FieldNotAllowed));
+    for fields in [
+        [("content-length", "5"), ("transfer-encoding", "chunked")],
+        [("transfer-encoding", "chunked"), ("content-length", "5")],
+    ] {
+        assert_eq!(respond(HEAD, 200, "x", &several(fields), Content::None), Err(LocalError::FieldNotAllowed));
+    }
+}
+
+#[test]
 fn bodies_where_there_are_none_are_refused() {
     for content in [Content::Bytes("x".into()), Content::Length(1), Content::Chunked] {
         for status in [204, 205, 304] {

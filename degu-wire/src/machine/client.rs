@@ -143,7 +143,7 @@ impl Connection<Client> {
         let framing = request_framing(method.known_as(), framing);
         let mut last = None;
         let lines = headers.lines().inspect(|(name, _)| last = Some(*name));
-        match put_headers(&mut Vec::new(), lines, framing, false) {
+        match put_headers(&mut Vec::new(), lines, framing, false, false) {
             Err(_) => core::str::from_utf8(last?).ok(),
             Ok(facts) if facts.has(Facts::UPGRADE) => Some("upgrade"),
             Ok(_) => headers.get_bytes("host").filter(|host| !is_host(host)).map(|_| "host"),

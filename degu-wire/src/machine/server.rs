@@ -138,9 +138,9 @@ impl Connection<Server> {
     /// [`is_sending`](Self::is_sending) returns true.
     ///
     /// This method writes the fields for framing and persistence. The headers may contain `content-length` or
-    /// `transfer-encoding`, as in a forwarded response. These fields must match the content. With `connection: close`
-    /// among the headers, this exchange is the last. A response to HEAD has the framing field of `content`, and no
-    /// body. `date` becomes the field Date if the headers have none.
+    /// `transfer-encoding`, as in a forwarded response. These fields must match the content. A client of HTTP/1.0 gets
+    /// no `transfer-encoding`. With `connection: close` among the headers, this exchange is the last. A response to
+    /// HEAD has the framing field of `content`, and no body. `date` becomes the field Date if the headers have none.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl Connection<Server> {
         let headers = with_upgrade(headers, protocol)?;
         self.sender.put_head(|out| {
             put_status_line(out, 101, reason_phrase(101).as_bytes())?;
-            put_headers(out, headers.lines(), Framing::None, false)
+            put_headers(out, headers.lines(), Framing::None, false, false)
         })?;
         (self.state, self.role.terms.persistent) = (State::Switched, false);
         Ok(())
