@@ -186,6 +186,20 @@ fn faults_get_their_status_and_the_connection_ends() {
 }
 
 #[test]
+fn each_response_has_a_date_if_the_option_is_on() {
+    let server = Running::with(Server::options().date(true), Address::IPV6_LOOPBACK, small);
+    for (request, status) in [
+        ("GET /example HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200 OK"),
+        ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "501 Not Implemented"),
+    ] {
+        let response = server.ask(request);
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{response}");
+        assert_eq!(response.matches("\r\ndate: ").count(), 1, "{response}");
+    }
+}
+
+#[test]
 fn chunks_are_sent_as_they_are_made() {
     let app = async |_: &mut Session, _: Request<'_>| {
         let chunks =

@@ -28,11 +28,11 @@ fn a_bad_head_stays_bad() {
     assert_eq!(error, RemoteError::at(Fault::FieldName, 20));
     server.receive_buffer().extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(server.poll_request().unwrap_err(), error);
-    assert_eq!(server.refuse(error.status(), "text/plain", "a text\n"), Some(7));
+    assert_eq!(server.refuse(error.status(), "text/plain", "a text\n", None), Some(7));
     let refusal = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 7\r\nconnection: close\r\n\r\na text\n";
     assert_eq!(server.pending().concat(), refusal.as_bytes());
     assert!(matches!(server.poll_request(), Ok(Poll::Ready(None))));
-    assert_eq!(server.refuse(400, "text/plain", ""), None, "one answer is enough");
+    assert_eq!(server.refuse(400, "text/plain", "", None), None, "one answer is enough");
     assert_eq!(server.awaits(), Awaits::Nothing);
 }
 
@@ -46,7 +46,7 @@ fn the_text_of_a_refusal_is_not_sent_to_head() {
     ] {
         let mut server = server(request.as_bytes());
         let _ = server.poll_request();
-        assert_eq!(server.refuse(400, "text/plain", "a text\n"), Some(0));
+        assert_eq!(server.refuse(400, "text/plain", "a text\n", None), Some(0));
         assert!(server.pending().concat().ends_with(b"content-length: 7\r\nconnection: close\r\n\r\n"), "{request:?}");
     }
 }
@@ -55,7 +55,7 @@ fn the_text_of_a_refusal_is_not_sent_to_head() {
 fn media_type_of_a_refusal_breaks_no_framing() {
     let mut server = server(b"GET /\r\n\r\n");
     let _ = server.poll_request();
-    assert_eq!(server.refuse(400, "text/plain\r\ncontent-length: 0", "a text\n"), Some(7));
+    assert_eq!(server.refuse(400, "text/plain\r\ncontent-length: 0", "a text\n", None), Some(7));
     let refusal = "HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\nconnection: close\r\n\r\na text\n";
     assert_eq!(server.pending().concat(), refusal.as_bytes());
 }

@@ -287,7 +287,7 @@ fn a_refusal_has_a_final_status() {
     for (status, answers) in [(199, false), (200, true), (408, true), (999, true), (1000, false)] {
         let mut server = server(GET);
         request(&mut server);
-        assert_eq!(server.refuse(status, "text/plain", "").is_some(), answers, "{status}");
+        assert_eq!(server.refuse(status, "text/plain", "", None).is_some(), answers, "{status}");
         assert_eq!(server.is_flushed(), !answers);
         assert!(!server.is_persistent());
         assert_eq!(server.awaits(), Awaits::Nothing);

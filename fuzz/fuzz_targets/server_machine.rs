@@ -76,7 +76,7 @@ fuzz_target!(|input: &[u8]| {
                 cut = cut.map(|_| server.pending().concat());
             }
             Operation::Refuse(status) => {
-                finals += usize::from(server.refuse(status, "text/plain", "").is_some());
+                finals += usize::from(server.refuse(status, "text/plain", "", Some("now")).is_some());
                 cut = Some(server.pending().concat());
             }
             Operation::Cut => {

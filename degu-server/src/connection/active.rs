@@ -228,7 +228,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             return false;
         };
         let (media_type, body) = self.worker.options.body_of_error(status, reason.text(status));
-        let Some(length) = machine.refuse(status, media_type, &body) else { return false };
+        let date = self.worker.date();
+        let Some(length) = machine.refuse(status, media_type, &body, date.as_deref()) else { return false };
         if let Some(report) = report {
             report.respond(status);
             report.add(length as u64);

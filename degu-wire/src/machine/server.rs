@@ -194,12 +194,12 @@ impl Connection<Server> {
     }
 
     /// Ends the connection because of an error. If no final response has begun, first writes a response with this
-    /// status, with `text` as its body, and `media_type` as its Content-Type. A response to HEAD has no body. A
-    /// `media_type` that cannot be sent is left out. Returns the length of the written body in bytes, or `None` if no
-    /// response was written.
+    /// status, with `text` as its body, `media_type` as its Content-Type, and `date` as its Date. A response to HEAD has
+    /// no body. A `media_type` that cannot be sent is left out. Returns the length of the written body in bytes, or
+    /// `None` if no response was written.
     ///
     /// All received bytes are dropped, because the bytes after an error cannot be understood.
-    pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
+    pub fn refuse(&mut self, status: u16, media_type: &str, text: &str, date: Option<&str>) -> Option<usize> {
         let is_head = match self.state {
             State::Requested => self.role.terms.is_head,
             // No head was returned, so a faulty or incomplete head is still in the buffer. The first bytes of this head
@@ -222,7 +222,7 @@ impl Connection<Server> {
         let content = Content::Bytes(Bytes::copy_from_slice(text.as_bytes()));
         self.role.terms = Terms { is_head, ..Terms::default() };
         self.state = State::Requested;
-        let written = self.respond(status, reason_phrase(status), &headers, content, None);
+        let written = self.respond(status, reason_phrase(status), &headers, content, date);
         self.state = State::Closed;
         written.ok().map(|()| if is_head { 0 } else { text.len() })
     }

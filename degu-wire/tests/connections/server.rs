@@ -195,7 +195,7 @@ impl Server {
         self.log.line(format!("fault {:?} {}", error.fault, error.status()));
         let answered = self.connection.has_responded();
         let before = self.connection.pending().concat();
-        assert_eq!(self.connection.refuse(error.status(), "text/plain", "").is_some(), !answered);
+        assert_eq!(self.connection.refuse(error.status(), "text/plain", "", None).is_some(), !answered);
         assert_eq!(self.connection.pending().concat() == before, answered, "nothing is written into a response");
         assert!(matches!(self.connection.poll_request(), Ok(Poll::Ready(None))));
         self.stage = Stage::Over;

@@ -79,7 +79,7 @@ pub(crate) fn machine_echo(input: &[u8], most: usize) -> String {
         }
     };
     if let Some(fault) = fault {
-        server.refuse(fault.status(), "text/plain", "");
+        server.refuse(fault.status(), "text/plain", "", None);
     }
     sent.extend(server.pending().concat());
     String::from_utf8_lossy(&sent).into_owned()
