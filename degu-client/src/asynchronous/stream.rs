@@ -131,9 +131,10 @@ impl Stream for Socket {
         if !self.writes
             && let Some(fd) = self.fd.take()
         {
-            self.fd = Some(register(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
             self.writes = true;
+            // If registering fails, the task that waits for input has to read the error.
             self.reader.take().inspect(Waker::wake_by_ref);
+            self.fd = Some(register(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
         }
         loop {
             let mut ready = ready!(registered(&self.fd)?.poll_write_ready(cx))?;
@@ -183,5 +184,45 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for Foreign<T> {
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         pin!(self.0.read_buf(buffer)).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn reader_is_woken_if_registering_for_output_fails() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let runtime = || Builder::new_current_thread().enable_io().build().unwrap();
+        let (runs, ended) = (runtime(), runtime().handle().clone());
+        let mut socket = runs.block_on(async { Socket::new(near) }).unwrap();
+        let woken = Arc::new(Woken::default());
+        let reader = Waker::from(Arc::clone(&woken));
+        assert!(socket.poll_read(&mut Context::from_waker(&reader), &mut BytesMut::new()).is_pending());
+
+        // A runtime that has ended registers no socket.
+        let _entered = ended.enter();
+        let mut write = || socket.poll_write(&mut Context::from_waker(Waker::noop()), &[IoSlice::new(&[0; 4096])]);
+        while let Poll::Ready(Ok(_)) = write() {}
+        assert!(matches!(write(), Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected));
+        assert!(woken.0.load(Ordering::Relaxed));
     }
 }
