@@ -55,6 +55,8 @@ pub(super) struct State<D: Driver> {
     made: usize,
     /// The number of rights to make a connection that have been neither used nor returned.
     making: usize,
+    /// The number of attempts to connect that have failed since the last connection was made.
+    failed: usize,
     /// The totals since the pool was made. The counters of the current state are not kept here.
     totals: Stats,
 }
@@ -72,6 +74,7 @@ impl<D: Driver> State<D> {
             failure: None,
             made: 0,
             making: 0,
+            failed: 0,
             totals: Stats::default(),
         }
     }
@@ -97,8 +100,8 @@ impl<D: Driver> State<D> {
     }
 
     /// Takes a place for a request that waits, if the request has its turn. Otherwise stores the waker. The request
-    /// gets a ticket at its first call. Returns an error if no connection could be made since the first call, and the
-    /// pool had no other connection.
+    /// gets a ticket at its first call. Returns an error if [`fail_waiting`](Self::fail_waiting) has failed the request
+    /// since the first call.
     pub(super) fn poll_turn(
         &mut self,
         ticket: &mut Option<u64>,
@@ -200,6 +203,7 @@ impl<D: Driver> State<D> {
         self.totals.retried += u64::from(is_retry);
         self.making -= 1;
         self.made += 1;
+        self.failed = 0;
         self.totals.dialled += 1;
         self.totals.dialled
     }
@@ -211,10 +215,13 @@ impl<D: Driver> State<D> {
         self.next_turn()
     }
 
-    /// Fails all waiting requests with this error, if the pool has no connection. Otherwise each request would in turn
-    /// try to connect, and fail as well. Returns the wakers of the requests.
+    /// Records that an attempt to connect has failed with this error. If the pool has no connection, and as many
+    /// attempts in a row have failed as are in progress, fails all waiting requests with this error. Otherwise each
+    /// request would in turn try to connect, and fail as well. Returns the wakers of the requests.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> impl Iterator<Item = Waker> + use<D> {
-        let failed = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
+        self.failed += 1;
+        let fails = self.made == 0 && self.failed >= self.making;
+        let failed = if fails { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         if !failed.is_empty() {
             self.failure = Some((self.tickets, error.clone()));
         }

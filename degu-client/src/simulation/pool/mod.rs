@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use degu_simulation::{Dice, Fault, patiently, seeds, tell};
 use degu_wire::{Address, Method, Spin};
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
@@ -270,4 +271,18 @@ fn a_thousand_requests_of_which_a_third_is_dropped() {
         let ran = runtime.block_on(unconstrained(at_once::<Async>(&mut dice, 1_000)));
         ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
+}
+
+#[test]
+fn one_of_two_failed_dials_fails_no_waiting_request() {
+    let outcomes = |dials| {
+        runtime().block_on(unconstrained(async {
+            let (pool, server) = (pool::<Async>(2), Server::new(dials, None));
+            // Two requests connect at the same time, and the third waits.
+            let requests = [0, 1, 2].map(|number| ask(&pool, &server, number, method(true), true));
+            join_all(requests).await.into_iter().map(|outcome| outcome.is_ok()).collect::<Vec<_>>()
+        }))
+    };
+    assert_eq!(outcomes([Dial::Refused, Dial::Accepted(None)]), [false, true, true]);
+    assert_eq!(outcomes([Dial::Refused, Dial::Refused]), [false, false, false]);
 }
