@@ -87,10 +87,20 @@ fn tcp(
     // with the longest timeout, because socket2's `connect` fails if a signal interrupts it.
     let left = until.map(Deadline::left).transpose()?;
     let left = left.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
-    match (SockRef::from(&socket).connect_timeout(&address.into(), left), until) {
-        (Ok(()), _) => Ok(socket),
-        (Err(error), Some(deadline)) if error.kind() == io::ErrorKind::TimedOut => Err(deadline.timeout.into()),
-        (Err(error), _) => Err(error.into()),
+    match SockRef::from(&socket).connect_timeout(&address.into(), left) {
+        Ok(()) => Ok(socket),
+        Err(error) => Err(failure(error, until)),
+    }
+}
+
+/// Returns the reason for which socket2's `connect_timeout` failed. If the reason is the timeout of `until`, the error
+/// of socket2 has no number. A timeout of the system has one (`ETIMEDOUT`).
+fn failure(error: io::Error, until: Option<Deadline>) -> ErrorKind {
+    match until {
+        Some(deadline) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+            deadline.timeout.into()
+        }
+        _ => error.into(),
     }
 }
 
@@ -127,5 +137,21 @@ fn unix(name: &OsStr, until: Option<Deadline>, interrupter: &Interrupter) -> Res
         if interrupter.is_interrupted() {
             return Err(ErrorKind::Interrupted);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::error::Timeout;
+
+    #[test]
+    fn timeout_of_the_system_is_not_the_connect_timeout() {
+        let limit = Some(Duration::from_secs(300));
+        let until = Deadline::new(Timeout::Connect, limit, std::time::Instant::now);
+        assert!(matches!(failure(Errno::ETIMEDOUT.into(), until), ErrorKind::System(_)));
+        assert!(matches!(failure(io::ErrorKind::TimedOut.into(), until), ErrorKind::Timeout(Timeout::Connect(_))));
     }
 }
