@@ -117,6 +117,30 @@ fn an_idle_connection_of_a_pool_keeps_no_large_buffer() {
     assert!(pool.stats().idle == 1 && counted.bytes_current < most, "{counted:?}");
 }
 
+#[test]
+fn long_head_leaves_no_large_buffer_in_a_pool() {
+    let server = || {
+        Server::once(Kind::Path, |wire| {
+            wire.head();
+            wire.send(&format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 5\r\n\r\nhello", "x".repeat(30_000)));
+        })
+    };
+    // The buffer and the scratch of a short message take 8 KiB each.
+    let most = 20 * 1024;
+
+    let blocking = server();
+    let pool = blocking::Client::options().client(&blocking.address).pool();
+    let counted = allocation_counter::measure(|| assert_eq!(pool.get("/").unwrap().body.read_all(5).unwrap(), "hello"));
+    assert!(pool.stats().idle == 1 && counted.bytes_current < most, "{counted:?}");
+
+    let tasks = server();
+    let pool = Client::options().client(&tasks.address).pool();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let exchange = async || pool.get("/").await.unwrap().body.read_all(5).await.unwrap();
+    let counted = allocation_counter::measure(|| assert_eq!(runtime.block_on(exchange()), "hello"));
+    assert!(pool.stats().idle == 1 && counted.bytes_current < most, "{counted:?}");
+}
+
 /// The pool keeps the body for a second attempt, and lends it to the first.
 #[test]
 fn a_pool_does_not_allocate_for_a_string_that_it_keeps() {

@@ -66,7 +66,7 @@ impl Receiver {
         }
     }
 
-    /// Returns whether the last message was so long that its reads became larger.
+    /// Returns whether the head or the body of the last message was so long that the size of reads has become larger.
     pub(super) fn has_grown(&self) -> bool {
         self.read_size > FIRST_READ
     }
@@ -126,7 +126,8 @@ impl Receiver {
         let (len, fields) = found;
         lines.keep(&self.buffer[..len.into()], fields.into());
         self.buffer.advance(len.into());
-        self.read_size = FIRST_READ;
+        // The buffers that a long head leaves are large, so `has_grown` returns true.
+        self.read_size = FIRST_READ.max(len.into());
         Ok(true)
     }
 
