@@ -71,7 +71,13 @@ impl Admission {
         loop {
             self.newcomer = self.newcomer.take().or_else(|| self.waiting());
             if self.newcomer.is_none() {
-                return;
+                if !self.has_newcomer() {
+                    return;
+                }
+                // A connection waits but cannot be accepted, probably because the process has no free descriptor.
+                self.state.set_out_of_descriptors(true);
+                self.ask_for_room().await;
+                continue;
             }
             // This accept has found a descriptor, so a shortage has ended.
             self.state.set_out_of_descriptors(false);
@@ -100,7 +106,7 @@ impl Admission {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     let is_shortage = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
-                    if is_shortage && !self.sockets.iter().any(Accepting::has_newcomer) {
+                    if is_shortage && !self.has_newcomer() {
                         failing_since = None;
                         tokio::time::sleep(SHORTAGE).await;
                         continue;
@@ -186,6 +192,11 @@ impl Admission {
     fn waiting(&self) -> Option<Accepted> {
         self.sockets.iter().find_map(|socket| socket.accept_now().ok())
     }
+
+    /// Returns whether a connection waits in a backlog, even if the connection cannot be accepted.
+    fn has_newcomer(&self) -> bool {
+        self.sockets.iter().any(Accepting::has_newcomer)
+    }
 }
 
 /// Refuses a connection without waiting: sends a 503, and half-closes the socket. Under TLS no response is sent,
@@ -226,5 +237,40 @@ mod tests {
         let sockets = Accepting::register(vec![listener]).unwrap();
         Admission::new(sockets, state, options).run(|_| admitted += 1).await;
         assert_eq!(admitted, 1);
+    }
+
+    /// The limit on descriptors applies to a whole process, so the test runs in a process of its own.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_shutdown_during_a_shortage_admits_the_backlog() {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+        const LIMITED: &str = "DEGU_TEST_SHUTDOWN_WITHOUT_DESCRIPTORS";
+        if std::env::var_os(LIMITED).is_none() {
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let name = "admission::tests::a_shutdown_during_a_shortage_admits_the_backlog";
+            assert!(alone.args(["--exact", name]).env(LIMITED, "").status().unwrap().success());
+            return;
+        }
+        let options = Arc::new(Options::new());
+        let listener = options.listener(Address::IPV4_LOOPBACK).unwrap();
+        let address = std::net::SocketAddr::try_from(listener.address()).unwrap();
+        let _peers = [(); 2].map(|()| std::net::TcpStream::connect(address).unwrap());
+        let state = Arc::new(options.state());
+        state.begin(Phase::Draining);
+        let mut admitted = 0;
+        let admission = Admission::new(Accepting::register(vec![listener]).unwrap(), state.clone(), options);
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        // poll(2) fails if the limit is less than its number of descriptors.
+        setrlimit(Resource::RLIMIT_NOFILE, 1, hard).unwrap();
+        let shortage_ends = async {
+            while !state.is_full() {
+                yield_now().await;
+            }
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+            std::future::pending::<()>().await;
+        };
+        assert!(first(admission.run(|_| admitted += 1), shortage_ends).await.is_ok());
+        assert_eq!(admitted, 2);
     }
 }
