@@ -34,6 +34,13 @@ pub(super) enum Stop {
     Abort,
 }
 
+impl Stop {
+    /// Returns the number of steps before a stop, and the kind of the stop.
+    fn random(dice: &mut Dice) -> (usize, Self) {
+        (dice.below(400), *dice.pick(&[Self::Drain, Self::Drain, Self::Abort]))
+    }
+}
+
 /// The plan of a connection and its peer.
 #[derive(Debug)]
 pub(super) struct Caller {
@@ -114,7 +121,7 @@ const GARBAGE: &[&[u8]] = &[
 impl Plan {
     /// Plans a run in which the clock stands still.
     pub(super) fn without_clock(dice: &mut Dice) -> Self {
-        let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Drain, Stop::Abort])));
+        let stop = dice.one_in(6).then(|| Stop::random(dice));
         let stays = stop.is_some_and(|(_, stop)| stop == Stop::Drain);
         let mut callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false, stays)).collect();
         for exchange in callers.iter_mut().flat_map(|caller| &mut caller.exchanges) {
@@ -128,8 +135,9 @@ impl Plan {
     /// Plans a run in which deadlines expire.
     pub(super) fn of_deadlines(dice: &mut Dice) -> Self {
         let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true, true)).collect();
+        let stop = dice.one_in(4).then(|| Stop::random(dice));
         let (silent, spins) = (dice.one_in(5), dice.one_in(4));
-        Self { callers, stop: None, silent, hesitates: false, spins, nudges: false, waits: true }
+        Self { callers, stop, silent, hesitates: false, spins, nudges: false, waits: true }
     }
 }
 
