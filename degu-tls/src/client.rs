@@ -15,8 +15,9 @@ use crate::ca_set::CaSet;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
+use crate::options::{Build, HTTP_1_1, Options, option_methods};
 use crate::pin::SpkiPin;
-use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
+use crate::policy::{self, Live};
 use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
 

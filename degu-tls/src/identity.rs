@@ -9,7 +9,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{Error, Kind};
-use crate::policy::Build;
+use crate::options::Build;
 use crate::source::{self, Source};
 use crate::verify::{Side, own_fitness, parse};
 use crate::x509;

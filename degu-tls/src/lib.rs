@@ -66,6 +66,7 @@ pub mod drive;
 pub mod error;
 mod identity;
 mod note;
+mod options;
 mod peer;
 pub mod pin;
 mod policy;

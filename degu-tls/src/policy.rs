@@ -1,4 +1,4 @@
-//! The code that the policies of servers and clients share: the options, the build and the reload.
+//! The code that the policies of servers and clients share: the build and the reload.
 
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
@@ -6,70 +6,13 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::CryptoProvider;
-use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use rustls_pki_types::{ServerName, UnixTime};
+use rustls_pki_types::ServerName;
 
 use crate::drive::Judge;
-use crate::error::{Blame, Error, Kind};
+use crate::error::Error;
+use crate::options::{Build, Options, now};
 use crate::provider::Crypto;
 use crate::verify::{Side, Verifier};
-
-/// The name of HTTP/1.1 as an application protocol (RFC 7301 §6).
-pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
-
-/// The options that the builders of both policies have: the server's and the client's.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) tls13_only: bool,
-    pub(crate) sessions: usize,
-    pub(crate) require_alpn: bool,
-    pub(crate) clock: Arc<dyn TimeProvider>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { tls13_only: false, sessions: 256, require_alpn: false, clock: Arc::new(DefaultTimeProvider) }
-    }
-}
-
-/// Returns the current time.
-pub(crate) fn now(clock: &dyn TimeProvider) -> Result<UnixTime, Error> {
-    clock
-        .current_time()
-        .ok_or_else(|| Error::new(Kind::System, Blame::System, "the clock cannot tell the current time"))
-}
-
-/// Defines the methods that set [`Options`], for the builders of both policies. The meaning of `sessions` and
-/// `require_alpn` depends on the side, so the caller of the macro documents these two.
-macro_rules! option_methods {
-    ($(#[$sessions:meta])* sessions, $(#[$require_alpn:meta])* require_alpn) => {
-        /// Switches TLS 1.2 off. Default: TLS 1.2 is on, with cipher suites that are as strong as those of TLS 1.3.
-        pub fn tls13_only(mut self) -> Self {
-            self.options.tls13_only = true;
-            self
-        }
-
-        $(#[$sessions])*
-        pub fn sessions(mut self, count: usize) -> Self {
-            self.options.sessions = count;
-            self
-        }
-
-        $(#[$require_alpn])*
-        pub fn require_alpn(mut self) -> Self {
-            self.options.require_alpn = true;
-            self
-        }
-
-        /// Takes the time from `clock` instead of the system's clock, for tests, and for devices whose system clock is
-        /// not set.
-        pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
-            self.options.clock = clock;
-            self
-        }
-    };
-}
-pub(crate) use option_methods;
 
 /// The values from which a policy is built, besides the options: identity and CAs, with the files from which a reload
 /// reads them again.
@@ -82,15 +25,6 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     /// Returns the configuration for rustls, and the verifier of the peer. There is no verifier if the peer needs no
     /// certificate.
     fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
-}
-
-/// The values with which a policy is built: its options, its cryptography provider and the current time. Also collects
-/// the warnings about the policy.
-pub(crate) struct Build {
-    pub(crate) options: Options,
-    pub(crate) crypto: Crypto,
-    pub(crate) now: UnixTime,
-    pub(crate) warnings: Vec<Error>,
 }
 
 /// A recipe, with the configuration and the verifier that were built from the recipe.

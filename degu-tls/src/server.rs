@@ -14,8 +14,9 @@ use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::note::{self, Note};
+use crate::options::{Build, HTTP_1_1, Options, option_methods};
 use crate::peer::PeerIdentity;
-use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
+use crate::policy::{self, Live};
 use crate::verify::{Side, Store, Trust, Verifier};
 
 /// The TLS policy of a server: the certificate that the server sends, and the clients that the server accepts.

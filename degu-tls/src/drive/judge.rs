@@ -12,8 +12,8 @@ use rustls_pki_types::ServerName;
 use super::Handshake;
 use crate::error::{Blame, Error, Kind, alert_name};
 use crate::note::Note;
+use crate::options::{HTTP_1_1, Options, now};
 use crate::peer::PeerIdentity;
-use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
 /// The part of a policy that a handshake keeps, to find the identity of the peer.
@@ -61,7 +61,7 @@ impl Judge {
         {
             return Ok(Some(peer));
         }
-        let now = policy::now(&*self.options.clock)?;
+        let now = now(&*self.options.clock)?;
         let peer = verifier.judge(leaf, intermediates, self.name.as_ref(), now).map_err(|refusal| refusal.error)?;
         Ok(Some(Arc::new(peer)))
     }

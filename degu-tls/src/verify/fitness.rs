@@ -4,7 +4,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
 
 use super::Side;
-use super::refusal::classify;
+use super::classify::classify;
 use crate::error::{Error, Kind};
 use crate::x509;
 

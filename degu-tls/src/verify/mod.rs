@@ -12,13 +12,14 @@
 //!                                                                 └── PeerIdentity or Refusal
 //! ```
 
+mod classify;
 mod fitness;
 mod refusal;
+mod side;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -26,42 +27,18 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::EndEntityCert;
 
 use crate::note::{self, Note};
 use crate::peer::{Fingerprint, PeerIdentity};
 use crate::pin::SpkiPin;
 use crate::provider::Crypto;
+pub(crate) use classify::kind_of;
 use fitness::weak_rsa;
 pub(crate) use fitness::{own_fitness, parse};
-pub(crate) use refusal::kind_of;
 use refusal::{Chain, Refusal};
+pub(crate) use side::Side;
 pub(crate) use store::Store;
-
-/// A side of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Server,
-    Client,
-}
-
-impl Side {
-    fn usage(self) -> KeyUsage {
-        match self {
-            Self::Server => KeyUsage::server_auth(),
-            Self::Client => KeyUsage::client_auth(),
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Server => "server",
-            Self::Client => "client",
-        })
-    }
-}
 
 /// The condition under which a peer is trusted.
 #[derive(Debug)]

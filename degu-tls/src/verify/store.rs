@@ -13,9 +13,9 @@ use super::Side;
 use super::fitness::{own_fitness, parse};
 use crate::ca_set::{Ca, CaSet, Crl};
 use crate::error::{Error, Kind};
+use crate::options::Build;
 use crate::peer::VouchedBy;
 use crate::pin::SpkiPin;
-use crate::policy::Build;
 use crate::x509;
 
 /// The maximum length of all names in a certificate request, in bytes. More than 64 KiB would break every handshake, because

@@ -7,7 +7,8 @@ use rustls_pki_types::{ServerName, UnixTime};
 use webpki::{Error as Pki, InvalidNameContext};
 
 use super::Side;
-use super::refusal::{Chain, Refusal, kind_of};
+use super::classify::kind_of;
+use super::refusal::{Chain, Refusal};
 use crate::error::Kind;
 
 /// Returns the refusal of a client for an error of webpki. The client sent no valid certificate, so the text has no subject.
