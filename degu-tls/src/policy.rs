@@ -40,10 +40,14 @@ impl<R: Recipe> Policy<R> {
         let now = now(&*options.clock)?;
         let mut build = Build { options, crypto, now, warnings: Vec::new() };
         let (config, verifier) = recipe.build(&mut build)?;
-        for warning in &build.warnings {
+        Ok(Self { recipe, build, config: Arc::new(config), verifier })
+    }
+
+    /// Logs the warnings about the policy, after the policy has come into use.
+    fn warn(&self) {
+        for warning in &self.build.warnings {
             tracing::warn!("{}", warning.explain());
         }
-        Ok(Self { recipe, build, config: Arc::new(config), verifier })
     }
 
     /// Returns the part of the policy that a handshake keeps. `peer` is the side of the peer, and `name` the expected name of
@@ -63,8 +67,9 @@ pub(crate) struct Live<R: Recipe> {
 impl<R: Recipe> Live<R> {
     pub(crate) fn new(recipe: R, options: Options, provider: &CryptoProvider) -> Result<Arc<Self>, Error> {
         let crypto = Crypto::new(provider, options.tls13_only)?;
-        let policy = RwLock::new(Arc::new(Policy::new(recipe, options, crypto)?));
-        Ok(Arc::new(Self { policy, changes: AtomicUsize::new(0) }))
+        let policy = Policy::new(recipe, options, crypto)?;
+        policy.warn();
+        Ok(Arc::new(Self { policy: RwLock::new(Arc::new(policy)), changes: AtomicUsize::new(0) }))
     }
 
     // No code panics while it holds the lock. Even a poisoned lock would contain a whole policy, because its holders only
@@ -87,13 +92,15 @@ impl<R: Recipe> Live<R> {
     pub(crate) fn reload(&self) -> Result<Vec<Error>, Error> {
         loop {
             let old = self.get();
-            let policy = Policy::new(old.recipe.read_again()?, old.build.options.clone(), old.build.crypto.clone())?;
-            let warnings = policy.build.warnings.clone();
+            let (recipe, Build { options, crypto, .. }) = (old.recipe.read_again()?, &old.build);
+            let policy = Arc::new(Policy::new(recipe, options.clone(), crypto.clone())?);
             let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
             if Arc::ptr_eq(&current, &old) {
-                *current = Arc::new(policy);
+                *current = policy.clone();
                 self.changes.fetch_add(1, Release);
-                return Ok(warnings);
+                drop(current);
+                policy.warn();
+                return Ok(policy.build.warnings.clone());
             }
         }
     }

@@ -7,7 +7,7 @@ use degu_tls::ClientTls;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Returns the lines that are logged while `run` runs.
-fn logged(run: impl FnOnce()) -> String {
+pub(crate) fn logged(run: impl FnOnce()) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     let writer = Arc::new(file.reopen().unwrap());
     // With one subscriber, tracing remembers whether the first thread that reached a line wanted it. Threads of other tests have
