@@ -99,7 +99,7 @@ impl Connect {
 pub enum Progress {
     /// The handshake is done, and the socket has taken all bytes of the handshake.
     Done,
-    /// The handshake is not done, because the socket would block, or because the socket's timeout expired.
+    /// The handshake is not done, because the socket would block ([`ErrorKind::WouldBlock`]).
     Blocked,
 }
 
@@ -129,19 +129,18 @@ impl Handshake {
     /// - The peer refuses this side ([`Kind::Refused`]) or closes the connection ([`Kind::Closed`]).
     /// - The socket fails ([`Kind::Io`]).
     pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {
-        let blocks = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
         loop {
             match self.flush(io) {
                 Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
                 Ok(()) => {}
-                Err(error) if blocks(&error) => return Ok(Progress::Blocked),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                 Err(error) => return Err(self.why(io, error)),
             }
             match self.connection.read_tls(io) {
                 Ok(0) => return Err(self.judge.peer.closed()),
                 Ok(_) => self.process(io)?,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if blocks(&error) => return Ok(Progress::Blocked),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                 Err(error) => return Err(self.judge.peer.io(error)),
             }
         }
