@@ -150,7 +150,7 @@ impl ClientTls {
     ///
     /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
     /// - A revocation list has expired. All peers of its CA are refused.
-    /// - Two different CAs from different files have the same name and no label.
+    /// - Two different CAs from different files have the same label, and the program has not set both labels.
     /// - An intermediate certificate of the identity has a fault, but is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().build.warnings.clone()

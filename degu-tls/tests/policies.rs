@@ -360,7 +360,7 @@ fn a_folder_of_cas() {
 }
 
 #[test]
-fn cas_of_one_name_from_two_files_warn_until_labelled() {
+fn cas_of_one_label_from_two_files_warn_until_both_are_set() {
     let folder = Folder::new();
     let root = || pem("CERTIFICATE", &Cert::root("Operators").der);
     let mine = root();
@@ -372,8 +372,15 @@ fn cas_of_one_name_from_two_files_warn_until_labelled() {
     };
     let both = |label: fn(CaSet) -> CaSet| label(CaSet::from_pem_file(&ours).unwrap()).with_pem_file(&theirs).unwrap();
     assert_eq!(both(|ca_set| ca_set).labels().collect::<Vec<_>>(), ["Operators", "Operators"]);
-    let text = "ours.pem and theirs.pem have different CAs with the same name (Operators)";
-    assert_eq!(warnings(both(|ca_set| ca_set)), [said(Kind::Label, text)]);
+    let warning = [said(Kind::Label, "ours.pem and theirs.pem have different CAs with the same label (Operators)")];
+    assert_eq!(warnings(both(|ca_set| ca_set)), warning);
+    // The other CA has chosen the name that the program uses as a label.
+    assert_eq!(warnings(both(|ca_set| ca_set.labelled("Operators"))), warning);
+    assert_eq!(
+        warnings(CaSet::from_pem_file(&theirs).unwrap().with_pem_file(&ours).unwrap().labelled("Operators")).len(),
+        1
+    );
+    assert_eq!(warnings(both(|ca_set| ca_set.labelled("Operators")).labelled("Operators")), []);
     assert_eq!(warnings(both(|ca_set| ca_set.labelled("operators"))), []);
     assert_eq!(warnings(both(|ca_set| ca_set).labelled_by_file()), []);
     // There is no warning for two keys of one CA in one file, or for the same certificate in two files.

@@ -51,14 +51,14 @@ impl Store {
         for ca in &ca_set.members {
             match anchor(ca, ca_set.any_time, build) {
                 Ok((anchor, pin)) => {
+                    // A CA chooses its own name. The name may also be a label that the program gave to another CA.
                     let is_namesake = |(other, by): &(&&Ca, &VouchedBy)| {
-                        by.label == ca.label && by.pin != pin && other.source != ca.source && other.is_labelled_by_name
+                        let is_by_name = ca.is_labelled_by_name || other.is_labelled_by_name;
+                        is_by_name && by.label == ca.label && by.pin != pin && other.source != ca.source
                     };
-                    if ca.is_labelled_by_name
-                        && let Some((other, _)) = kept.iter().zip(&store.labels).find(is_namesake)
-                    {
+                    if let Some((other, _)) = kept.iter().zip(&store.labels).find(is_namesake) {
                         let (one, label) = (&other.source, &ca.label);
-                        let what = format!("{one} and {} have different CAs with the same name ({label})", ca.source);
+                        let what = format!("{one} and {} have different CAs with the same label ({label})", ca.source);
                         build.warnings.push(Error::caller(Kind::Label, what));
                     }
                     store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
