@@ -325,6 +325,9 @@ impl policy::Recipe for Recipe {
         };
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
+        // If a crate of the program has switched on a feature of rustls, rustls fills these lists (RFC 8879).
+        config.cert_compressors.clear();
+        config.cert_decompressors.clear();
         config.resumption = match build.options.sessions {
             0 => Resumption::disabled(),
             count => Resumption::in_memory_sessions(count),

@@ -239,6 +239,9 @@ impl policy::Recipe for Recipe {
             builder.with_cert_resolver(Arc::new(OneKey { key: Arc::new(key), require_alpn: options.require_alpn }));
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
+        // If a crate of the program has switched on a feature of rustls, rustls fills these lists (RFC 8879).
+        config.cert_compressors.clear();
+        config.cert_decompressors.clear();
         // rustls does not call the verifier for a resumed session. If two policies shared a storage, a server with one policy
         // would therefore accept a client of the other. Tickets would have the same effect, so there is no ticketer.
         if options.sessions == 0 {

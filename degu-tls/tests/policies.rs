@@ -207,6 +207,16 @@ fn ca_set() {
     assert_eq!(ClientTls::pinned([]).build().unwrap_err().kind(), Kind::NoTrust);
 }
 
+/// Without a feature of rustls, the lists are always empty. `cargo test -p degu-tls --features rustls/zlib` tests more.
+#[test]
+fn certificates_are_never_compressed() {
+    let root = Cert::root("Root");
+    let server = serve(root.leaf("host", &|_| {}).identity()).unwrap().accept().config;
+    let client = call(root.ca_set("root")).unwrap().connect(Some("host.example"), "x").unwrap().config;
+    assert!(server.cert_compressors.is_empty() && server.cert_decompressors.is_empty());
+    assert!(client.cert_compressors.is_empty() && client.cert_decompressors.is_empty());
+}
+
 #[test]
 fn a_bundle_survives_its_worst_member() {
     let folder = Folder::new();
