@@ -3,8 +3,6 @@
 use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
 use degu_tls::drive::Progress;
-use degu_tls::rustls::crypto::{CryptoProvider, ring};
-use degu_tls::rustls::{CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSuite};
 use degu_tls::{CaSet, ClientTls, Identity, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use socket2::SockRef;
@@ -15,10 +13,6 @@ use crate::asynchronous::stream::Socket;
 use crate::{Client, Connection, ErrorKind as Kind, Timeout, blocking};
 
 fn policies() -> (ServerTls, ClientTls) {
-    policies_with(ring::default_provider())
-}
-
-fn policies_with(provider: CryptoProvider) -> (ServerTls, ClientTls) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = Issuer::new(params.clone(), KeyPair::generate().unwrap());
@@ -27,7 +21,7 @@ fn policies_with(provider: CryptoProvider) -> (ServerTls, ClientTls) {
     let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
     let server = Identity::from_pem(server.pem(), key.serialize_pem()).unwrap();
     let server = ServerTls::builder(server).allow_unauthenticated_clients().build().unwrap();
-    (server, ClientTls::private(ca_set).build_with(provider.into()).unwrap())
+    (server, ClientTls::private(ca_set).build().unwrap())
 }
 
 /// Returns a socket with small buffers. The peer of this socket reads the head of a request, calls `then`, and closes
@@ -147,31 +141,4 @@ fn a_wait_for_records_is_interrupted() {
         assert!(matches!(waits.join().unwrap().unwrap_err().kind(), Kind::Interrupted));
         peer.join().unwrap();
     }
-}
-
-#[test]
-fn a_connection_with_used_up_keys_is_closed() {
-    let mut provider = ring::default_provider();
-    provider.cipher_suites.retain(|suite| suite.tls13().is_none());
-    for suite in &mut provider.cipher_suites {
-        let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
-        let common = CipherSuiteCommon { confidentiality_limit: 4096 + 17, ..whole.common };
-        let Tls12CipherSuite { prf_provider, kx, sign, aead_alg, .. } = *whole;
-        let short = Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg };
-        *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));
-    }
-    let (server, client) = policies_with(provider);
-    let client = blocking::Client::options().tls(client).server_name("localhost").client((Ipv4Addr::LOCALHOST, 443));
-    let (socket, peer) = near(&server, |_, far| drop(far.read_to_end(&mut Vec::new())));
-    let handshake = client.base.settings.handshake(client.address()).unwrap().unwrap();
-    let deadline = client.base.settings.connect_deadline(None);
-    let mut stream = blocking::secure::secure(blocking_socket(socket), handshake, deadline).unwrap();
-    let cx = &mut Context::from_waker(std::task::Waker::noop());
-    for piece in [&b"GET / HTTP/1.1\r\n"[..], b"\r\n"] {
-        assert!(stream.check().is_ok());
-        assert!(matches!(stream.poll_write(cx, &[IoSlice::new(piece)]), Poll::Ready(Ok(_))));
-    }
-    assert!(matches!(stream.check(), Err(Kind::Closed)));
-    drop(stream);
-    peer.join().unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use degu_client::{Client, blocking};
+use degu_client::{Client, ErrorKind, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::{Address, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
@@ -307,7 +307,7 @@ fn a_session_is_of_one_policy() {
 }
 
 #[test]
-fn a_server_ends_a_connection_before_its_keys_are_used_up() {
+fn a_connection_is_not_reused_when_its_keys_are_almost_used_up() {
     let mut provider = (*Version::Tls12.provider()).clone();
     for suite in &mut provider.cipher_suites {
         let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
@@ -317,13 +317,18 @@ fn a_server_ends_a_connection_before_its_keys_are_used_up() {
         let short = Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg };
         *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));
     }
-    let pki = TempPki::new();
-    let policy = ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.clients());
-    let server = serve(one_thread(), &policy.build_with(provider.into()).unwrap(), who);
-    let mut connection = blocking::Client::from(client(server.address(), &pki.client_tls())).connect().unwrap();
-    let closes = [(); 4].map(|()| {
-        assert_eq!(connection.get("/").unwrap().body.read_all(100).unwrap(), CLIENT);
-        connection.is_closed()
-    });
-    assert_eq!(closes, [false, false, false, true]);
+    let (pki, provider) = (TempPki::new(), Arc::new(provider));
+    let server = ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.clients());
+    let server = server.build_with(provider.clone()).unwrap();
+    let client = ClientTls::private(pki.servers()).identity(pki.identity(Leaf::Client)).build_with(provider).unwrap();
+    // The server sends one response more, because this response says that the server closes the connection.
+    for (server, client, most) in [(server, pki.client_tls(), 4), (pki.server_tls(), client, 3)] {
+        let server = serve(one_thread(), &server, who);
+        let client = super::kit::client(server.address(), &client);
+        let mut connection = blocking::Client::from(client).connect().unwrap();
+        let mut ask = || connection.get("/")?.body.read_all(100);
+        let answered = (0..10).take_while(|_| ask().is_ok_and(|body| body == CLIENT)).count();
+        assert_eq!(answered, most);
+        assert!(matches!(ask().unwrap_err().kind(), ErrorKind::Closed));
+    }
 }
