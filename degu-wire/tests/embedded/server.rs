@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use degu_wire::chunk::Event;
-use degu_wire::embedded::{Buffers, End, Error, Line, Options, Request, Server};
+use degu_wire::embedded::{Buffers, Clock, End, Error, Line, Options, Request, Server};
 use degu_wire::head::{FieldSpan, parse_trailers};
 use degu_wire::{Fault, Framing, Limits, LocalError, RemoteError};
 use embedded_io_async::{Read, Write};
@@ -377,6 +377,26 @@ fn peer_that_never_stops_sending_is_read_for_a_limited_time() {
     let endless = (0..100).flat_map(|_| [Step::Send(b"x".to_vec()), Step::Pause]);
     let mut peer = Peer::new([Step::Send(b"\0".to_vec())].into_iter().chain(endless));
     assert_eq!(serve(&mut peer, tell), refused(Fault::LeadingBytes));
+    assert!(!peer.is_done());
+}
+
+#[test]
+fn peer_whose_bytes_are_always_there_is_read_for_a_limited_time() {
+    /// A clock on which each wait takes a second, even if the bytes are already there.
+    struct Busy;
+
+    impl Clock for Busy {
+        async fn limit<F: Future>(&self, left: &mut Duration, future: F) -> Option<F::Output> {
+            let output = Seconds.limit(left, future).await;
+            *left = left.saturating_sub(Duration::from_secs(1));
+            output
+        }
+    }
+
+    let mut peer = Peer::sending([0; 100]).at_most(1);
+    let handler = async |_: &mut Request<'_, _, _>| Ok(());
+    let outcome = run(Server::new(Sizes::new().buffers(), &OPTIONS).serve(&mut peer, &Busy, handler));
+    assert_eq!(outcome, refused(Fault::LeadingBytes));
     assert!(!peer.is_done());
 }
 
