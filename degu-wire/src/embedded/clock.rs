@@ -15,8 +15,8 @@ use crate::Limits;
 /// impl Clock for Embassy {
 ///     async fn limit<F: Future>(&self, left: &mut Duration, future: F) -> Option<F::Output> {
 ///         let since = embassy_time::Instant::now();
-///         let limit = embassy_time::Duration::try_from(*left).unwrap_or(embassy_time::Duration::MAX);
-///         let output = embassy_time::with_timeout(limit, future).await.ok();
+///         let end = embassy_time::Duration::try_from(*left).ok().and_then(|left| since.checked_add(left));
+///         let output = embassy_time::with_deadline(end.unwrap_or(embassy_time::Instant::MAX), future).await.ok();
 ///         *left = left.saturating_sub(since.elapsed().into());
 ///         output
 ///     }
