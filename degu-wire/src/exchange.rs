@@ -3,7 +3,8 @@
 
 use crate::abnf::decimal;
 use crate::head::{
-    Facts, RequestHeadOf, ResponseHeadOf, Text, is_host, put_framing, put_line, put_request_line, put_status_line,
+    Facts, RequestHeadOf, ResponseHeadOf, Text, authority_of, is_host, put_framing, put_line, put_request_line,
+    put_status_line,
 };
 use crate::sink::Sink;
 use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
@@ -168,9 +169,9 @@ impl Asked {
     }
 }
 
-/// Writes the head of a request, without the empty line. `host` becomes the Host field if there is no Host among
-/// `lines`. `content` is the framing of the application's body. Upgrade is allowed among `lines` only if `offers` is
-/// true.
+/// Writes the head of a request, without the empty line. If there is no Host among `lines`, Host becomes the authority
+/// of a target that is a URI (RFC 9112 §3.2), and `host` for any other target. `content` is the framing of the
+/// application's body. Upgrade is allowed among `lines` only if `offers` is true.
 pub(crate) fn put_request<'h>(
     out: &mut impl Sink,
     method: Method<'_>,
@@ -188,10 +189,14 @@ pub(crate) fn put_request<'h>(
     }
     let framing = request_framing(method, content);
     let host_field = lines.clone().find(|(name, _)| Facts::of(name) == Facts::HOST).map(|(_, value)| value);
+    put_request_line(out, method, target)?;
+    let host = match target.as_bytes() {
+        [b'/', ..] => host,
+        uri => authority_of(uri).and_then(|(from, to)| uri.get(from..to)).unwrap_or(host),
+    };
     if !is_host(host_field.unwrap_or(host)) {
         return Err(LocalError::FieldValue);
     }
-    put_request_line(out, method, target)?;
     if host_field.is_none() {
         put_line(out, b"host", host)?;
     }

@@ -123,6 +123,21 @@ fn hosts_are_hosts() {
 }
 
 #[test]
+fn host_of_a_target_that_is_a_uri_is_its_authority() {
+    for (target, headers, host) in [
+        ("http://b:80/c?d", Headers::new(), "b:80"),
+        ("HTTPS://[::1]", Headers::new(), "[::1]"),
+        ("http://b/", one("Host", "c"), "c"),
+        ("/http://b/", Headers::new(), "a"),
+    ] {
+        let mut client = client();
+        client.request(Method::Get, target, "a", &headers, Content::None).unwrap();
+        let expected = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        assert_eq!(client.pending().concat().to_ascii_lowercase(), expected.to_ascii_lowercase().into_bytes());
+    }
+}
+
+#[test]
 fn reasons_have_no_controls() {
     for reason in HOSTILE {
         let sent = respond(GET, 200, reason, &Headers::new(), Content::None);

@@ -60,8 +60,8 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
 
     /// Sends the head of a request. The caller then writes a body with this `framing`.
     ///
-    /// `host` becomes the Host field if there is none among `fields`. This method writes Content-Length or
-    /// Transfer-Encoding.
+    /// If there is no Host among `fields`, `host` becomes the Host field; if the target is a URI, the authority of the
+    /// target does. This method writes Content-Length or Transfer-Encoding.
     ///
     /// # Errors
     ///

@@ -184,7 +184,7 @@ fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usiz
 }
 
 /// Finds the authority of a target in absolute-form (RFC 9112 §3.2.2). The scheme must be `http` or `https`.
-fn authority_of(target: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn authority_of(target: &[u8]) -> Option<(usize, usize)> {
     let begins = |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     let from = [&b"http://"[..], b"https://"].into_iter().find(begins)?.len();
     let len = target[from..].iter().position(|byte| matches!(byte, b'/' | b'?'));

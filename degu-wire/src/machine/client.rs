@@ -38,10 +38,10 @@ impl Connection<Client> {
     /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body). If the headers have `expect:
     /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true.
     ///
-    /// `host` becomes the Host field if the headers have none. This method writes the framing field. The headers may
-    /// contain `content-length` or `transfer-encoding`, as in a forwarded request. These fields must match the content.
-    /// With `connection: close` among the headers, this exchange is the last. A caller that may send the content again
-    /// passes a reference to the content.
+    /// If the headers have no Host, `host` becomes the Host field; if the target is a URI, the authority of the target
+    /// does. This method writes the framing field. The headers may contain `content-length` or `transfer-encoding`, as
+    /// in a forwarded request. These fields must match the content. With `connection: close` among the headers, this
+    /// exchange is the last. A caller that may send the content again passes a reference to the content.
     ///
     /// # Errors
     ///
