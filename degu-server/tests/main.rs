@@ -22,6 +22,8 @@ mod http10;
 #[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
+mod hyper_responses;
+#[cfg(feature = "hyper")]
 mod hyper_upgrades;
 mod lifecycle;
 mod on_response;

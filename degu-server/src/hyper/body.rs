@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::shared::{Access, Reply};
-use crate::connection::{Wait, caught};
+use crate::connection::Wait;
 use crate::options::Progress;
 
 /// The most bytes of a request's body that the service may leave unread. If the service leaves more, the connection is
@@ -122,15 +122,11 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        // A panic becomes an error, so hyper cuts the response. The panic does not reach the runtime.
-        let polled = match caught(|| this.body.poll_frame(cx)) {
-            Ok(polled) => polled.map_err(Into::into),
-            Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
-        };
+        let polled = this.body.poll_frame(cx);
         if let (Poll::Ready(Some(Ok(frame))), Some(report)) = (&polled, &mut this.reply.report) {
             report.add(frame.data_ref().map_or(0, Buf::remaining) as u64);
         }
-        polled.map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+        polled.map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))).map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

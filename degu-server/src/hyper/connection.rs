@@ -4,6 +4,7 @@
 //! when a deadline expires. If the server refuses a request, the task drops hyper and sends the response itself, because hyper
 //! answers only requests whose whole head was received.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::mem::take;
 use std::pin::pin;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use degu_wire::{BoxError, Fault};
+use degu_wire::{BoxError, Fault, Limits};
 use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
@@ -28,7 +29,7 @@ use super::room::Room;
 use super::service::Exchanges;
 use super::shared::{Stage, State, Task};
 use crate::alarm::Spare;
-use crate::connection::{CloseReason, LINGER_IN_ALL, Wait};
+use crate::connection::{CloseReason, LINGER_IN_ALL, Wait, caught};
 use crate::future::first;
 use crate::listen::Accepted;
 use crate::report::{Peer, Report};
@@ -82,7 +83,8 @@ where
         .auto_date_header(options.date)
         // With `half_close`, hyper does not end the connection when the peer ends its side. The task detects that the peer is gone.
         .half_close(true)
-        .max_headers(options.limits.max_fields)
+        // hyper allocates room for as many fields as it allows. A field has at least four bytes.
+        .max_headers(options.limits.max_fields.min(Limits::MAX_HEAD / 4))
         .max_header_size(options.limits.max_head)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(io), service)
@@ -146,7 +148,8 @@ impl Task {
                     None => {}
                 }
             }
-            match part.as_mut().poll(cx) {
+            // A body of a response may panic, and the destructor of a value of the service.
+            match caught(|| part.as_mut().poll(cx))? {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
                 Poll::Pending => self.settle(cx, leaves).map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
             }
@@ -264,7 +267,9 @@ impl Task {
                 self.report_refusal(None, if error.is_parse_too_large() { 431 } else { 400 }, 0);
                 return self.linger(stream, &[], || {}).await;
             }
-            Ok(Err(error)) if error.is_user() => CloseReason::Body(error.to_string().into()),
+            Ok(Err(error)) if error.is_user() => {
+                CloseReason::Body(error.source().map_or_else(|| error.to_string(), ToString::to_string).into())
+            }
             Ok(Err(error)) => CloseReason::Gone(Some(std::io::Error::other(error))),
         };
         reason.log(server, peer, requests);

@@ -48,8 +48,9 @@
 //! A client may send the beginning of its next head together with a request (pipelining). These bytes then count as a part of
 //! that request. The next head has `idle_timeout` in place of `head_timeout`, and a shutdown does not wait for it.
 //!
-//! If the service fails or panics, the client gets 500. If a response's body fails or panics, the response is cut. Other
-//! connections are not affected.
+//! If the service fails or panics, the client gets 500. The client also gets 500 in place of a response whose
+//! `content-length` is malformed or repeated with another value, differs from the size of the body, or comes with
+//! `transfer-encoding`. If a response's body fails or panics, the response is cut. Other connections are not affected.
 //!
 //! If the client closes a Unix socket or resets a TCP connection, the handler of its request is cancelled at once, or within a
 //! second if there is unread input. If the client closes a TCP connection, the server cannot tell this from a half-close. The

@@ -10,7 +10,7 @@ use std::task::Poll;
 use degu_wire::{BoxError, Fault, LocalError, Method, RemoteError};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
@@ -87,6 +87,8 @@ where
             access.with(|state| state.stage = if is_switch { Stage::Switching } else { Stage::Begun });
             reply.report.iter_mut().for_each(|report| report.respond(response.status().as_u16()));
             let mut response = response.map(|body| ResponseBody { body, reply });
+            // A service may return the response of another server with its version. hyper panics for HTTP/3.
+            *response.version_mut() = Version::HTTP_11;
             if is_last && !is_switch {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
@@ -100,7 +102,7 @@ where
 }
 
 /// Polls the future of the service until the future returns a response, fails or panics, or is late. Then drops the future.
-async fn answer<B, E: Into<BoxError>>(
+async fn answer<B: Body, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     access: &Access,
 ) -> Result<Response<B>, CloseReason> {
@@ -111,14 +113,34 @@ async fn answer<B, E: Into<BoxError>>(
         if access.with(|state| state.stage == Stage::Late) {
             return Poll::Ready(Err(CloseReason::Deadline(Wait::Handler)));
         }
-        match caught(|| future.as_mut().poll(cx)) {
-            // hyper would send 500, and the report would have the status of this response.
-            Ok(Poll::Ready(Ok(response))) if matches!(response.status().as_u16(), 100 | 102..200) => {
-                Poll::Ready(Err(CloseReason::Response(LocalError::Status)))
-            }
-            Ok(polled) => polled.map_err(|error| CloseReason::App(error.into())),
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        }
+        caught(|| future.as_mut().poll(cx))?.map(|made| {
+            let response = made.map_err(|error| CloseReason::App(error.into()))?;
+            check(&response).map_err(CloseReason::Response)?;
+            Ok(response)
+        })
     })
     .await
+}
+
+/// Returns an error if hyper would change the status of the response, would not send the response, or would send a
+/// `content-length` that differs from the length of the body.
+fn check<B: Body>(response: &Response<B>) -> Result<(), LocalError> {
+    if matches!(response.status().as_u16(), 100 | 102..200) {
+        return Err(LocalError::Status);
+    }
+    let (headers, body) = (response.headers(), response.body());
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(()) };
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Err(LocalError::FieldNotAllowed);
+    }
+    let digits = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = digits.and_then(|digits| digits.parse::<u64>().ok());
+    // Without a body, hyper ignores the field, or sends the field in the response to HEAD.
+    let is_of_body = body.is_end_stream() || body.size_hint().exact().is_none_or(|exact| Some(exact) == length);
+    if length.is_some() && is_of_body && lengths.all(|other| other == first) {
+        Ok(())
+    } else {
+        Err(LocalError::ContentLength)
+    }
 }
