@@ -137,7 +137,8 @@ impl Task {
             }
             // The reason to end the connection if it is idle.
             let mut leaves = server.is_stopping().then_some(CloseReason::Shutdown);
-            if alarm.is_asked() {
+            let is_asked = alarm.is_asked();
+            if is_asked {
                 alarm.set(u32::MAX);
                 leaves = server.is_full().then_some(CloseReason::Room).or(leaves);
             }
@@ -151,7 +152,16 @@ impl Task {
             // A body of a response may panic, and the destructor of a value of the service.
             match caught(|| part.as_mut().poll(cx))? {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
-                Poll::Pending => self.settle(cx, leaves).map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
+                Poll::Pending => match self.settle(cx, leaves) {
+                    Some(reason) => Poll::Ready(Err(reason)),
+                    None => {
+                        if is_asked {
+                            // The connection stays open. The acceptor then asks another connection.
+                            server.notify_room(0);
+                        }
+                        Poll::Pending
+                    }
+                },
             }
         })
         .await
@@ -350,4 +360,41 @@ impl Task {
 fn next_turn() -> u32 {
     static TURN: AtomicU32 = AtomicU32::new(0);
     TURN.fetch_add(1, Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use degu_wire::Address;
+
+    use super::*;
+    use crate::Options;
+
+    #[tokio::test]
+    async fn connection_that_stays_open_wakes_the_acceptor() {
+        let options = Arc::new(Options::new().max_connections(1));
+        let server = Arc::new(options.state());
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let accepted = Accepted { fd: near.into(), peer: Peer::new(Address::ABSTRACT, None) };
+        let (socket, peer) = Socket::register(accepted).unwrap();
+        let task = Task {
+            shared: Arc::default(),
+            peer: Arc::new(peer),
+            #[cfg(feature = "tls")]
+            vetted: None,
+            room: Room::take(server.clone(), options, 1),
+        };
+        task.shared.lock().stream = Some(Stream::new(socket));
+        let (mut room, mut watch) = (pin!(server.room()), pin!(task.watch(pending::<()>())));
+        task.room.alarm.ask();
+        poll_fn(|cx| {
+            // The service of the connection works, so the connection stays open.
+            assert!(watch.as_mut().poll(cx).is_pending());
+            assert!(room.as_mut().poll(cx).is_ready());
+            Poll::Ready(())
+        })
+        .await;
+    }
 }
