@@ -191,7 +191,8 @@ macro_rules! reads {
             crate::incoming::ResponseOf<crate::incoming::IncomingOf<$driver, H, S>>
         {
             /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
-            /// first 4 KiB of the body as text.
+            /// first 4 KiB of the body as text. So a redirect (3xx) is returned, although
+            /// [`is_success`](crate::ResponseOf::is_success) is false for it.
             ///
             /// A body of less than 4 KiB is read to its end, so the connection stays open. If the body is longer, and
             /// not all of it has been received, the connection is closed. If reading the body fails, the text has the
