@@ -8,6 +8,7 @@ use socket2::SockRef;
 
 use crate::incoming::ResponseOf;
 use crate::link::Driver;
+use crate::stream::Stream;
 
 /// The server's answer to an offer to switch to another protocol, returned by `upgrade` of a
 /// [connection](crate::ConnectionOf).
@@ -68,8 +69,6 @@ impl<D: Driver> TunnelOf<D> {
     /// Closes the connection, and shows the server that the data is incomplete: over TCP by a reset, and under TLS by the
     /// lack of close_notify. A Unix socket without TLS, and a stream that the caller brought, close as usual.
     pub fn reset(self) {
-        use crate::stream::Stream;
-
         let Some(socket) = self.stream.socket() else { return };
         let socket = SockRef::from(&socket);
         // If a call fails, the connection has already ended.
@@ -83,8 +82,6 @@ impl<D: Driver> TunnelOf<D> {
     /// Returns a second descriptor of the socket, for the caller. The timeouts that the blocking client has set on the
     /// socket are removed.
     fn socket(&self) -> io::Result<OwnedFd> {
-        use crate::stream::Stream;
-
         let socket = self.stream.socket().filter(|_| !self.stream.has_records());
         let socket = socket.ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
         SockRef::from(&socket).set_read_timeout(None)?;

@@ -66,11 +66,14 @@ impl<D: Driver> Shared<D> {
         Ok(place.map(|place| self.lease(place)))
     }
 
-    /// Returns the place as a lease. If the place has a connection, checks the connection.
+    /// Returns the place as a lease. If the place has a connection that the server has closed, or over which the server
+    /// has sent unsolicited data, replaces the connection.
     #[inline(always)]
     fn lease(self: &Arc<Self>, connection: Place<D>) -> Lease<D> {
         let mut lease = Lease { shared: Arc::clone(self), connection };
-        lease.check();
+        while lease.link().is_some_and(|link| !link.check()) {
+            lease.replace();
+        }
         lease
     }
 
@@ -125,18 +128,8 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Checks the connection. If the server has closed the connection or has sent unsolicited data, replaces the
-    /// connection by the next idle connection. If there is no other idle connection, replaces the connection by the
-    /// right to make a connection.
-    #[inline(always)]
-    fn check(&mut self) {
-        while let Some(connection) = &mut self.connection
-            && !connection.link.check()
-        {
-            self.replace();
-        }
-    }
-
+    /// Closes the connection, and replaces it by the next idle connection. If there is no other idle connection, the
+    /// place is then the right to make a connection.
     #[cold]
     fn replace(&mut self) {
         let next = self.shared.state().replace(D::home());
