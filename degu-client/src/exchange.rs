@@ -203,9 +203,6 @@ impl Exchange {
         content: &Content,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
-        if self.broken {
-            return Err(self.refused(ErrorKind::Closed));
-        }
         self.idempotent = method.is_idempotent();
         let (framing, host) = (content.framing(), &self.base.host);
         let begun = match protocol {

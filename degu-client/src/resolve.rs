@@ -52,11 +52,9 @@ pub(crate) fn admit<D: Driver>(
 /// Returns the addresses of a name in the order in which they are tried (RFC 8305 §4). IPv6 and IPv4 take turns, so a
 /// family without a route costs only one attempt. The address that the resolver returned first stays first.
 pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    for address in found {
-        let same = first.first().is_none_or(|other: &SocketAddr| other.is_ipv6() == address.is_ipv6());
-        if same { &mut first } else { &mut second }.push(address);
-    }
+    let found: Vec<_> = found.collect();
+    let (first, second): (Vec<_>, Vec<_>) =
+        found.iter().copied().partition(|address| address.is_ipv6() == found[0].is_ipv6());
     let mut second = second.into_iter();
     let mut all: Vec<_> = first.into_iter().flat_map(|address| [Some(address), second.next()]).flatten().collect();
     all.extend(second);
