@@ -1,6 +1,6 @@
 //! TLS over a blocking socket: the handshake, and waiting for the socket.
 
-use std::{io, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use degu_tls::drive::{Handshake, Progress};
 
@@ -25,8 +25,8 @@ pub(crate) fn secure(
 }
 
 impl BlockingStream for Tls<Socket> {
-    fn interrupter(&self) -> Option<&Interrupter> {
-        self.socket.interrupter()
+    fn handles(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
+        self.socket.handles()
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {

@@ -24,8 +24,9 @@ pub(crate) trait BlockingStream: Stream {
         Ok(true)
     }
 
-    /// Returns the handle that interrupts a wait for the stream; `None` for a stream that the caller brought.
-    fn interrupter(&self) -> Option<&Interrupter> {
+    /// Returns the socket, and the handle that interrupts a wait for the socket; `None` for a stream that the caller
+    /// brought.
+    fn handles(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
         None
     }
 }
@@ -75,8 +76,8 @@ impl Stream for Socket {
 }
 
 impl BlockingStream for Socket {
-    fn interrupter(&self) -> Option<&Interrupter> {
-        Some(&self.interrupter)
+    fn handles(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
+        Some((&self.socket, &self.interrupter))
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {

@@ -30,11 +30,11 @@ impl Tunnel {
     ///
     /// # Errors
     ///
-    /// The error of the system, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
-    /// brought, because a read of such a stream would block the writing half.
+    /// [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller brought, because a read of
+    /// such a stream would block the writing half.
     pub fn split(self) -> io::Result<(ReadHalf, WriteHalf)> {
-        let socket = self.stream.socket().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
-        let shared = Arc::new(Shared { socket, tunnel: Mutex::new(self) });
+        let (socket, _) = self.stream.handles().ok_or(io::ErrorKind::Unsupported)?;
+        let shared = Arc::new(Shared { socket: Arc::clone(socket), tunnel: Mutex::new(self) });
         Ok((ReadHalf(Arc::clone(&shared)), WriteHalf(shared)))
     }
 
@@ -42,7 +42,7 @@ impl Tunnel {
     /// returns [`ErrorKind::ConnectionAborted`](io::ErrorKind::ConnectionAborted). `None` over a stream that the caller
     /// brought.
     pub fn interrupter(&self) -> Option<Interrupter> {
-        self.stream.interrupter().cloned()
+        self.stream.handles().map(|(_, interrupter)| interrupter.clone())
     }
 
     /// Repeats a step until it is ready. After each attempt that is not ready, waits for the stream.
@@ -116,9 +116,8 @@ impl Write for Tunnel {
 /// A tunnel that two halves share. A half locks the tunnel while it takes a step, but not while it waits.
 #[derive(Debug)]
 struct Shared {
-    /// A second descriptor of the socket. A half waits for this descriptor, so the tunnel is not locked during the
-    /// wait.
-    socket: OwnedFd,
+    /// The socket of the tunnel. A half waits for the socket, and does not lock the tunnel during the wait.
+    socket: Arc<OwnedFd>,
     tunnel: Mutex<Tunnel>,
 }
 
