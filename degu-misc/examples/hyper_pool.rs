@@ -12,7 +12,7 @@ use hyper_util::{client::legacy, rt::TokioExecutor};
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> Result<String, BoxError> {
     let text = request.body.read_all(1024).await?;
-    Ok(format!("{} over connection {}", String::from_utf8_lossy(&text), session.stats().accepted))
+    Ok(format!("{}: request {} of its connection", String::from_utf8_lossy(&text), session.requests()))
 }
 
 type Pool = legacy::Client<Connector, Full<Bytes>>;

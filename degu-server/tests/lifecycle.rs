@@ -237,7 +237,8 @@ fn sockets_that_are_handed_in() {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let connected = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
     assert!(Listener::try_from(OwnedFd::from(connected)).is_err());
-    assert!(Listener::try_from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())).is_err());
+    let error = Listener::try_from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())).unwrap_err();
+    assert_eq!(error.to_string(), "the descriptor is not a listening stream socket");
 
     let listeners = [OwnedFd::from(unix), OwnedFd::from(tcp)].map(|fd| Listener::try_from(fd).unwrap());
     let handle = Server::options().listen(listeners, fine).unwrap().spawn().unwrap();

@@ -192,7 +192,7 @@ impl TryFrom<OwnedFd> for Listener {
 
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(fd);
-        if socket.r#type()? != Type::STREAM || !is_listening(&socket)? {
+        if socket.r#type().ok() != Some(Type::STREAM) || !is_listening(&socket)? {
             return Err(invalid("the descriptor is not a listening stream socket"));
         }
         Ok(Self { sockets: vec![Bound::new(socket, None)?] })
