@@ -9,7 +9,7 @@ use degu_client::{Client, ErrorKind, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::{Address, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
-use degu_tls::rustls::crypto::CipherSuiteCommon;
+use degu_tls::rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use degu_tls::rustls::pki_types::UnixTime;
 use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::rustls::{HandshakeKind, SupportedCipherSuite, Tls12CipherSuite};
@@ -306,8 +306,8 @@ fn a_session_is_of_one_policy() {
     }
 }
 
-#[test]
-fn a_connection_is_not_reused_when_its_keys_are_almost_used_up() {
+/// Returns the cryptography of TLS 1.2 with keys that are almost used up after two records.
+fn worn_provider() -> Arc<CryptoProvider> {
     let mut provider = (*Version::Tls12.provider()).clone();
     for suite in &mut provider.cipher_suites {
         let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
@@ -317,18 +317,46 @@ fn a_connection_is_not_reused_when_its_keys_are_almost_used_up() {
         let short = Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg };
         *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(short)));
     }
-    let (pki, provider) = (TempPki::new(), Arc::new(provider));
-    let server = ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.clients());
-    let server = server.build_with(provider.clone()).unwrap();
-    let client = ClientTls::private(pki.servers()).identity(pki.identity(Leaf::Client)).build_with(provider).unwrap();
+    Arc::new(provider)
+}
+
+/// Returns the policy of a server whose keys wear out.
+fn worn_server_tls(pki: &TempPki) -> ServerTls {
+    ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.clients()).build_with(worn_provider()).unwrap()
+}
+
+/// Counts the responses on one connection, until the connection is closed.
+fn count_responses(address: &Address, tls: &ClientTls) -> usize {
+    let mut connection = blocking::Client::from(client(address, tls)).connect().unwrap();
+    let mut ask = || connection.get("/")?.body.read_all(100);
+    let answered = (0..10).take_while(|_| ask().is_ok_and(|body| body == CLIENT)).count();
+    assert!(matches!(ask().unwrap_err().kind(), ErrorKind::Closed));
+    answered
+}
+
+#[test]
+fn a_connection_is_not_reused_when_its_keys_are_almost_used_up() {
+    let pki = TempPki::new();
+    let client = ClientTls::private(pki.servers()).identity(pki.identity(Leaf::Client));
+    let client = client.build_with(worn_provider()).unwrap();
     // The server sends one response more, because this response says that the server closes the connection.
-    for (server, client, most) in [(server, pki.client_tls(), 4), (pki.server_tls(), client, 3)] {
-        let server = serve(one_thread(), &server, who);
-        let client = super::kit::client(server.address(), &client);
-        let mut connection = blocking::Client::from(client).connect().unwrap();
-        let mut ask = || connection.get("/")?.body.read_all(100);
-        let answered = (0..10).take_while(|_| ask().is_ok_and(|body| body == CLIENT)).count();
-        assert_eq!(answered, most);
-        assert!(matches!(ask().unwrap_err().kind(), ErrorKind::Closed));
-    }
+    let server = serve(one_thread(), &worn_server_tls(&pki), who);
+    assert_eq!(count_responses(server.address(), &pki.client_tls()), 4);
+    let server = serve(one_thread(), &pki.server_tls(), who);
+    assert_eq!(count_responses(server.address(), &client), 3);
+}
+
+#[test]
+fn a_connection_of_hyper_ends_when_its_keys_are_almost_used_up() {
+    let (pki, listener) = (TempPki::new(), Server::options().listener(Address::IPV6_LOOPBACK).unwrap());
+    let address = listener.address().clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = axum::Router::new().fallback(async || CLIENT);
+    let options = Server::options().tls(worn_server_tls(&pki));
+    let server = std::thread::spawn(move || {
+        run(degu_server::hyper::serve(listener, options, router, async { drop(stopped.await) }))
+    });
+    assert_eq!(count_responses(&address, &pki.client_tls()), 4);
+    drop(stop);
+    server.join().unwrap().unwrap();
 }

@@ -20,6 +20,7 @@ use super::caller::Caller;
 use super::shared::{Access, Stage, Task};
 use crate::connection::{CloseReason, Wait, caught};
 use crate::report::{Peer, Report};
+use crate::stream::Stream;
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
@@ -81,7 +82,7 @@ where
             let room = &task.room;
             let is_last = is_http10 && is_unframed
                 || number >= room.options.max_requests
-                || access.with(|state| state.has_left_body)
+                || access.with(|state| state.has_left_body || state.stream.as_ref().is_some_and(Stream::is_worn))
                 || room.server.is_stopping();
             let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             access.with(|state| state.stage = if is_switch { Stage::Switching } else { Stage::Begun });
