@@ -37,8 +37,7 @@ pub(crate) fn admit<D: Driver>(
 ) -> Result<Connected<D>, Error> {
     let admitted = made.and_then(|(stream, answered)| {
         if let Some(OnConnect(check)) = &base.settings.on_connect
-            && let Some(peer) = Peer::of(&answered, &*stream)
-            && !check(&peer)
+            && !Peer::of(&answered, &*stream).is_some_and(|peer| check(&peer))
         {
             return Err(ErrorKind::Refused);
         }
