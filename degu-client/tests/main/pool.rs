@@ -252,13 +252,13 @@ both!(
 );
 
 both!(
-    one_deadline_bounds_the_wait_for_a_turn,
+    timeout_ends_the_wait_for_a_response,
     |accept, _tell| {
         accept.next().expect_end();
     },
     |options| options.max_connections(1),
     |pool, _told| {
-        let soon = Duration::from_millis(20);
+        let soon = Duration::from_millis(500);
         let error = wait!(pool.with_timeout(soon).get("/1")).unwrap_err();
         assert_eq!((error.timeout(), error.is_retryable()), (Some(Timeout::Exchange(soon)), false));
         assert_eq!(counts(pool.stats()), [0, 0, 0, 1, 0, 0, 0]);
