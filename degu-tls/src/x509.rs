@@ -195,11 +195,11 @@ pub(crate) fn printable(character: char) -> char {
     if is_printable(character) { character } else { '?' }
 }
 
-/// Returns whether a character is safe in a log line. Bidirectional overrides are unsafe, because terminals obey them, although
+/// Returns whether a character is safe in a log line. Bidirectional controls are unsafe, because terminals obey them, although
 /// Rust does not count them as control characters.
 fn is_printable(character: char) -> bool {
     let is_invisible = matches!(character,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !is_invisible && !character.is_control()
 }
 
@@ -376,6 +376,10 @@ mod tests {
     fn a_peer_does_not_write_onto_the_terminal() {
         assert_eq!(name(&common_name("dev\n\x1b[2J\u{202e}x")), r"CN=dev\0A\1B[2J\E2\80\AEx");
         assert_eq!(label(&common_name("dev\n\x1b[2J\u{202e}x")), "dev??[2J?x");
+        // The characters with the property Bidi_Control (Unicode Standard Annex 9).
+        let controls =
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        assert_eq!(controls.chars().map(printable).collect::<String>(), "?".repeat(12));
         assert_eq!(name(&common_name(&"x".repeat(110))).chars().count(), 113);
         assert_eq!(name(&[]), "an empty name");
     }
