@@ -241,7 +241,7 @@ impl<T> ClientTlsBuilder<T> {
         /// servers can resume a session, so its handshake takes less time. The certificate is verified again. 0
         /// switches resumption off.
         ///
-        /// Default 256 (rustls: 256, curl: 25, Go: off).
+        /// Default 256, at most 65,536 (rustls: 256, curl: 25, Go: off).
         sessions,
         /// Refuses a server that does not select `http/1.1` as the application protocol (RFC 7301). Default: a server
         /// that selects no protocol is accepted.

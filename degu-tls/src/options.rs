@@ -45,7 +45,8 @@ macro_rules! option_methods {
 
         $(#[$sessions])*
         pub fn sessions(mut self, count: usize) -> Self {
-            self.options.sessions = count;
+            // rustls allocates its table for the whole number at once.
+            self.options.sessions = count.min(1 << 16);
             self
         }
 

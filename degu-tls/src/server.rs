@@ -174,8 +174,8 @@ impl<C> ServerTlsBuilder<C> {
         /// its handshake takes less time. The client's certificate is verified again. 0 switches resumption off. A
         /// reload discards all sessions.
         ///
-        /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two
-        /// sessions.
+        /// Default 256, at most 65,536 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake
+        /// stores two sessions.
         sessions,
         /// Refuses a client that does not offer `http/1.1` as the application protocol (RFC 7301). Default: a client that
         /// offers no protocol at all is accepted. A client that offers only other protocols is always refused.

@@ -207,6 +207,15 @@ fn ca_set() {
     assert_eq!(ClientTls::pinned([]).build().unwrap_err().kind(), Kind::NoTrust);
 }
 
+#[test]
+fn any_number_of_sessions_can_be_set() {
+    let root = Cert::root("Root");
+    let server = ServerTls::builder(root.leaf("host", &|_| {}).identity()).allow_unauthenticated_clients();
+    let server = server.sessions(usize::MAX).clock(Clock::now()).build().unwrap();
+    let tls = ClientTls::private(root.ca_set("root")).sessions(usize::MAX).clock(Clock::now()).build().unwrap();
+    join(client(&tls, Some("host.example")), crate::kit::pipe::server(&server)).0.peer();
+}
+
 /// Without a feature of rustls, the lists are always empty. `cargo test -p degu-tls --features rustls/zlib` tests more.
 #[test]
 fn certificates_are_never_compressed() {
