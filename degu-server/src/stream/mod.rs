@@ -277,7 +277,7 @@ impl<T: Transport> Stream<T> {
         }
         let secured = handshake.secure()?;
         let peer = secured.peer().cloned();
-        self.tls = Some(Box::new(Tls::new(secured)));
+        self.tls = Some(Box::new(Tls { secured, is_cut: false, is_truncated: false }));
         Ok(peer)
     }
 }

@@ -18,10 +18,6 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) const fn new(secured: Secured) -> Self {
-        Self { secured, is_cut: false, is_truncated: false }
-    }
-
     /// Reads input, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it
     /// took. Returns the sum of these numbers, which is 0 at the end of the input.
     ///

@@ -1,12 +1,10 @@
 //! Refusals. An error of webpki is turned into an alert for the peer, and into an error with a text for the caller.
 
-use std::sync::Arc;
-
-use rustls::{CertificateError, OtherError};
+use rustls::CertificateError;
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::{EndEntityCert, Error as Pki};
 
-use super::classify::{classify, kind_of};
+use super::classify::classify;
 use super::fitness::{fitness, out_of_date, weak_rsa};
 use super::{Side, Store};
 use crate::error::{Error, Kind, listed};
@@ -81,8 +79,8 @@ impl Chain<'_> {
         let subject = self.subject();
         let text = format!("{subject} is not accepted by the system ({error})");
         let (kind, error) = match error {
-            rustls::Error::InvalidCertificate(error) => (kind_of(&error), error),
-            error => (Kind::Malformed, C::Other(OtherError(Arc::new(error)))),
+            rustls::Error::InvalidCertificate(error) => (super::kind_of(&error), error),
+            error => (Kind::Malformed, C::Other(rustls::OtherError(std::sync::Arc::new(error)))),
         };
         let (text, for_rustls) = match error {
             // This error contains all names of the certificate, unescaped. The error for rustls must not contain these
