@@ -113,12 +113,7 @@ impl ServerState {
     /// Returns whether the server has no room for another connection: `max_connections` are open, or the process is out of
     /// descriptors.
     pub(crate) fn is_full(&self) -> bool {
-        self.is_full_without(0)
-    }
-
-    /// Returns whether the server had no room before `left` connections ended.
-    fn is_full_without(&self, left: usize) -> bool {
-        self.is_out_of_descriptors.load(Relaxed) || self.open() + left >= self.max_connections
+        self.is_out_of_descriptors.load(Relaxed) || self.open() >= self.max_connections
     }
 
     /// Sets whether the process has had no free descriptor for a while. Returns the previous value.
@@ -156,11 +151,10 @@ impl ServerState {
     }
 
     /// Notes that a connection of this worker has sent its last response. Wakes the shutdown of the worker, which waits
-    /// until every connection has sent its last response. If the server is full, also wakes the acceptor, which may be
-    /// waiting for room.
+    /// until every connection has sent its last response. Also wakes the acceptor, if the acceptor waits for room.
     pub(crate) fn linger(&self, worker: usize) {
         self.changed[worker].notify_waiters();
-        self.notify_room(0);
+        self.notify_room();
     }
 
     /// Counts a connection of this worker as ended. If the connection was added to the list, removes the connection
@@ -168,18 +162,14 @@ impl ServerState {
     pub(crate) fn leave(&self, worker: usize, number: u64) {
         self.connections(worker).remove(&number);
         self.counters[worker].open.fetch_sub(1, Relaxed);
-        self.notify_room(1);
+        self.notify_room();
         self.changed[worker].notify_waiters();
     }
 
-    /// Wakes the acceptor if it is possibly waiting for room, that is, if the server was full before `left` connections
-    /// ended. `left` is 1 if a connection has just ended. `left` is 0 if a connection has sent its last response, or
-    /// was asked to close but stays open.
-    pub(crate) fn notify_room(&self, left: usize) {
-        // The acceptor checks again, so a wake-up without room does no harm.
-        if self.is_full_without(left) {
-            self.room.notify_waiters();
-        }
+    /// Wakes the acceptor, if the acceptor waits for room. The acceptor checks for room again. This method is called when a
+    /// connection has ended, has sent its last response, or was asked to close but stays open.
+    pub(crate) fn notify_room(&self) {
+        self.room.notify_waiters();
     }
 
     /// Asks the connection with the lowest rank to close, if any connection can be closed to make room.

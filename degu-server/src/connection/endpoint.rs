@@ -125,7 +125,7 @@ impl<T: Transport> Endpoint<T> {
             if alarm.lingers() || !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }
-            worker.server.notify_room(0);
+            worker.server.notify_room();
         }
         let expired = self.deadline.expired(worker.seconds(), &worker.options.deadlines);
         alarm.set(self.deadline.due(&worker.options.deadlines));

@@ -157,7 +157,7 @@ impl Task {
                     None => {
                         if is_asked {
                             // The connection stays open. The acceptor then asks another connection.
-                            server.notify_room(0);
+                            server.notify_room();
                         }
                         Poll::Pending
                     }
