@@ -55,9 +55,6 @@ pub(crate) struct Deadlines {
     pub(crate) head: u32,
     pub(crate) idle: u32,
     pub(crate) progress: Progress,
-    /// The window, in seconds, of the minimum rate after the last response. In each window the peer must send at least
-    /// `LINGER_BYTES`, until it closes its side of the connection.
-    pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
     pub(crate) tunnel: u32,
@@ -126,8 +123,6 @@ impl Options {
                 head: 10,
                 idle: 75,
                 progress: Progress { bytes: 20 * 1024, window: 20 },
-                // The same default as in nginx (`lingering_timeout`).
-                linger: 5,
                 handler: u32::MAX,
                 half_close: 3,
                 tunnel: u32::MAX,

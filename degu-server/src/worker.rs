@@ -159,7 +159,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
-    use crate::connection::LINGER_IN_ALL;
+    use crate::connection::{LINGER_IN_ALL, LINGER_WINDOW};
     use crate::report::Peer;
     use crate::worker_state::KEPT;
     use crate::{Error, Request, Server};
@@ -319,7 +319,7 @@ mod tests {
             far.write_all(&hello).await.unwrap();
             let mut seconds = 0;
             while !worker.is_empty() {
-                assert!(seconds <= 10 + worker.options.deadlines.linger + 2, "{seconds} s");
+                assert!(seconds <= 10 + LINGER_WINDOW + 2, "{seconds} s");
                 worker.count_second();
                 seconds += 1;
                 run_others().await;
@@ -436,7 +436,7 @@ mod tests {
     fn bytes_after_the_last_response_are_bounded_in_time_and_rate() {
         on_worker(async |worker| {
             // The first second may have been shorter.
-            let window = worker.options.deadlines.linger + 1;
+            let window = LINGER_WINDOW + 1;
             assert_eq!(lingers(worker, 0).await, window);
             assert_eq!(lingers(worker, 100).await, window);
             assert_eq!(lingers(worker, 2000).await, LINGER_IN_ALL);

@@ -40,8 +40,10 @@ pub(crate) enum Wait {
 /// time (`lingering_time`). As in nginx, the number of bytes has no limit, because a client that sends a large body before it
 /// reads must still get its response. A limit would save little: the peer spends at least as much CPU time as the server.
 pub(crate) const LINGER_IN_ALL: u32 = 30;
-/// The number of bytes that the peer must send in each window of `Deadlines::linger` seconds after the last response. If the
-/// peer sends fewer bytes, the connection is closed.
+/// The window, in seconds, of the minimum rate after the last response. nginx has the same default (`lingering_timeout`).
+pub(crate) const LINGER_WINDOW: u32 = 5;
+/// The number of bytes that the peer must send in each [`LINGER_WINDOW`], until the peer closes its side of the connection. If
+/// the peer sends fewer bytes, the connection is closed.
 const LINGER_BYTES: u32 = 5 * 1024;
 
 /// The deadlines of a connection, and the event that it waits for. All times are numbers of seconds, as the
@@ -186,7 +188,7 @@ impl Deadline {
             Wait::Head => deadlines.head,
             Wait::Body => self.body.unwrap_or(deadlines.progress).window,
             Wait::Write => deadlines.progress.window,
-            Wait::Linger => deadlines.linger,
+            Wait::Linger => LINGER_WINDOW,
             Wait::Tunnel => deadlines.tunnel,
         })
     }
@@ -202,7 +204,6 @@ mod tests {
         idle: 5,
         head: 3,
         progress: Progress { bytes: 40, window: 4 },
-        linger: 1,
         handler: 7,
         half_close: 2,
         tunnel: 6,
@@ -229,7 +230,7 @@ mod tests {
         let mut deadline = Deadline::default();
         assert_eq!(expires(&mut deadline, 0), None);
         deadline.set_wait(Wait::Linger, 0);
-        assert_eq!(expires(&mut deadline, 0), Some((2, Wait::Linger)));
+        assert_eq!(expires(&mut deadline, 0), Some((6, Wait::Linger)));
     }
 
     #[test]

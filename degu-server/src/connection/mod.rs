@@ -42,6 +42,8 @@ pub(crate) use close::{CloseReason, caught};
 pub(crate) use deadline::Deadline;
 #[cfg(any(feature = "hyper", test))]
 pub(crate) use deadline::LINGER_IN_ALL;
+#[cfg(test)]
+pub(crate) use deadline::LINGER_WINDOW;
 pub(crate) use deadline::Wait;
 use endpoint::{Endpoint, Moved};
 
