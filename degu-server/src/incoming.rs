@@ -472,18 +472,12 @@ fn append(data: &mut Bytes, piece: &[u8]) {
 
 /// Returns the bytes of memory that a stored part takes, including its data and its extensions.
 fn memory_of(part: &Part) -> usize {
-    let said = match part {
-        Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
-        Part::Data(_) | Part::Last { .. } => 0,
-    };
-    size_of::<Part>() + said + data_len(part)
-}
-
-fn data_len(part: &Part) -> usize {
-    match part {
-        Part::Data(data) | Part::Chunk { data, .. } => data.len(),
+    let content = match part {
+        Part::Chunk { extensions, data, .. } => extensions.as_extensions().as_bytes().len() + data.len(),
+        Part::Data(data) => data.len(),
         Part::Last { .. } => 0,
-    }
+    };
+    size_of::<Part>() + content
 }
 
 impl Source for Incoming {
