@@ -227,8 +227,8 @@ fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
     prop::option::of(some)
 }
 
-fn borrowed(extensions: &[(String, Option<Vec<u8>>)]) -> impl Iterator<Item = (&str, Option<&[u8]>)> + Clone {
-    extensions.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+fn borrowed(extensions: &[(String, Option<Vec<u8>>)]) -> impl Iterator<Item = Extension<'_>> {
+    extensions.iter().map(|(name, value)| Extension { name, value: value.as_deref().map(ExtensionValue::Plain) })
 }
 
 proptest! {

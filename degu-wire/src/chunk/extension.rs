@@ -171,12 +171,6 @@ impl<'i, V: AsRef<[u8]> + ?Sized> From<(&'i str, &'i V)> for Extension<'i> {
     }
 }
 
-impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
-    fn from((name, value): (&'i str, Option<&'i [u8]>)) -> Self {
-        Self { name, value: value.map(ExtensionValue::Plain) }
-    }
-}
-
 /// The value of a chunk extension: a token or a quoted-string (RFC 9110 §5.6.4).
 ///
 /// Two values are equal if their bytes are equal; quoting makes no difference. A value can be compared with bytes and
