@@ -13,7 +13,7 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 ///
 /// - The client refused the request before it wrote a byte: [`ErrorKind::Local`] or [`ErrorKind::Body`] in
 ///   [`Phase::Requesting`].
-/// - The response has an error status, and its body is shorter than 4 KiB: [`ErrorKind::Status`].
+/// - The status of the response is not 2xx, and its body is shorter than 4 KiB: [`ErrorKind::Status`].
 /// - The body of the response does not have the form that the caller asked for: [`ErrorKind::Content`]. The client may
 ///   notice this before it has received the whole body, for example if the content-type is wrong. If the caller then
 ///   drops the response before its whole body has been received, the connection is closed.
@@ -68,7 +68,7 @@ pub enum ErrorKind {
     /// [`alert`](degu_tls::Error::alert) is the server's reason.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
-    /// The response has this status of 400 or more, and [`success`](crate::ResponseOf::success) was called.
+    /// The response has this status, which is not 2xx, and [`success`](crate::ResponseOf::success) was called.
     Status(u16),
     /// The body of the response cannot be returned in the form that the caller asked for. The body is not UTF-8, is not
     /// valid JSON, or does not fit the type. Or there is nothing to parse: the response has no body, its content-type

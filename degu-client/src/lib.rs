@@ -36,7 +36,7 @@
 //!
 //! - [`ClientOf::options`] sets options: the Host field, fields of every request, timeouts, `on_connect`.
 //! - [`ClientOf::pool`] makes a [pool](PoolOf) of connections for many tasks or threads.
-//! - `success()` of a response turns a status of 400 or more into an error.
+//! - `success()` of a response turns a status other than 2xx into an error.
 //! - An [`Error`] says what happened ([`kind`](Error::kind)), in which [`phase`](Error::phase), and whether the request
 //!   may be [sent again](Error::is_retryable).
 //! - [`Target`] builds a request target from the segments of a path and from query parameters. It percent-encodes them.

@@ -190,9 +190,10 @@ macro_rules! reads {
         impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
             crate::incoming::ResponseOf<crate::incoming::IncomingOf<$driver, H, S>>
         {
-            /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
-            /// first 4 KiB of the body as text. So a redirect (3xx) is returned, although
-            /// [`is_success`](crate::ResponseOf::is_success) is false for it.
+            /// Returns the response if [`is_success`](crate::ResponseOf::is_success) is true, that is, if the status is
+            /// 2xx. Otherwise returns an error with the status and the first 4 KiB of the body as text. A redirect (3xx)
+            /// is also an error, because the client does not follow redirects. After a conditional request, compare
+            /// `status` with 304 before this call.
             ///
             /// A body of less than 4 KiB is read to its end, so the connection stays open. If the body is longer, and
             /// not all of it has been received, the connection is closed. If reading the body fails, the text has the
@@ -204,7 +205,7 @@ macro_rules! reads {
             /// [`ErrorKind::Status`](crate::ErrorKind::Status), with the response's [`status`](crate::Error::status)
             /// and [`text`](crate::Error::text). The error is never [retryable](crate::Error::is_retryable).
             pub $($async)? fn success(mut self) -> Result<Self, crate::Error> {
-                if self.status < 400 {
+                if self.is_success() {
                     return Ok(self);
                 }
                 let mut text = Vec::new();

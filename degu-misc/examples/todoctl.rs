@@ -7,7 +7,7 @@
 //! - 2: wrong arguments
 //! - 3: no connection could be made
 //! - 4: the timeout expired
-//! - 5: the server answered with a status of 400 or more
+//! - 5: the server answered with a status other than 2xx
 //! - 6: the answer of the server could not be used
 use std::{fmt, process::ExitCode, time::Duration};
 
