@@ -41,9 +41,10 @@ impl<A: App> Dispatcher<A> {
     /// Passes the connection to the worker with the fewest connections. The first call also starts the other workers.
     fn hand_over(&mut self, accepted: Accepted) {
         let counters = &self.worker.server.counters;
-        // There is always at least one worker.
         let load = |worker: &usize| counters[*worker].open.load(Relaxed);
-        let worker = (0..self.queues.len()).min_by_key(load).unwrap_or(0);
+        // The queue of a worker is closed if its thread has panicked. All queues are closed only if the server is aborted.
+        let is_alive = |worker: &usize| !self.queues[*worker].is_closed();
+        let worker = (0..self.queues.len()).filter(is_alive).min_by_key(load).unwrap_or(0);
         let open = &counters[worker].open;
         open.fetch_add(1, Relaxed);
         if self.queues[worker].send(accepted).is_err() {
@@ -69,6 +70,33 @@ impl<A: App> Dispatcher<A> {
                 tracing::warn!(%error, "cannot start another worker");
                 false
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use degu_wire::Address;
+
+    use super::*;
+    use crate::report::Peer;
+    use crate::{Options, Request, Session};
+
+    #[test]
+    fn worker_whose_thread_has_panicked_gets_no_connection() {
+        let options = Arc::new(Options::new().workers(2));
+        let server = Arc::new(options.state());
+        let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
+        let (queue, mut accepted) = unbounded_channel();
+        let mut dispatcher = Dispatcher::new(Arc::new(Worker { server, options, app }), queue);
+        // The queue of the second worker has no receiver.
+        dispatcher.queues.push(unbounded_channel().0);
+        for _ in 0..3 {
+            let (near, _far) = UnixStream::pair().unwrap();
+            dispatcher.hand_over(Accepted { fd: near.into(), peer: Peer::new(Address::ABSTRACT, None) });
+            accepted.try_recv().unwrap();
         }
     }
 }
