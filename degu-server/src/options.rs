@@ -410,7 +410,8 @@ impl Options {
     /// ```
     ///
     /// An exchange that switches to another protocol ends when the handler of that protocol returns.
-    /// [`Exchange::body_bytes`] is then the number of bytes of the new protocol that were sent to the client. A connection that `on_connect` or the handshake refused has no exchange.
+    /// [`Exchange::body_bytes`] is then the number of bytes of the new protocol that were sent to the client. A connection that
+    /// `on_connect` or the handshake refused has no exchange.
     ///
     /// `report` runs in the task of the connection, so it must not block for long. If it panics, the connection continues. With
     /// this option, responses to pipelined requests are written one by one. Default: none.
