@@ -16,10 +16,10 @@ use crate::x509;
 /// [`PeerIdentity::ca`](crate::PeerIdentity::ca) returns.
 ///
 /// **Labels**: the label of a CA is its common name, or its whole name if it has no common name. The CA chose this name
-/// itself, so use it only in logs. A program that decides by labels sets the labels ([`labelled`](Self::labelled),
-/// [`labelled_by_file`](Self::labelled_by_file), [`add`](Self::add)). Several CAs can share a label, for example a file
-/// with the old and the new CA. So a label stands for a kind of peer, not for a key. If different CAs from different
-/// files have the same label, and the program has not set both labels, there is a
+/// itself, so use it only in logs. A program that decides by labels sets the label of every CA
+/// ([`labelled`](Self::labelled), [`labelled_by_file`](Self::labelled_by_file), [`add`](Self::add)). Several CAs can
+/// share a label, for example a file with the old and the new CA. So a label stands for a kind of peer, not for a key. If
+/// different CAs from different files have the same label, and the program has not set both labels, there is a
 /// [warning](crate::ServerTls::warnings).
 ///
 /// **Bad CAs**: when a policy is built or reloaded, a CA that has expired, is not valid yet or cannot be used is left
