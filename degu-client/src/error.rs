@@ -221,6 +221,11 @@ impl Error {
         match self.kind() {
             ErrorKind::Timeout(_) => true,
             ErrorKind::System(error) => error.kind() == io::ErrorKind::TimedOut,
+            #[cfg(feature = "tls")]
+            ErrorKind::Tls(error) => {
+                let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+                source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+            }
             _ => false,
         }
     }

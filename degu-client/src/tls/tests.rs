@@ -142,3 +142,31 @@ fn a_wait_for_records_is_interrupted() {
         peer.join().unwrap();
     }
 }
+
+/// A socket whose connection the kernel has given up (`ETIMEDOUT`).
+struct GivenUp;
+
+impl Read for GivenUp {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::TimedOut.into())
+    }
+}
+
+impl Write for GivenUp {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_timeout_of_the_system_in_a_handshake_is_a_timeout() {
+    let client = Client::options().tls(policies().1).server_name("localhost").client((Ipv4Addr::LOCALHOST, 443));
+    let address = client.address();
+    let mut handshake = client.base.settings.handshake(address).unwrap().unwrap();
+    let error = error::Error::connecting(handshake.advance(&mut GivenUp).unwrap_err(), address);
+    assert!(error.is_timeout() && error.is_retryable(), "{error}");
+}
