@@ -81,7 +81,8 @@ impl<D> OptionsOf<D> {
         Self { settings, driver: PhantomData }
     }
 
-    /// Sets the Host field of each request that has no Host field of its own.
+    /// Sets the Host field of each request that has no Host field of its own. If the target of the request is a whole
+    /// URI, the authority of the URI is sent instead (RFC 9112 §3.2).
     ///
     /// Default: the host of the address without its zone, and the port if it is not the default port (80, or 443 under
     /// TLS). For a Unix socket the default is `localhost`, because some servers refuse an empty Host. If the value is
