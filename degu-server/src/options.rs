@@ -295,9 +295,9 @@ impl Options {
         self
     }
 
-    /// Sets whether the field `date` is added to every response that has none. RFC 9110 §6.6.1 requires `date` of a server that
-    /// has a clock. Switch the option on if there are caches between client and server. Default: off, because the clients of
-    /// this server, which are other processes and devices, do not read `date`.
+    /// Sets whether the field `date` is added to every final response that has none. RFC 9110 §6.6.1 requires `date` of
+    /// a server that has a clock. Switch the option on if there are caches between client and server. Default: off,
+    /// because the clients of this server, which are other processes and devices, do not read `date`.
     pub fn date(mut self, on: bool) -> Self {
         self.date = on;
         self
