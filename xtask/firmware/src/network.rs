@@ -37,6 +37,9 @@ const MAC_ENABLE: u32 = 1 << 18 | 1 << 3 | 1 << 2;
 const TRANSMITTER_ON: u32 = 1 << 1;
 /// The bits of a transmit command: the buffer is the first and the last of its frame.
 const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
+/// The time after which a connection ends if the other host acknowledges nothing. Without this timeout, a host that
+/// begins a connection and vanishes keeps the socket forever.
+const SILENCE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(10);
 /// The length of a frame's checksum, in bytes.
 const CHECKSUM: usize = 4;
 /// The length of a frame with its checksum, in whole words.
@@ -132,6 +135,7 @@ impl Network {
     pub fn socket(&self, input: &'static mut [u8], output: &'static mut [u8]) -> Tcp<'_> {
         let mut socket = tcp::Socket::new(SocketBuffer::new(input), SocketBuffer::new(output));
         socket.set_nagle_enabled(false);
+        socket.set_timeout(Some(SILENCE));
         Tcp { network: self, socket: self.0.borrow_mut().sockets.add(socket) }
     }
 }
