@@ -117,16 +117,16 @@ pin_project! {
 }
 
 impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
-    type Data = Bytes;
+    type Data = B::Data;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let this = self.project();
         let polled = this.body.poll_frame(cx);
         if let (Poll::Ready(Some(Ok(frame))), Some(report)) = (&polled, &mut this.reply.report) {
             report.add(frame.data_ref().map_or(0, Buf::remaining) as u64);
         }
-        polled.map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))).map_err(Into::into)
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
