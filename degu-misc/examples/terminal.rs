@@ -50,7 +50,8 @@ async fn app(_: &mut Session, request: Request<'_>) -> Response {
             }
             _ => (426, [("upgrade", "websocket")], ()).into(),
         },
-        (_, ["attach" | "socket"]) => 405.into(),
+        (_, ["attach"]) => (405, [("allow", "POST")], ()).into(),
+        (_, ["socket"]) => (405, [("allow", "GET")], ()).into(),
         _ => 404.into(),
     }
 }
