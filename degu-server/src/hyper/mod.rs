@@ -83,7 +83,7 @@
 //!   an error, so no client is accepted by mistake. Check the [`Caller`] in the service instead.
 //! - **The apps of [`applib`](crate::applib)** work only with Degu's own apps. A service on a loopback address must therefore
 //!   check Host itself, as a protection against DNS rebinding. [`Hosts`](crate::applib::Hosts) shows the rules.
-//! - **[`workers`](Options::workers)** has no effect, because the threads belong to the runtime.
+//! - **[`workers`](Options::workers) and [`spin`](Options::spin)** have no effect, because the threads belong to the runtime.
 //!
 //! [`Options::listener`] binds the socket.
 
