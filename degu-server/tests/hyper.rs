@@ -428,6 +428,31 @@ fn upload_that_stalls_after_an_early_response_does_not_reset_it() {
 }
 
 #[test]
+fn connection_is_idle_after_the_rest_of_an_unread_body() {
+    let (begun, begins) = mpsc::channel();
+    let respond = Arc::new(tokio::sync::Notify::new());
+    let told = respond.clone();
+    let late = async move |_unread: Request<Body>| {
+        begun.send(()).unwrap();
+        told.notified().await;
+        "fine"
+    };
+    let options = Server::options().head_timeout(SECOND).idle_timeout(SECOND);
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let server = Serving::on(runtime, options, TCP, fine().route("/late", post(late)));
+    let mut raw = server.connect();
+    raw.send("POST /late HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo");
+    begins.recv().unwrap();
+    raw.send("dy");
+    // The server has read the rest of the body before it serves another connection.
+    let mut other = server.connect();
+    other.send(GET);
+    other.expect(FINE);
+    respond.notify_one();
+    assert_eq!(raw.rest(), FINE);
+}
+
+#[test]
 fn silent_refusal_does_not_reset_an_earlier_response() {
     let server = Serving::new(Server::options().error_reply(ErrorReply::Silent), TCP, app());
     let mut raw = server.connect();

@@ -61,11 +61,13 @@ impl RequestBody {
         Self { body, access, drained: if expects_continue { 0 } else { DRAINED } }
     }
 
-    /// Records that the service is done with the body. `has_left_body` is true if hyper will not read the rest.
-    fn end(&mut self, has_left_body: bool) {
+    /// Records that the service is done with the body. `is_dropped` is true if the body has not ended.
+    fn end(&mut self, is_dropped: bool) {
+        let has_left_body = is_dropped && self.body.size_hint().upper().is_none_or(|rest| rest > self.drained);
         if let Some(access) = self.access.take() {
             access.with(|state| {
-                (state.has_body, state.has_left_body, state.wait) = (false, has_left_body, Wait::Handler);
+                (state.has_body, state.wait) = (false, Wait::Handler);
+                (state.has_dropped_body, state.has_left_body) = (is_dropped, has_left_body);
             });
         }
     }
@@ -97,7 +99,7 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.end(self.body.size_hint().upper().is_none_or(|rest| rest > self.drained));
+        self.end(true);
     }
 }
 

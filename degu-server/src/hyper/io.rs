@@ -57,8 +57,11 @@ impl AsyncRead for Io {
         }
         let bytes = buffer.initialize_unfilled();
         let read = stream.poll_read_slice(cx, bytes)?;
-        if read.is_pending() && !is_busy && state.wait == Wait::Handler {
-            state.wait = Wait::Request;
+        if read.is_pending() && !is_busy {
+            state.has_dropped_body = false;
+            if state.wait == Wait::Handler {
+                state.wait = Wait::Request;
+            }
         }
         let read = ready!(read);
         state.received(&bytes[..read]);

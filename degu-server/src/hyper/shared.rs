@@ -89,6 +89,9 @@ pub(super) struct State {
     /// True if the service holds the body of the request, and has not read it to its end. The exchange is then in progress,
     /// even if the response is done.
     pub(super) has_body: bool,
+    /// True if the service has dropped the body of the request before its end, until hyper finds no input. hyper may still read
+    /// the rest of the body, so input does not begin a head.
+    pub(super) has_dropped_body: bool,
     /// True if the service has dropped the body of the request before its end, and hyper will not read the rest. The connection
     /// then ends after the response.
     pub(super) has_left_body: bool,
@@ -133,6 +136,7 @@ impl State {
         let first = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         if let Some(first) = first
             && !self.is_busy()
+            && !self.has_dropped_body
             && self.wait != Wait::Head
         {
             // The read of the previous request may have taken the beginning of this head. `begun` is then from the middle of the
@@ -185,7 +189,7 @@ impl Shared {
         state.deadline.restart();
         state.exchanges += 1;
         (state.wait, state.stage, state.is_head) = (Wait::Handler, Stage::Awaited, is_head);
-        (state.has_body, state.has_left_body) = (false, false);
+        (state.has_body, state.has_dropped_body, state.has_left_body) = (false, false, false);
         Reply { access: Access { shared: self.clone(), number: state.exchanges }, report }
     }
 }
