@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use degu_tls::rustls::crypto::CryptoProvider;
 use degu_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use degu_tls::rustls::time_provider::TimeProvider;
@@ -286,22 +288,7 @@ pub(crate) fn leaf_params(name: &str, edit: Edit<'_>) -> CertificateParams {
 }
 
 pub(crate) fn pem(kind: &str, der: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = format!("-----BEGIN {kind}-----\n");
-    for line in der.chunks(48) {
-        for three in line.chunks(3) {
-            let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-            for digit in 0..4 {
-                text.push(if digit <= three.len() {
-                    DIGITS[(bits >> (18 - 6 * digit)) as usize & 63].into()
-                } else {
-                    '='
-                });
-            }
-        }
-        text.push('\n');
-    }
-    text + &format!("-----END {kind}-----\n")
+    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", BASE64_STANDARD.encode(der))
 }
 
 #[cfg(feature = "aws-lc-rs")]
@@ -324,9 +311,7 @@ impl Version {
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() == (self == Self::Tls13));
         Arc::new(provider)
     }
-}
 
-impl Version {
     pub(crate) fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
         const OLD: &[&SupportedProtocolVersion] = &[&version::TLS12];
         const NEW: &[&SupportedProtocolVersion] = &[&version::TLS13];
