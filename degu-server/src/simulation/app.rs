@@ -7,6 +7,7 @@ use degu_simulation::{Dice, Gates, Kind, Reading, Seen, SlowEnd, patiently, slow
 use degu_wire::{BoxError, LocalBody, Source};
 
 use super::plan::{Answer, Exchange, Plan, Reader};
+use crate::Exchange as Ended;
 use crate::upgrade::Offer;
 use crate::{App, Error, Incoming, Request, Response, Session, Tunnel};
 
@@ -16,21 +17,32 @@ pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) gates: Gates,
     pub(super) requests: AtomicU64,
+    pub(super) reports: Mutex<Vec<Reported>>,
     complaint: Mutex<Option<String>>,
 }
+
+/// The report of an exchange: target, status, number of bytes of the response's body, and whether the response was cut.
+pub(super) type Reported = (String, Option<u16>, u64, bool);
 
 /// The app of a run.
 pub(super) struct Simulated(pub(super) Arc<Shared>);
 
 impl Shared {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { plan, gates: Gates::default(), requests: AtomicU64::new(0), complaint: Mutex::new(None) }
+        let (requests, reports) = (AtomicU64::new(0), Mutex::default());
+        Self { plan, gates: Gates::default(), requests, reports, complaint: Mutex::new(None) }
     }
 
     /// Records a mistake of the driver. The run fails with the first mistake.
     pub(super) fn complain(&self, complaint: impl Into<String>) {
         let mut found = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         found.get_or_insert(complaint.into());
+    }
+
+    pub(super) fn report(&self, exchange: &Ended) {
+        let target = exchange.target().unwrap_or_default().to_owned();
+        let report = (target, exchange.status(), exchange.body_bytes(), exchange.cut().is_some());
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 
     pub(super) fn complaint(&self) -> Result<(), String> {

@@ -15,13 +15,13 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use degu_simulation::{Dice, Pipe, patiently, pipe, seeds, tell};
-use degu_wire::{Address, Spin};
+use degu_wire::{Address, Method, Spin};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::yield_now;
@@ -153,7 +153,12 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     // With such a short window, a wait spins only until the driver reads the clock for the second time.
     let spin = if shared.plan.spins { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
     let options = options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin);
-    let options = Arc::new(options.tunnel_idle_timeout(seconds(2)));
+    let mut options = options.tunnel_idle_timeout(seconds(2));
+    if shared.plan.reports {
+        let shared = shared.clone();
+        options = options.on_response(move |exchange| shared.report(exchange));
+    }
+    let options = Arc::new(options);
     let state = Arc::new(options.state());
 
     let (sender, queue) = unbounded_channel();
@@ -184,6 +189,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     world.run_until(told).await.map_err(|error| format!("a task that waits for the end is not woken: {error}"))?;
     world.run_until(|world| world.shared.gates.clones() == 0).await.map_err(|error| format!("leaked: {error}"))?;
     world.count()?;
+    world.check_reports()?;
     Ok(world.dice.digest())
 }
 
@@ -330,5 +336,27 @@ impl World<'_> {
         allow(counted == seen, || {
             format!("the server counted {counted:?} instead of {seen:?} (open, requests, received, sent)")
         })
+    }
+
+    /// Checks that each request that the app got was reported once, and each response that a peer got as complete.
+    fn check_reports(&self) -> Result<(), String> {
+        let reports = self.shared.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        for peer in self.peers.iter().filter(|_| self.shared.plan.reports) {
+            for (number, exchange) in peer.caller.exchanges.iter().enumerate() {
+                let target = format!("/{}/{number}", peer.number);
+                let reported: Vec<_> = reports.iter().filter(|report| report.0 == target).collect();
+                let is_right = match (&reported[..], exchange.expected()) {
+                    ([(_, Some(status), bytes, is_cut)], Some((expected, message)))
+                        if number < peer.answered && *status == expected =>
+                    {
+                        let length = if exchange.method == Method::Head { 0 } else { message.length() as u64 };
+                        !is_cut && *bytes == length
+                    }
+                    _ => reported.len() == usize::from(exchange.is_handled()),
+                };
+                allow(is_right, || format!("{target} has the reports {reported:?}"))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) hesitates: bool,
     /// True if the driver busy-polls for requests.
     pub(super) spins: bool,
+    /// True if the server reports each exchange.
+    pub(super) reports: bool,
     /// True if tasks are sometimes woken without a reason. Not every run has such wake-ups, because they could hide a
     /// lost wake-up.
     pub(super) nudges: bool,
@@ -128,16 +130,16 @@ impl Plan {
             exchange.until_closing = stays && dice.one_in(8);
         }
         let (silent, hesitates) = (dice.one_in(5), dice.one_in(4));
-        let (spins, nudges) = (dice.one_in(4), dice.one_in(2));
-        Self { callers, stop, silent, hesitates, spins, nudges, waits: false }
+        let (spins, reports, nudges) = (dice.one_in(4), dice.one_in(3), dice.one_in(2));
+        Self { callers, stop, silent, hesitates, spins, reports, nudges, waits: false }
     }
 
     /// Plans a run in which deadlines expire.
     pub(super) fn of_deadlines(dice: &mut Dice) -> Self {
         let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true, true)).collect();
         let stop = dice.one_in(4).then(|| Stop::random(dice));
-        let (silent, spins) = (dice.one_in(5), dice.one_in(4));
-        Self { callers, stop, silent, hesitates: false, spins, nudges: false, waits: true }
+        let (silent, spins, reports) = (dice.one_in(5), dice.one_in(4), dice.one_in(3));
+        Self { callers, stop, silent, hesitates: false, spins, reports, nudges: false, waits: true }
     }
 }
 
