@@ -3,7 +3,7 @@
 
 use crate::abnf::decimal;
 use crate::head::{
-    Facts, RequestHeadOf, ResponseHeadOf, Text, authority_of, is_host, put_framing, put_line, put_request_line,
+    Facts, RequestHeadOf, ResponseHeadOf, Text, host_of_uri, is_host, put_framing, put_line, put_request_line,
     put_status_line,
 };
 use crate::sink::Sink;
@@ -189,14 +189,15 @@ pub(crate) fn put_request<'h>(
     }
     let framing = request_framing(method, content);
     let host_field = lines.clone().find(|(name, _)| Facts::of(name) == Facts::HOST).map(|(_, value)| value);
-    put_request_line(out, method, target)?;
-    let host = match target.as_bytes() {
-        [b'/', ..] => host,
-        uri => authority_of(uri).and_then(|(from, to)| uri.get(from..to)).unwrap_or(host),
+    let host = match (host_field, target.as_bytes()) {
+        (Some(field), _) => field,
+        (None, [b'/', ..]) => host,
+        (None, uri) => host_of_uri(uri).unwrap_or(host),
     };
-    if !is_host(host_field.unwrap_or(host)) {
+    if !is_host(host) {
         return Err(LocalError::FieldValue);
     }
+    put_request_line(out, method, target)?;
     if host_field.is_none() {
         put_line(out, b"host", host)?;
     }

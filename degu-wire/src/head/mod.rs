@@ -30,7 +30,7 @@ pub(crate) use {
     encode::{check_field, put_framing, put_line, put_request_line, put_status_line, put_trailers},
     fields::{Facts, is_forbidden_in_trailers},
     host::{is_host, zone},
-    request::{RequestMeta, authority_of, scan_request},
+    request::{RequestMeta, host_of_uri, scan_request},
     response::{ResponseMeta, scan_response},
     scan::{is_field_value, is_target_text, is_token},
 };

@@ -184,7 +184,7 @@ fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usiz
 }
 
 /// Finds the authority of a target in absolute-form (RFC 9112 §3.2.2). The scheme must be `http` or `https`.
-pub(crate) fn authority_of(target: &[u8]) -> Option<(usize, usize)> {
+fn authority_of(target: &[u8]) -> Option<(usize, usize)> {
     let begins = |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     let from = [&b"http://"[..], b"https://"].into_iter().find(begins)?.len();
     let len = target[from..].iter().position(|byte| matches!(byte, b'/' | b'?'));
@@ -195,6 +195,13 @@ fn is_authority(authority: &[u8]) -> bool {
     !authority.is_empty() && is_host(authority)
 }
 
+/// Returns the authority of a target in absolute-form, if the authority may be sent as Host.
+#[cold]
+pub(crate) fn host_of_uri(target: &[u8]) -> Option<&[u8]> {
+    let (from, to) = authority_of(target)?;
+    target.get(from..to).filter(|authority| is_authority(authority))
+}
+
 /// Returns whether the encoder may send a target. The target must be a path with an optional query, an http(s) URI, or
 /// `*` for OPTIONS, as in the parser.
 pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
@@ -202,7 +209,7 @@ pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
         && match target[0] {
             b'/' => true,
             b'*' => target.len() == 1 && method == Method::Options,
-            _ => authority_of(target).is_some_and(|(from, to)| is_authority(&target[from..to])),
+            _ => host_of_uri(target).is_some(),
         }
 }
 
