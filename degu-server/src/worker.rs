@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
         let lines = log_of_100(app, "GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "\r\n\r\nBad Request: a malformed Host");
-        assert!((10..15).contains(&lines.len()), "{lines:?}");
+        assert!((10..50).contains(&lines.len()), "{lines:?}");
         for part in
             ["INFO", "connection ends", "peer=unix:/unnamed", "requests=0", "fault=Host", "offset=22", "malformed"]
         {
@@ -400,7 +400,7 @@ mod tests {
         assert!(lines(404).is_empty());
         assert_eq!(lines(500).len(), 100);
         let lines = lines(503);
-        assert!((10..15).contains(&lines.len()), "{lines:?}");
+        assert!((10..50).contains(&lines.len()), "{lines:?}");
         for part in ["ERROR", "the server sent an error response", "peer=unix:/unnamed", "status=503", "of the app"] {
             assert!(lines[0].contains(part), "{part}: {}", lines[0]);
         }
@@ -412,7 +412,7 @@ mod tests {
         let proxy = crate::applib::ProxyApp::new(degu_client::Client::new(Address::unix("/no/such/socket")));
         let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         let lines = log_of_100(proxy, request, "HTTP/1.1 502 Bad Gateway\r\n");
-        assert!((10..15).contains(&lines.len()), "{lines:?}");
+        assert!((10..50).contains(&lines.len()), "{lines:?}");
         for part in ["WARN", "cannot forward the request", "upstream=unix:/no/such/socket"] {
             assert!(lines[0].contains(part), "{part}: {}", lines[0]);
         }

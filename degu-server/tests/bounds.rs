@@ -3,10 +3,8 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use crate::common::{Running, refusal};
-use degu_server::{
-    Address, App, Body, BoxError, Chunk, ErrorReply, Handle, Options, Request, Response, Server, Session, sse,
-};
+use crate::common::{Running, late_readers, refusal};
+use degu_server::{Address, App, Body, BoxError, Chunk, ErrorReply, Options, Request, Response, Server, Session, sse};
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
@@ -176,7 +174,7 @@ fn cuts_what_nobody_takes(endless: impl App, is_dropped: &Receiver<()>) {
         let server = Running::with(options, Address::IPV6_LOOPBACK, endless);
         let mut raw = server.connect();
         raw.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-        while deadlines(server.handle()) == 0 {
+        while late_readers(&server.handle().stats()) == 0 {
             std::thread::yield_now();
         }
         raw
@@ -202,10 +200,6 @@ fn what_is_read_behind_the_last_word() {
     while server.handle().stats().open > 0 {
         std::thread::yield_now();
     }
-}
-
-fn deadlines(handle: &Handle) -> u64 {
-    handle.stats().deadlines
 }
 
 #[test]

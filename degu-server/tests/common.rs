@@ -1,12 +1,12 @@
 //! A client that knows nothing of HTTP: bytes in, bytes out.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use degu_server::{Address, App, Handle, Options, Server};
+use degu_server::{Address, App, Handle, Options, Server, Stats};
 
 /// A running server, gone when dropped.
 pub(crate) struct Running {
@@ -69,6 +69,12 @@ pub(crate) fn failed() -> String {
     refusal("500 Internal Server Error", "the server failed")
 }
 
+/// Returns the number of clients that were cut because they did not read. If the machine pauses, the kernel gives up a client
+/// over TCP before the server does, and the client counts as gone.
+pub(crate) fn late_readers(stats: &Stats) -> u64 {
+    stats.deadlines + stats.gone
+}
+
 pub(crate) enum Raw {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -129,9 +135,15 @@ impl Raw {
     }
 
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
+        loop {
+            let read = match self {
+                Self::Tcp(stream) => stream.read(buffer),
+                Self::Unix(stream) => stream.read(buffer),
+            };
+            // A process that was stopped and goes on finds its read interrupted, because the socket has a timeout.
+            if !read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+                return read;
+            }
         }
     }
 

@@ -284,7 +284,8 @@ fn localhost_is_both_loopback_addresses() {
 #[test]
 fn shutdown_closes_idle_connections_and_awaits_partial_heads() {
     for address in [TCP, Address::ABSTRACT] {
-        let server = Serving::new(Server::options(), address, fine());
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let server = Serving::on(runtime, Server::options(), address, fine());
         let (mut fresh, mut idle, mut begun) = (server.connect(), server.connect(), server.connect());
         let (begin, end) = GET.split_at(20);
         for raw in [&mut idle, &mut begun] {
@@ -292,7 +293,7 @@ fn shutdown_closes_idle_connections_and_awaits_partial_heads() {
             raw.expect(FINE);
         }
         begun.send(begin);
-        // One that was accepted after the bytes above has been answered.
+        // The server's only thread answers this connection after it has read the bytes above.
         let mut other = server.connect();
         other.send(GET);
         other.expect(FINE);

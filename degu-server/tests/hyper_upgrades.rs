@@ -113,6 +113,8 @@ fn blocked_writer_of_an_upgrade_gets_the_end_of_the_grace() {
         let mut raw = server.connect();
         raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n");
         raw.response_head();
+        // The writer has its stream.
+        raw.expect("x");
         // Drops the runtime, too, and with it what still waits.
         server.shut_down();
         assert_eq!(told.try_recv(), Ok((true, true)), "the writer is woken, and knows that bytes may be lost");

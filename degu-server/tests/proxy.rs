@@ -276,7 +276,7 @@ fn responses_of_devices_are_passed_on_strictly() {
     thread.join().unwrap();
 }
 
-/// Answers after a pause, with a body that pauses, or both of its bytes at once.
+/// Answers after a pause or never, or with a body of two parts with a pause between them, or without the second part.
 async fn slow(_: &mut Session, request: Request<'_>) -> Response {
     const PAUSE: Duration = Duration::from_millis(400);
     let pausing = |n: u8| async move {
@@ -290,10 +290,15 @@ async fn slow(_: &mut Session, request: Request<'_>) -> Response {
             tokio::time::sleep(PAUSE).await;
             "late".into()
         }
+        "/no-head" => std::future::pending().await,
         "/feed" => (200, Body::try_unfold(0, pausing)).into(),
-        _ => {
+        target => {
+            let is_half = target == "/half";
             let (mut left, mut pause) = (2, Box::pin(tokio::time::sleep(PAUSE)));
             let data = move |cx: &mut Context<'_>| {
+                if left == 1 && is_half {
+                    return Poll::Pending;
+                }
                 if left == 1 {
                     ready!(pause.as_mut().poll(cx));
                 }
@@ -315,27 +320,27 @@ fn deadlines_are_options_of_the_proxy_and_a_feed_has_none() {
     };
     let proxy = || ProxyApp::new(Client::new(&behind.address));
     // That of the client can be shorter, and longer.
-    let hasty = || ProxyApp::new(Client::options().head_timeout(SHORT).body_timeout(SHORT).client(&behind.address));
-    for (proxy, answer) in [
-        (proxy(), "200 OK\r\n"),
-        (proxy().with_head_timeout(SHORT), "504 Gateway Timeout\r\n"),
-        (hasty(), "504 Gateway Timeout\r\n"),
-        (hasty().with_head_timeout(None), "200 OK\r\n"),
+    let short_head = || ProxyApp::new(Client::options().head_timeout(SHORT).client(&behind.address));
+    let short_body = || ProxyApp::new(Client::options().body_timeout(SHORT).client(&behind.address));
+    for (proxy, target, answer) in [
+        (proxy(), "/head", "200 OK\r\n"),
+        (proxy().with_head_timeout(SHORT), "/no-head", "504 Gateway Timeout\r\n"),
+        (short_head(), "/no-head", "504 Gateway Timeout\r\n"),
+        (short_head().with_head_timeout(None), "/head", "200 OK\r\n"),
     ] {
-        let found = ask(proxy, "/head");
+        let found = ask(proxy, target);
         assert!(found.starts_with(&format!("HTTP/1.1 {answer}")), "{found}");
     }
-    for (proxy, whole) in [
-        (proxy(), true),
-        (proxy().with_body_timeout(SHORT), false),
-        (hasty(), false),
-        (hasty().with_body_timeout(None), true),
+    for (proxy, target, is_whole) in [
+        (proxy(), "/length", true),
+        (proxy().with_body_timeout(SHORT), "/half", false),
+        (short_body(), "/half", false),
+        (short_body().with_body_timeout(None), "/length", true),
     ] {
-        let found = ask(proxy, "/length");
-        let body = if whole { "xx" } else { "x" };
-        assert!(found.starts_with("HTTP/1.1 200 OK\r\n") && found.ends_with(&format!("\r\n\r\n{body}")), "{found}");
+        let found = ask(proxy, target);
+        assert!(found.starts_with("HTTP/1.1 200 OK\r\n") && found.ends_with("xx") == is_whole, "{found}");
     }
-    for proxy in [proxy(), proxy().with_body_timeout(SHORT), hasty()] {
+    for proxy in [proxy(), proxy().with_body_timeout(SHORT), short_body()] {
         let found = ask(proxy, "/feed");
         assert!(found.ends_with("\r\n\r\n1\r\nx\r\n1\r\nx\r\n0\r\n\r\n"), "{found}");
     }

@@ -44,6 +44,12 @@ fn ask(raw: &mut Raw) {
     raw.expect("fine");
 }
 
+fn connect_and_ask(connect: &dyn Fn() -> Raw) -> Raw {
+    let mut raw = connect();
+    ask(&mut raw);
+    raw
+}
+
 /// Waits until a silent connection may be closed: its request could be on its way before.
 fn wait_for_grace() {
     std::thread::sleep(Duration::from_millis(150));
@@ -56,8 +62,8 @@ fn the_connections_that_have_been_idle_longest_make_room() {
         held.iter_mut().for_each(ask);
         // The first one is not idle for the longest time any more, but for the shortest.
         ask(&mut held[0]);
-        let mut newcomers: Vec<_> = (1..CAP).map(|_| connect()).collect();
-        newcomers.iter_mut().for_each(ask);
+        // Each one asks at once. A newcomer without a request would make room for the others after 100 ms.
+        let mut newcomers: Vec<_> = (1..CAP).map(|_| connect_and_ask(connect)).collect();
         let mut first = held.remove(0);
         held.iter_mut().for_each(|raw| assert_eq!(raw.rest(), ""));
         ask(&mut first);
@@ -68,9 +74,10 @@ fn the_connections_that_have_been_idle_longest_make_room() {
 #[test]
 fn a_connection_without_a_request_makes_room_first() {
     with_both(1, CAP, |connect| {
-        let mut held: Vec<_> = (1..CAP).map(|_| connect()).collect();
-        held.iter_mut().for_each(ask);
+        let mut held: Vec<_> = (2..CAP).map(|_| connect_and_ask(connect)).collect();
         let mut silent = connect();
+        // The server accepts this connection after the silent one.
+        held.push(connect_and_ask(connect));
         wait_for_grace();
         let mut newcomer = connect();
         ask(&mut newcomer);
@@ -132,8 +139,7 @@ fn where_all_are_busy_a_newcomer_waits_and_is_refused_then() {
         b.reset();
         let is_answered = || {
             let mut e = connect();
-            e.send(GET);
-            e.response_head().is_some_and(|head| head.starts_with("HTTP/1.1 200 OK\r\n"))
+            e.try_send(GET) && e.response_head().is_some_and(|head| head.starts_with("HTTP/1.1 200 OK\r\n"))
         };
         let began = Instant::now();
         while !is_answered() {
@@ -147,9 +153,12 @@ fn many_newcomers_at_once_are_all_answered_in_a_moment() {
     with_both(2, 64, |connect| {
         let mut held: Vec<_> = (0..64).map(|_| connect()).collect();
         held.iter_mut().for_each(ask);
-        let mut newcomers: Vec<_> = (0..30).map(|_| connect()).collect();
-        newcomers.iter_mut().for_each(|raw| raw.send(GET));
-        for raw in &mut newcomers {
+        let newcomers = (0..30).map(|_| {
+            let mut raw = connect();
+            raw.send(GET);
+            raw
+        });
+        for mut raw in newcomers.collect::<Vec<_>>() {
             assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
         }
     });

@@ -45,6 +45,8 @@ impl Serving {
     fn new(test: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
+            // With one thread, the harness prints the name of the test into the first line of its output.
+            .env("RUST_TEST_THREADS", "2")
             .env(SERVES, "1")
             .stdout(Stdio::piped())
             .spawn()
