@@ -128,7 +128,7 @@ async fn on_connect_has_what_is_left_of_the_deadline() {
             accept.next().expect_end();
         }
     });
-    let limit = Duration::from_millis(50);
+    let limit = Duration::from_millis(300);
     let slow = move |_: &Peer<'_>| {
         thread::sleep(limit);
         true

@@ -462,14 +462,15 @@ async fn a_request_whose_time_is_over_while_it_connects_fails_alone() {
     // The backlog is full.
     let first = UnixStream::connect(&path).unwrap();
     let pool = Client::options().max_connections(1).client(degu_client::Address::unix(&path)).pool();
-    let soon = pool.with_timeout(Duration::from_millis(50));
+    let limit = Duration::from_millis(300);
+    let soon = pool.with_timeout(limit);
     let (connecting, mut waiting) = (soon.get("/"), pin!(pool.get("/")));
     let mut connecting = pin!(connecting);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(connecting.as_mut().poll(&mut cx).is_pending() && waiting.as_mut().poll(&mut cx).is_pending());
     assert_eq!(pool.stats().waiting, 1);
     let error = connecting.await.unwrap_err();
-    assert_eq!(error.timeout(), Some(Timeout::Exchange(Duration::from_millis(50))), "{error}");
+    assert_eq!(error.timeout(), Some(Timeout::Exchange(limit)), "{error}");
 
     drop(first);
     thread::spawn(move || {

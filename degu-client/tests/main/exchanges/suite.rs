@@ -355,7 +355,7 @@ case! {
         let server = Server::new(Kind::Path, |accept| {
             let mut wire = accept.next();
             wire.head();
-            wire.send("HTTP/1.1 200");
+            wire.try_send("HTTP/1.1 200");
             wire.expect_end();
             let mut wire = accept.next();
             wire.head();
@@ -388,8 +388,9 @@ case! {
     fn a_head_has_its_time_where_it_is_looked_for_much_longer() {
         let server = Server::once(Kind::V6, |wire| {
             wire.head();
-            // A client that has not gone by now is answered after all, which its test does not like.
-            if !wire.ends_within(Duration::from_millis(500)) {
+            // A client that has not gone by now is answered after all, which its test does not like. If the machine pauses,
+            // one of these waits ends, and not all.
+            if !(0..20).any(|_| wire.ends_within(Duration::from_millis(100))) {
                 wire.send("HTTP/1.1 204 No Content\r\n\r\n");
             }
         });
@@ -443,7 +444,7 @@ case! {
         let server = Server::new(Kind::Path, |accept| {
             let mut wire = accept.next();
             wire.head();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            wire.try_send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
             accept.next();
         });
         let short = Some(Duration::from_millis(20));

@@ -17,7 +17,7 @@ case! {
         for kind in KINDS {
             let server = Server::once(kind, |wire| {
                 wire.head();
-                wire.send("HTTP/1.1 200 OK\r\nx: ");
+                wire.try_send("HTTP/1.1 200 OK\r\nx: ");
                 assert!(drip(wire, [b'x'; 200]) < 200);
             });
             let client = Client::options().timeout(SHORT).client(&server.address);
@@ -34,14 +34,17 @@ case! {
         for head in ["content-length: 1000", "transfer-encoding: chunked"] {
             let server = Server::once(Kind::Path, move |wire| {
                 wire.head();
-                wire.send(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n"));
+                wire.try_send(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n"));
                 // As chunks: one of a byte, again and again.
                 assert!(drip(wire, b"1\r\n1\r\n".repeat(50)) < 300);
             });
             let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
             connection.set_timeout(SHORT);
-            let mut response = wait!(connection.get("/")).unwrap();
-            let error = wait!(response.body.read_all(1000)).unwrap_err();
+            let error = match wait!(connection.get("/")) {
+                Ok(mut response) => wait!(response.body.read_all(1000)).unwrap_err(),
+                // On a slow machine, the head comes too late.
+                Err(error) => error,
+            };
             assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
             assert!(connection.is_closed());
         }
@@ -52,17 +55,20 @@ case! {
     fn a_body_without_pauses_does_not_outlast_the_timeout() {
         let server = Server::once(Kind::Path, |wire| {
             wire.head();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000\r\n\r\n");
+            wire.try_send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000\r\n\r\n");
             while wire.write_all(&[b'x'; 65536]).is_ok() {}
         });
         let client = Client::options().timeout(SHORT).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
-        let mut response = wait!(connection.get("/")).unwrap();
-        let error = loop {
-            match wait!(response.body.next_data()) {
-                Ok(data) => assert!(data.is_some()),
-                Err(error) => break error,
-            }
+        let error = match wait!(connection.get("/")) {
+            Ok(mut response) => loop {
+                match wait!(response.body.next_data()) {
+                    Ok(data) => assert!(data.is_some()),
+                    Err(error) => break error,
+                }
+            },
+            // On a slow machine, the head comes too late.
+            Err(error) => error,
         };
         assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
     }
@@ -84,14 +90,14 @@ case! {
 
 case! {
     fn a_timeout_does_not_count_while_the_connection_is_idle() {
-        let limit = Duration::from_millis(500);
+        let limit = Duration::from_secs(2);
         let server = Server::once(Kind::Path, move |wire| {
             for _ in 0..2 {
                 wire.head();
                 wire.send("HTTP/1.1 204 No Content\r\n\r\n");
             }
             wire.head();
-            std::thread::sleep(2 * limit);
+            std::thread::sleep(limit + DRIP);
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
         });
         let client = Client::options().timeout(limit).client(&server.address);
