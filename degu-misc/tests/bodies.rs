@@ -277,15 +277,15 @@ async fn the_async_client() {
     let (_folder, addresses) = addresses();
     for address in &addresses {
         for (rest, calls) in CASES {
-            let (address, serving) = respond(address, rest);
-            let client = degu_client::Client::options().limits(limits()).client(address);
+            let (bound, serving) = respond(address, rest);
+            let client = degu_client::Client::options().limits(limits()).client(bound);
             let mut connection = client.connect().await.unwrap();
             let mut response = connection.get("/").await.unwrap();
             assert_eq!(run_in_async_client(calls, &mut response.body).await, expected(calls), "{calls:?}");
             serving.join().unwrap();
 
-            let (address, serving) = respond(client.address(), rest);
-            let connection = degu_client::Client::options().limits(limits()).client(address).connect().await.unwrap();
+            let (bound, serving) = respond(address, rest);
+            let connection = degu_client::Client::options().limits(limits()).client(bound).connect().await.unwrap();
             let mut response = connection.exchange(Method::Get, "/", Headers::new(), Body::none()).await.unwrap();
             assert_eq!(run_owned(calls, &mut response.body).await, expected(calls), "{calls:?}, owned");
             serving.join().unwrap();

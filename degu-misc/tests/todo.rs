@@ -218,8 +218,7 @@ fn todoctl_says_what_is_wrong_with_an_answer() {
         });
         assert!(code == Some(expected) && error.contains(piece), "{code:?} {error}");
         if pause == drip {
-            let took = begun.elapsed();
-            assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
+            assert!(begun.elapsed() >= Duration::from_secs(2));
         }
     }
 }

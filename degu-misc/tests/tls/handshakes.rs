@@ -10,10 +10,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::kit::{CLIENT, DEADLINE, ask, both, client, hello, one_thread, serve, socket, until, who};
 
-/// Everything up to the end.
+/// Everything up to the end, which is a reset if the server has not read all that was sent.
 fn rest(mut socket: &TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes).unwrap();
+    if let Err(error) = socket.read_to_end(&mut bytes) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
     bytes
 }
 
@@ -36,10 +38,10 @@ fn a_handshake_has_a_deadline() {
     started.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
     let ended = (0..16 * 1024).any(|_| match (&started).read(&mut [0]) {
         Ok(read) => read == 0,
+        // A byte that comes at the end of the deadline may not be read any more, which makes a reset of the end.
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::WouldBlock);
-            (&started).write_all(&[1]).unwrap();
-            false
+            !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+                || (&started).write_all(&[1]).is_err()
         }
     });
     assert!(ended, "a peer that drips was waited for");

@@ -294,7 +294,8 @@ fn a_response_that_nobody_takes() {
     let server = serve(one_thread().progress(1024, SECOND), &pki.server_tls(), endless);
     let mut bare = Bare::connect(server.address(), &pki.client_tls());
     bare.send(REQUEST);
-    until(|| server.stats().deadlines == 1);
+    // If the machine pauses, the kernel gives up the client before the server does.
+    until(|| server.stats().deadlines + server.stats().gone == 1);
     let (text, _) = bare.rest();
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && !text.ends_with("0\r\n\r\n"));
 }
@@ -352,7 +353,7 @@ fn a_record_that_drips_has_the_time_of_an_idle_connection() {
         match bare.socket.read(&mut bytes) {
             // Tickets, or close_notify.
             Ok(read) => read == 0,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
     });
     assert!(ended && server.stats().deadlines == 1);

@@ -182,6 +182,8 @@ impl Bare {
                     Err(error) => panic!("{error}"),
                 },
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(End::Cut),
+                // A process that was stopped and goes on finds its read interrupted, because the socket has a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error}"),
             }
         }
