@@ -13,10 +13,10 @@ import sys
 import tempfile
 
 # The options of the probe. A device serves one connection at a time. On a line, each case ends with a pause, after which
-# the device expects a new request.
+# the device expects a new request. A busy machine may need some seconds for an answer.
 OPTIONS = {
-    "line": ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"],
-    "tcp": ["--jobs", "1"],
+    "line": ["--jobs", "1", "--timeout", "5", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"],
+    "tcp": ["--jobs", "1", "--timeout", "5", "--close-window", "5"],
 }
 # The longest case that the device accepts, and the longest case that is sent over a line. The emulated UART moves about
 # 10 KiB a second.

@@ -39,11 +39,11 @@ ports() {
   on switch ip link set port2 $1
 }
 
-# Checks the time at which an exchange ended: WHAT TIME MOST. Client and server wait for 2 s (LIMIT in netns.rs), so it must be
-# between 1000 and MOST milliseconds after the cables were pulled.
+# Checks the time at which an exchange ended: WHAT TIME. Client and server wait for 2 s (LIMIT in netns.rs), so it must be at
+# least 1 s after the cables were pulled. 30 s are enough for a busy machine; without LIMIT the exchange would last for minutes.
 within() {
   local took=$(($2 - pulled))
-  if [ "$took" -lt 1000 ] || [ "$took" -gt "$3" ]; then fail "$1: $took ms after the pull, not within 1000 and $3"; fi
+  if [ "$took" -lt 1000 ] || [ "$took" -gt 30000 ]; then fail "$1: $took ms after the pull, not within 1000 and 30000"; fi
   echo "cables pulled: $1: after $took ms"
 }
 
@@ -55,7 +55,7 @@ cable client port1 fe80::1
 cable server port2 fe80::2
 
 coproc nsenter --net=/run/netns/server "$program" server '[fe80::2%veth0]:0'
-read -r -t 10 _ _ address <&"${COPROC[0]}" || fail 'the server does not listen'
+read -r -t 60 _ _ address <&"${COPROC[0]}" || fail 'the server does not listen'
 echo "the server listens on $address"
 port=${address##*:}
 for zone in "$(on client ip -oneline link show veth0 | cut -d: -f1)" veth0; do
@@ -105,15 +105,13 @@ wait "${stalls[@]}"
 for way in upload download; do
   for client in async blocking; do
     read -r ended error < <(tail -n 1 "/run/$way-$client")
-    within "$way $client ($error)" "$ended" 3500
+    within "$way $client ($error)" "$ended"
   done
 done
-# The server may take longer. It notices the loss at the end of the first window with too little progress, and that window may
-# have begun just before the pull. Each of the two windows can end a second late.
 for number in 1 2 3 4; do
   ended=0
   while [ "$ended" -lt "$pulled" ]; do
-    read -r -t 10 target ended <&"${COPROC[0]}" || fail "only $((number - 1)) of 4 exchanges have ended for the server"
+    read -r -t 60 target ended <&"${COPROC[0]}" || fail "only $((number - 1)) of 4 exchanges have ended for the server"
   done
   case $target in
     /discard) way=upload ;;
@@ -121,7 +119,7 @@ for number in 1 2 3 4; do
     *) fail "the server reports $target" ;;
   esac
   ends+=("$way")
-  within "$way, server" "$ended" 7500
+  within "$way, server" "$ended"
 done
 if [ "$(printf '%s\n' "${ends[@]}" | sort | uniq -c | tr -s ' \n' ' ')" != ' 2 download 2 upload ' ]; then
   fail "the exchanges that ended for the server: ${ends[*]}"
