@@ -213,7 +213,7 @@ pub(crate) fn put_request<'h>(
         is_head: method == Method::Head,
         is_ranged: facts.has(Facts::RANGE),
         persistent: !close,
-        expects_continue: facts.has(Facts::EXPECTS_CONTINUE) && framing.of_rest() != Framing::None,
+        expects_continue: facts.has(Facts::EXPECTS_CONTINUE),
         framing,
         interim: 0,
     })
@@ -251,7 +251,13 @@ pub(crate) fn put_headers<'h>(
             return Err(LocalError::FieldRepeated);
         }
         match field {
-            Facts::EXPECT => facts.set(Facts::EXPECTS_CONTINUE, value.eq_ignore_ascii_case(b"100-continue")),
+            Facts::EXPECT if value.eq_ignore_ascii_case(b"100-continue") => {
+                // Without a body there is nothing to wait for, so the field must not be sent (RFC 9110 §10.1.1).
+                if framing.of_rest() == Framing::None {
+                    continue;
+                }
+                facts.set(Facts::EXPECTS_CONTINUE, true);
+            }
             Facts::CONNECTION => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     if option.eq_ignore_ascii_case(b"close") {

@@ -138,6 +138,24 @@ fn host_of_a_target_that_is_a_uri_is_its_authority() {
 }
 
 #[test]
+fn expect_is_sent_only_with_content() {
+    let headers = several([("expect", "100-continue"), ("x", "y")]);
+    for (method, content, is_sent) in [
+        (Method::Get, Content::None, false),
+        (Method::Put, Content::None, false),
+        (Method::Put, Content::Bytes("".into()), false),
+        (Method::Put, Content::Bytes("x".into()), true),
+        (Method::Put, Content::Chunked, true),
+    ] {
+        let mut client = client();
+        client.request(method, "/", "a", &headers, content.clone()).unwrap();
+        let head = String::from_utf8(client.pending().concat()).unwrap();
+        assert_eq!(head.contains("expect: 100-continue\r\n"), is_sent, "{method} {content:?}");
+        assert_eq!(client.may_send_body(), !is_sent, "{method} {content:?}");
+    }
+}
+
+#[test]
 fn reasons_have_no_controls() {
     for reason in HOSTILE {
         let sent = respond(GET, 200, reason, &Headers::new(), Content::None);
