@@ -228,6 +228,13 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
     }
 }
 
+// If this function were inlined, its check would be made for every message.
+#[cold]
+#[inline(never)]
+fn has_no_content(framing: Framing) -> bool {
+    framing.of_rest() == Framing::None
+}
+
 /// Writes the fields of the application, the framing field (Content-Length or Transfer-Encoding), and `connection:
 /// upgrade` if there is an Upgrade. Returns the facts that follow from the fields.
 ///
@@ -251,12 +258,13 @@ pub(crate) fn put_headers<'h>(
             return Err(LocalError::FieldRepeated);
         }
         match field {
-            Facts::EXPECT if value.eq_ignore_ascii_case(b"100-continue") => {
+            Facts::EXPECT => {
+                let waits = value.eq_ignore_ascii_case(b"100-continue");
                 // Without a body there is nothing to wait for, so the field must not be sent (RFC 9110 §10.1.1).
-                if framing.of_rest() == Framing::None {
+                if waits && has_no_content(framing) {
                     continue;
                 }
-                facts.set(Facts::EXPECTS_CONTINUE, true);
+                facts.set(Facts::EXPECTS_CONTINUE, waits);
             }
             Facts::CONNECTION => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
