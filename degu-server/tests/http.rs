@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::common::Running;
+use crate::common::{Running, failed};
 use bytes::Bytes;
 use degu_server::http::{HttpBody, from_http, headers_from_http, headers_into_http};
 use degu_server::{
@@ -129,9 +129,17 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
         ["not-empty"] => {
             Ok(response.header("content-length", "0").body(Full::new(Bytes::from("data")))?.into_response())
         }
+        ["differs", length] => {
+            Ok(response.header("content-length", *length).body(Full::new(Bytes::from("data")))?.into_response())
+        }
+        ["repeated"] => with(response.header("content-length", 6).header("content-length", 7), SizeHint::default()),
+        ["unmodified"] => {
+            Ok(response.status(304).header("content-length", 4).body(Empty::<Bytes>::new())?.into_response())
+        }
+        ["none"] => Ok(response.header("content-length", 4).body(Empty::<Bytes>::new())?.into_response()),
         ["coded"] => with(response.header("transfer-encoding", "gzip, chunked"), SizeHint::default()),
         ["coded-chunked"] => with(response.header("transfer-encoding", "Chunked"), SizeHint::with_exact(6)),
-        ["empty"] => Ok(response.status(204).body(Empty::<Bytes>::new())?.into_response()),
+        ["empty"] => Ok(response.status(204).header("content-length", 0).body(Empty::<Bytes>::new())?.into_response()),
         _ => {
             Ok(response.status(404).header("connection", "close").body(Full::new(Bytes::from("none")))?.into_response())
         }
@@ -151,7 +159,13 @@ fn an_app_answers_with_a_response_of_theirs() {
     assert!(!get("/length").ends_with("onetwo"));
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     assert_eq!(get("/only-trailers"), format!("{chunked}0\r\nx-sum: 7\r\n\r\n"));
-    assert_eq!(get("/not-empty"), chunked, "the body is longer than it was said to be, so it is cut");
+    for path in ["/not-empty", "/differs/3", "/differs/5", "/differs/x", "/repeated", "/none"] {
+        assert_eq!(get(path), failed(), "{path}");
+    }
+    assert_eq!(get("/differs/4"), "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndata");
+    assert_eq!(get("/unmodified"), "HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\n");
+    let head = server.ask("HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(head, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
     assert_eq!(get("/said"), "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nonetwo");
     assert_eq!(get("/empty"), "HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(get("/"), "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnone");

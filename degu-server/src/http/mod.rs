@@ -24,9 +24,9 @@
 //! | the boundaries of chunks, and their extensions | the boundaries of data frames, if the body has a length |
 //! | the difference between no body and an empty body, in a request | |
 //!
-//! A body is sent with a content-length if its headers or its exact size hint have one. Otherwise each data frame is sent as a
-//! chunk. Trailers need chunks: as with hyper, a message with trailers must have the header field `trailer`. If trailers follow
-//! a body with a length, the message is cut. Trailers are never dropped silently.
+//! A body is sent with a content-length if its headers or its exact size hint have one. If the two differ, the client gets 500.
+//! A body without a length is sent in chunks, one for each data frame. Trailers need chunks: as with hyper, a message with trailers must have the header
+//! field `trailer`. If trailers follow a body with a length, the message is cut. Trailers are never dropped silently.
 
 mod body;
 mod fields;
@@ -36,6 +36,7 @@ use std::fmt;
 use degu_wire::{BoxError, LocalBody, Source};
 /// The crate `http`, whose types this module converts.
 pub use http as http_types;
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
 
 pub use body::{HttpBody, from_http};
@@ -43,21 +44,26 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{Error, IntoResponse, Request, Response};
 
-/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding` or `trailer`. Otherwise the body
-/// is sent with the length in `content-length`, or with its exact size hint. A body without a known length is sent in
-/// chunks, too. Removes `content-length` and `transfer-encoding: chunked` from the headers, because the encoder writes
-/// them. Keeps other transfer codings, which the encoder refuses: the receiver would take a coded body for a plain one.
+/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding` or `trailer`. Otherwise the body is sent
+/// with its exact size hint, or with the length in `content-length`. A body without a known length is sent in chunks, too.
+///
+/// Keeps `content-length` if it may differ from the length of the body: the encoder compares them, and knows whether the response
+/// is for HEAD. Keeps transfer codings other than `chunked`, which the encoder refuses: the receiver would take a coded body for
+/// a plain one.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
 {
-    let said = headers.remove(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
-    if codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked")) && headers.remove(TRANSFER_ENCODING).is_some() {
-        return body::with_length(None, body);
+    let is_chunked = codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+        && headers.remove(TRANSFER_ENCODING).is_some()
+        || headers.contains_key(TRAILER);
+    let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = body.size_hint().exact().or(said).filter(|_| !is_chunked);
+    // A body of length 0 that has not ended may have trailers, and is sent in chunks.
+    if is_chunked || length == Some(0) && !body.is_end_stream() {
+        headers.remove(CONTENT_LENGTH);
     }
-    let chunked = headers.contains_key(TRAILER);
-    let length = said.or(body.size_hint().exact()).filter(|_| !chunked);
     body::with_length(length, body)
 }
 
@@ -100,13 +106,18 @@ impl Response {
     }
 }
 
-/// Converts a response. If a field is malformed, the client gets 500. The field `connection` is removed unless it is `close`.
+/// Converts a response. If a field is malformed, or `content-length` differs from the length of the body, the client gets 500. The
+/// field `connection` is removed unless it is `close`.
 impl<B> IntoResponse for http::Response<B>
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
 {
     fn into_response(self) -> Response {
         let (mut parts, body) = self.into_parts();
+        if parts.status == StatusCode::NO_CONTENT {
+            // axum adds `content-length: 0` to a 204, which must not have the field (RFC 9110 §8.6).
+            parts.headers.remove(CONTENT_LENGTH);
+        }
         let body = reframed(&mut parts.headers, body);
         let closes = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.eq_ignore_ascii_case("close"));
         if !parts.headers.get(CONNECTION).is_some_and(closes) {
