@@ -243,6 +243,11 @@ impl FieldText {
         self.fields = fields;
     }
 
+    /// Returns whether the storage for text is so large that the next head will not keep it.
+    pub(crate) fn is_large(&self) -> bool {
+        self.text.capacity() > Self::KEPT
+    }
+
     /// Removes the zone of an IPv6 address from the value of Host. `authority` is the range of the request's authority
     /// in the text: its end is corrected if the authority is the value of Host.
     #[cold]

@@ -66,9 +66,9 @@ impl Receiver {
         }
     }
 
-    /// Returns whether the head or the body of the last message was so long that the size of reads has become larger.
+    /// Returns whether the last message was so long that its reads became larger, or that its head is large.
     pub(super) fn has_grown(&self) -> bool {
-        self.read_size > FIRST_READ
+        self.read_size > FIRST_READ || self.head.as_ref().is_some_and(|head| head.is_large())
     }
 
     /// Frees the memory of an empty buffer, and of the last head. The next read is small again.
@@ -126,8 +126,7 @@ impl Receiver {
         let (len, fields) = found;
         lines.keep(&self.buffer[..len.into()], fields.into());
         self.buffer.advance(len.into());
-        // The buffers that a long head leaves are large, so `has_grown` returns true.
-        self.read_size = FIRST_READ.max(len.into());
+        self.read_size = FIRST_READ;
         Ok(true)
     }
 
