@@ -29,11 +29,6 @@ pub struct RemoteError {
 }
 
 impl RemoteError {
-    /// Returns the error for a fault without an offset.
-    pub const fn new(fault: Fault) -> Self {
-        Self { fault, offset: 0 }
-    }
-
     /// Returns the error for a fault at a byte of the element that is being read.
     pub const fn at(fault: Fault, offset: usize) -> Self {
         Self { fault, offset: offset as u32 }
@@ -45,9 +40,10 @@ impl RemoteError {
     }
 }
 
+/// Converts a fault to the error without an offset.
 impl From<Fault> for RemoteError {
     fn from(fault: Fault) -> Self {
-        Self::new(fault)
+        Self { fault, offset: 0 }
     }
 }
 

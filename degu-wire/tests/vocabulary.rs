@@ -27,7 +27,7 @@ fn every_fault_has_a_text_and_a_status() {
     for &fault in Fault::ALL {
         assert!(matches!(fault.status(), 400 | 413 | 414 | 417 | 431 | 501 | 505), "{fault:?}");
         assert!(!reason_phrase(fault.status()).is_empty());
-        let error: &dyn Error = &RemoteError::new(fault);
+        let error: &dyn Error = &RemoteError::from(fault);
         assert_eq!(error.to_string(), fault.to_string());
         assert_eq!(RemoteError::at(fault, 7).to_string(), format!("{} (at byte 7)", fault.explain()));
     }

@@ -69,7 +69,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
         while let Some(event) = self.next(usize::MAX).await? {
             if let Event::Data(data) = event {
                 let end = length + data.len();
-                let room = buffer.get_mut(length..end).ok_or(RemoteError::new(Fault::BodyTooLarge))?;
+                let room = buffer.get_mut(length..end).ok_or(RemoteError::from(Fault::BodyTooLarge))?;
                 room.copy_from_slice(data);
                 length = end;
             }
