@@ -248,6 +248,7 @@ fn answers_without_a_body_come_through_whatever_length_they_say() {
 #[test]
 fn responses_of_devices_are_passed_on_strictly() {
     const BAD: &str = "502 Bad Gateway\r\ncontent-length: 0\r\n\r\n";
+    const RESET: &str = "205 Reset Content\r\ncontent-length: 0\r\n\r\n";
     let answers = [
         (
             "200 OK\r\nServer : lwIP\r\nX-Policy: a;\r\n\t b\r\nContent-Length: 2\r\n\r\nok",
@@ -258,6 +259,9 @@ fn responses_of_devices_are_passed_on_strictly() {
             "200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         ),
         ("204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "204 No Content\r\n\r\n"),
+        ("205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", RESET),
+        ("205 Reset Content\r\n\r\n", RESET),
+        ("205 Reset Content\r\nContent-Length: 2\r\n\r\nok", RESET),
         (
             "200 OK\r\nContent-Type: a/b\r\ncontent-type: a/b\r\nX: y\r\nX: y\r\nContent-Length: 2\r\n\r\nok",
             "200 OK\r\nContent-Type: a/b\r\nX: y\r\nX: y\r\ncontent-length: 2\r\n\r\nok",
