@@ -303,7 +303,7 @@ fn connect(address: &Address) -> Box<dyn Socket> {
 /// With bodies that come with their heads, and with such as come when they are asked for.
 #[test]
 fn the_server() {
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(60);
     let (_folder, addresses) = addresses();
     for address in &addresses {
         let (gives, given) = mpsc::channel();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Serving, program};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn serve(socket: &Path) -> Serving {
     Serving::start_at(program("todo").arg(format!("unix:{}", socket.display())), socket)

@@ -273,7 +273,7 @@ mod tests {
             });
             ended.send(()).unwrap();
         });
-        end.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        end.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     }
 
     #[cfg(feature = "tls")]

@@ -12,7 +12,7 @@ use degu_server::{
 use crate::common::{Raw, Running, failed, refusal};
 
 /// Longer than any machine needs: a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -81,7 +81,7 @@ pub(crate) enum Raw {
 }
 
 /// Longer than any machine needs: a test that waits for it has failed.
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 impl Raw {
     pub(crate) fn connect(address: &Address) -> Self {

@@ -11,7 +11,7 @@ use crate::common::{Raw, Running};
 const TCP: [Address; 2] = [Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK];
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
 /// Longer than any machine needs: a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The channels on which a test waits for handlers and bodies.
 struct Waits {

@@ -81,7 +81,7 @@ fn halves_of_an_upgrade_do_not_take_each_others_wakers() {
         raw.response_head();
         for _ in 0..3 {
             raw.send("y");
-            assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(Some(b'y')), "the reader is woken");
+            assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(Some(b'y')), "the reader is woken");
         }
         let mut all = 0;
         let mut buffer = vec![0; 64 * 1024];
@@ -89,7 +89,7 @@ fn halves_of_an_upgrade_do_not_take_each_others_wakers() {
             all += raw.read_some(&mut buffer).expect("the writer is woken");
         }
         raw.shut_down_writing();
-        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(None));
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(None));
     }
 }
 
@@ -177,7 +177,7 @@ fn upgrade_keeps_early_bytes_and_either_side_may_end_first() {
                 raw.shut_down_writing();
                 assert!(raw.rest() == sent);
             }
-            assert!(told.recv_timeout(Duration::from_secs(20)).unwrap() == sent.as_bytes());
+            assert!(told.recv_timeout(Duration::from_secs(60)).unwrap() == sent.as_bytes());
         }
     }
 }

@@ -40,7 +40,7 @@ async fn an_upload_needs_no_free_descriptor() {
         wire.read_exact(&mut vec![0; UPLOAD]).unwrap();
         wire.send(OK);
     });
-    let pool = Client::options().head_timeout(Duration::from_secs(20)).client(&server.address).pool();
+    let pool = Client::options().head_timeout(Duration::from_secs(60)).client(&server.address).pool();
     assert_eq!(pool.get("/1").await.unwrap().body.read_all(2).await.unwrap(), "ok");
     let all = take_all();
     let response = pool.request(Method::Post, "/2", Headers::new(), vec![0; UPLOAD]).await;

@@ -35,7 +35,7 @@ impl Serving {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let serving = Self { child, output, address: format!("unix:{}", socket.display()) };
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         while UnixStream::connect(socket).is_err() {
             assert!(Instant::now() < end, "nothing listens at {}", serving.address);
             std::thread::yield_now();
