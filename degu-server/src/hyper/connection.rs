@@ -149,20 +149,18 @@ impl Task {
                     None => {}
                 }
             }
-            // A body of a response may panic, and the destructor of a value of the service.
-            match caught(|| part.as_mut().poll(cx))? {
-                Poll::Ready(done) => Poll::Ready(Ok(done)),
-                Poll::Pending => match self.settle(cx, leaves) {
-                    Some(reason) => Poll::Ready(Err(reason)),
-                    None => {
-                        if is_asked {
-                            // The connection stays open. The acceptor then asks another connection.
-                            server.notify_room();
-                        }
-                        Poll::Pending
-                    }
-                },
+            // The body of a response may panic, and so may the destructor of a value of the service.
+            if let Poll::Ready(done) = caught(|| part.as_mut().poll(cx))? {
+                return Poll::Ready(Ok(done));
             }
+            if let Some(reason) = self.settle(cx, leaves) {
+                return Poll::Ready(Err(reason));
+            }
+            if is_asked {
+                // The connection stays open. The acceptor then asks another connection.
+                server.notify_room();
+            }
+            Poll::Pending
         })
         .await
     }
