@@ -349,7 +349,7 @@ impl World<'_> {
                     ([(_, Some(status), bytes, is_cut)], Some((expected, message)))
                         if number < peer.answered && *status == expected =>
                     {
-                        let length = if exchange.method == Method::Head { 0 } else { message.length() as u64 };
+                        let length = if exchange.method == Method::Head { 0 } else { message.length() };
                         !is_cut && *bytes == length
                     }
                     _ => reported.len() == usize::from(exchange.is_handled()),
