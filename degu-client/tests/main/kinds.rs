@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io::{self, Read, Write},
+    net::{Ipv6Addr, SocketAddr},
     os::unix::net::{UnixListener, UnixStream},
     pin::{Pin, pin},
     sync::mpsc,
@@ -24,6 +25,20 @@ fn server(kind: Kind) -> Server {
     })
 }
 
+/// Returns a server that answers one request, and for `localhost` a socket of IPv6 that refuses connections to the same port.
+/// Without this socket, another test could listen there.
+fn server_at(kind: Kind, host: &str) -> (Server, socket2::Socket) {
+    loop {
+        let server = server(kind);
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.address.port().unwrap()));
+        if host != "localhost" || socket.bind(&address.into()).is_ok() {
+            return (server, socket);
+        }
+        assert_eq!(blocking::Client::new(&server.address).connect().unwrap().get("/").unwrap().status, 204);
+    }
+}
+
 #[test]
 fn addresses_that_mean_another() {
     for (kind, host) in [
@@ -33,7 +48,7 @@ fn addresses_that_mean_another() {
         (Kind::V6, "[::1%1]"),
         (Kind::V4, "localhost"),
     ] {
-        let server = server(kind);
+        let (server, _refuses) = server_at(kind, host);
         let port = server.address.port().unwrap();
         let address: Address = format!("{host}:{port}").parse().unwrap();
         let mut connection = blocking::Client::new(&address).connect().unwrap();
@@ -51,7 +66,7 @@ async fn addresses_that_mean_another_async() {
         (Kind::V6, "[::1%1]"),
         (Kind::V4, "localhost"),
     ] {
-        let server = server(kind);
+        let (server, _refuses) = server_at(kind, host);
         let port = server.address.port().unwrap();
         let address: Address = format!("{host}:{port}").parse().unwrap();
         let mut connection = Client::new(&address).connect().await.unwrap();
