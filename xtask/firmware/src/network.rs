@@ -14,7 +14,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{self, RecvError, SocketBuffer, State};
-use smoltcp::time::Instant;
+use smoltcp::time::{self, Instant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 use crate::registers::network_card;
@@ -37,9 +37,12 @@ const MAC_ENABLE: u32 = 1 << 18 | 1 << 3 | 1 << 2;
 const TRANSMITTER_ON: u32 = 1 << 1;
 /// The bits of a transmit command: the buffer is the first and the last of its frame.
 const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
-/// The time after which a connection ends if the other host acknowledges nothing. Without this timeout, a host that
-/// begins a connection and vanishes keeps the socket forever.
-const SILENCE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(10);
+/// The time after which a connection ends if the other host sends nothing, not even an acknowledgement. Without this
+/// timeout, a host that begins a connection and vanishes keeps the socket forever.
+const SILENCE: time::Duration = time::Duration::from_secs(10);
+/// The time after which the socket asks a silent host for an acknowledgement. It is short enough for two probes within
+/// [`SILENCE`].
+const KEEP_ALIVE: time::Duration = time::Duration::from_secs(4);
 /// The length of a frame's checksum, in bytes.
 const CHECKSUM: usize = 4;
 /// The length of a frame with its checksum, in whole words.
@@ -136,6 +139,7 @@ impl Network {
         let mut socket = tcp::Socket::new(SocketBuffer::new(input), SocketBuffer::new(output));
         socket.set_nagle_enabled(false);
         socket.set_timeout(Some(SILENCE));
+        socket.set_keep_alive(Some(KEEP_ALIVE));
         Tcp { network: self, socket: self.0.borrow_mut().sockets.add(socket) }
     }
 }
