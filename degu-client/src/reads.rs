@@ -192,8 +192,9 @@ macro_rules! reads {
         {
             /// Returns the response if [`is_success`](crate::ResponseOf::is_success) is true, that is, if the status is
             /// 2xx. Otherwise returns an error with the status and the first 4 KiB of the body as text. A redirect (3xx)
-            /// is also an error, because the client does not follow redirects. After a conditional request, compare
-            /// `status` with 304 before this call.
+            /// is also an error, because the client does not follow redirects. To follow a redirect, read `status` and
+            /// the field `location` before this call, because the error has no headers. After a conditional request,
+            /// compare `status` with 304 before this call.
             ///
             /// A body of less than 4 KiB is read to its end, so the connection stays open. If the body is longer, and
             /// not all of it has been received, the connection is closed. If reading the body fails, the text has the

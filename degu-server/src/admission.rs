@@ -15,6 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::Options;
+use crate::alarm::HANDSHAKE_GRACE;
 use crate::future::first;
 use crate::listen::{Accepted, Accepting};
 use crate::report::Report;
@@ -31,6 +32,8 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
+// A stalled handshake makes room before a new connection is refused.
+const _: () = assert!(HANDSHAKE_GRACE.as_millis() + TURN.as_millis() < PATIENCE.as_millis());
 /// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than [`PATIENCE`]. If the
 /// server stays full, the waiting connections are therefore refused in time, and not reset.
 const LAST: Duration = Duration::from_secs(4);

@@ -14,9 +14,8 @@ use crate::atomic::AtomicU64;
 /// The time for which a new connection is not closed to make room, because its first request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);
 /// The time for which a new TLS connection is not closed to make room. The time is long, because the handshake takes
-/// several round trips. It is shorter than the time for which a new connection waits for room (2 s), so a stalled handshake
-/// makes room before the new connection is refused.
-const HANDSHAKE_GRACE: Duration = Duration::from_millis(1500);
+/// several round trips.
+pub(crate) const HANDSHAKE_GRACE: Duration = Duration::from_millis(1500);
 
 /// The reason for which a connection may be closed to make room for another connection. The acceptor closes connections in the
 /// order of these reasons.

@@ -43,7 +43,7 @@ impl<R: Recipe> Policy<R> {
         Ok(Self { recipe, build, config: Arc::new(config), verifier })
     }
 
-    /// Logs the warnings about the policy, after the policy has come into use.
+    /// Logs the warnings about the policy. Called only for a policy that is used from now on.
     fn warn(&self) {
         for warning in &self.build.warnings {
             tracing::warn!("{}", warning.explain());

@@ -79,7 +79,7 @@ impl Chain<'_> {
         let subject = self.subject();
         let text = format!("{subject} is not accepted by the system ({error})");
         let (kind, error) = match error {
-            rustls::Error::InvalidCertificate(error) => (super::kind_of(&error), error),
+            rustls::Error::InvalidCertificate(error) => (super::classify::kind_of(&error), error),
             error => (Kind::Malformed, C::Other(rustls::OtherError(std::sync::Arc::new(error)))),
         };
         let (text, for_rustls) = match error {
