@@ -111,8 +111,8 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Returns the error of a request for which no connection could be made. `sent` is the phase in which the first
-    /// attempt failed, if this was the second attempt. The waiting requests may [fail](State::fail_waiting) with the same
-    /// error, unless the error is the timeout of this request.
+    /// attempt failed, if this was the second attempt. Unless the error is the timeout of this request, passes it to
+    /// [`State::fail_waiting`].
     pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
         if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
             let woken = self.shared.state().fail_waiting(&error);

@@ -78,9 +78,9 @@ use crate::options::Base;
 ///    body.
 /// 8. [`stats`](Self::stats) counts connections and requests.
 ///
-/// If a connection cannot be made, the request fails at once, with the reason. All waiting requests fail with the same
-/// reason if the pool has no connection, and as many attempts in a row have failed as are in progress. An attempt that
-/// ends because of the `timeout` of its request does not count.
+/// If a connection cannot be made, the request fails at once, with the reason. If `max_connections` attempts in a row
+/// fail while the pool has no connection and requests wait, all waiting requests fail with the same reason. An attempt
+/// that ends because of the `timeout` of its request does not count.
 ///
 /// # What it does not promise
 ///

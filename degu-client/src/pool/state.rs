@@ -55,7 +55,8 @@ pub(super) struct State<D: Driver> {
     made: usize,
     /// The number of rights to make a connection that have been neither used nor returned.
     making: usize,
-    /// The number of attempts to connect that have failed since the last connection was made.
+    /// The number of attempts to connect that have failed in a row while the pool had no connection, since the queue was
+    /// last empty.
     failed: usize,
     /// The totals since the pool was made. The counters of the current state are not kept here.
     totals: Stats,
@@ -123,6 +124,9 @@ impl<D: Driver> State<D> {
         if self.waiting.range(..number).take(free).count() < free {
             self.waiting.remove(&number);
             return Poll::Ready(Ok(self.take_free(home)));
+        }
+        if self.waiting.is_empty() {
+            self.failed = 0;
         }
         self.waiting.insert(number, waker.clone());
         Poll::Pending
@@ -215,13 +219,12 @@ impl<D: Driver> State<D> {
         self.next_turn()
     }
 
-    /// Records that an attempt to connect has failed with this error. If the pool has no connection, and as many
-    /// attempts in a row have failed as are in progress, fails all waiting requests with this error. Otherwise each
-    /// request would in turn try to connect, and fail as well. Returns the wakers of the requests.
+    /// Records that an attempt to connect has failed with this error. If requests wait, the pool has no connection, and
+    /// as many such attempts in a row have failed as the pool has places, fails all waiting requests with this error.
+    /// Without this, each request would in turn try to connect, and fail as well. Returns the wakers of the requests.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> impl Iterator<Item = Waker> + use<D> {
-        self.failed += 1;
-        let fails = self.made == 0 && self.failed >= self.making;
-        let failed = if fails { mem::take(&mut self.waiting) } else { BTreeMap::new() };
+        self.failed = if self.made == 0 { self.failed + 1 } else { 0 };
+        let failed = if self.failed >= self.max { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         if !failed.is_empty() {
             self.failure = Some((self.tickets, error.clone()));
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use degu_simulation::{Dice, Fault, patiently, seeds, tell};
 use degu_wire::{Address, Method, Spin};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
@@ -274,15 +274,50 @@ fn a_thousand_requests_of_which_a_third_is_dropped() {
 }
 
 #[test]
-fn one_of_two_failed_dials_fails_no_waiting_request() {
-    let outcomes = |dials| {
+fn waiting_requests_fail_only_if_every_dial_fails() {
+    // The outcomes of requests that begin at the same time, after `lone` requests, one after the other.
+    let outcomes = |max, lone, requests, refused: &[bool]| {
+        let dials = refused.iter().map(|&refused| if refused { Dial::Refused } else { Dial::Accepted(None) });
         runtime().block_on(unconstrained(async {
-            let (pool, server) = (pool::<Async>(2), Server::new(dials, None));
-            // Two requests connect at the same time, and the third waits.
-            let requests = [0, 1, 2].map(|number| ask(&pool, &server, number, method(true), true));
+            let (pool, server) = (pool::<Async>(max), Server::new(dials, None));
+            for number in 0..lone {
+                ask(&pool, &server, number, method(true), true).await.unwrap_err();
+            }
+            let requests = (lone..lone + requests).map(|number| ask(&pool, &server, number, method(true), true));
             join_all(requests).await.into_iter().map(|outcome| outcome.is_ok()).collect::<Vec<_>>()
         }))
     };
-    assert_eq!(outcomes([Dial::Refused, Dial::Accepted(None)]), [false, true, true]);
-    assert_eq!(outcomes([Dial::Refused, Dial::Refused]), [false, false, false]);
+    assert_eq!(outcomes(2, 0, 3, &[true, false]), [false, true, true]);
+    assert_eq!(outcomes(2, 0, 3, &[true, true]), [false, false, false]);
+    // When the second dial has failed, the third one goes on, and no waiting request has taken a freed place yet.
+    assert_eq!(outcomes(3, 0, 6, &[true, true, false]), [false, false, true, true, true, true]);
+    assert_eq!(outcomes(3, 0, 6, &[true; 3]), [false; 6]);
+    // Attempts that failed before requests waited do not count.
+    let but_the_first = [false, true, true, true, true, true, true, true];
+    assert_eq!(outcomes(4, 3, 8, &[true, true, true, true, false]), but_the_first);
+    assert_eq!(outcomes(4, 3, 8, &[true; 7]), [false; 8]);
+}
+
+#[test]
+fn failed_dials_beside_a_connection_fail_no_waiting_request() {
+    runtime().block_on(unconstrained(async {
+        let whole = Server::new([], None);
+        ask(&pool::<Async>(1), &whole, 0, method(true), true).await.unwrap();
+        let after = whole.state().length - 1;
+        let stalls = Trouble { exchange: 0, after, fault: Fault::Stall, shows: false, loses: false };
+        let dials = [Dial::Accepted(Some(stalls)), Dial::Refused, Dial::Refused, Dial::Refused];
+        let (pool, server) = (pool::<Async>(2), Server::new(dials, None));
+        let response = Async::perform(&pool, &server, 0, method(true)).await.unwrap();
+        let requests = (1..7).map(|number| ask(&pool, &server, number, method(true), true));
+        // Closes the first connection after two dials have failed beside it, and before the third one fails.
+        let close = async {
+            while server.state().dials.len() > 1 {
+                yield_now().await;
+            }
+            drop(response);
+        };
+        let (outcomes, ()) = join(join_all(requests), close).await;
+        let is_ok: Vec<_> = outcomes.into_iter().map(|outcome| outcome.is_ok()).collect();
+        assert_eq!(is_ok, [false, false, false, true, true, true]);
+    }));
 }

@@ -45,7 +45,8 @@ pub(super) struct Server(Arc<Mutex<State>>);
 pub(super) struct State {
     /// Without dice, all bytes move at once.
     dice: Option<Dice>,
-    dials: VecDeque<Dial>,
+    /// The outcomes of the next attempts to connect.
+    pub(super) dials: VecDeque<Dial>,
     /// The number of times that each request has been received in full.
     executed: BTreeMap<usize, usize>,
     /// The number of bytes of the exchange that ended last.
