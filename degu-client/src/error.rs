@@ -466,9 +466,11 @@ impl From<Error> for io::Error {
             ErrorKind::Remote(_) | ErrorKind::Content(_) => io::ErrorKind::InvalidData,
             ErrorKind::Local(_) | ErrorKind::Address(_) => io::ErrorKind::InvalidInput,
             ErrorKind::System(error) => error.kind(),
+            ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
+            #[cfg(feature = "tls")]
+            ErrorKind::Tls(_) if error.is_timeout() => io::ErrorKind::TimedOut,
             #[cfg(feature = "tls")]
             ErrorKind::Tls(_) => io::ErrorKind::ConnectionRefused,
-            ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
             ErrorKind::Body(_) | ErrorKind::Status(_) => io::ErrorKind::Other,
             // `io::ErrorKind::Interrupted` would be wrong here, because many callers repeat a read after that kind.
             ErrorKind::Interrupted => io::ErrorKind::ConnectionAborted,

@@ -177,4 +177,5 @@ fn a_timeout_of_the_system_in_a_handshake_is_a_timeout() {
     let mut handshake = client.base.settings.handshake(address).unwrap().unwrap();
     let error = error::Error::connecting(handshake.advance(&mut GivenUp).unwrap_err(), address);
     assert!(error.is_timeout() && error.is_retryable(), "{error}");
+    assert_eq!(io::Error::from(error).kind(), ErrorKind::TimedOut);
 }
