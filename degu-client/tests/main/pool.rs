@@ -256,7 +256,7 @@ both!(
     |accept, _tell| {
         accept.next().expect_end();
     },
-    |options| options.max_connections(1),
+    |options| options,
     |pool, _told| {
         let soon = Duration::from_millis(500);
         let error = wait!(pool.with_timeout(soon).get("/1")).unwrap_err();

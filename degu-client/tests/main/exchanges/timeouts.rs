@@ -97,7 +97,7 @@ case! {
                 wire.send("HTTP/1.1 204 No Content\r\n\r\n");
             }
             wire.head();
-            std::thread::sleep(limit + DRIP);
+            std::thread::sleep(SHORT + DRIP);
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
         });
         let client = Client::options().timeout(limit).client(&server.address);
@@ -105,6 +105,7 @@ case! {
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
         std::thread::sleep(limit + DRIP);
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
+        connection.set_timeout(SHORT);
         connection.set_timeout(None);
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
     }
