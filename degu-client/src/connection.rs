@@ -105,7 +105,7 @@ macro_rules! requests {
             /// [`IntoBody`](crate::IntoBody): `()`, text, bytes, or a body.
             ///
             /// If the headers contain `expect: 100-continue`, the client sends the body when the server asks for it, or
-            /// after 1 s. If there is no body, this field is not sent.
+            /// after 1 s. If the body is known to be empty, this field is not sent.
             ///
             /// # Errors
             ///

@@ -132,7 +132,8 @@ impl Stream for Socket {
             && let Some(fd) = self.fd.take()
         {
             self.writes = true;
-            // If registering fails, the task that waits for input has to read the error.
+            // If registering fails, the task that waits for input has to read the error. In either case the old
+            // registration of this task is gone.
             self.reader.take().inspect(Waker::wake_by_ref);
             self.fd = Some(register(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
         }

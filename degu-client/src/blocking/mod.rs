@@ -192,7 +192,7 @@ impl ConnectionOf<Blocking> {
     /// Returns the handle that interrupts the waits of this connection. `None` if the connection is closed, or runs
     /// over a stream that the caller brought.
     pub fn interrupter(&mut self) -> Option<Interrupter> {
-        self.link().stream.as_ref()?.handles().map(|(_, interrupter)| interrupter.clone())
+        self.link().stream.as_ref()?.socket_and_interrupter().map(|(_, interrupter)| interrupter.clone())
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) fn secure(
 }
 
 impl BlockingStream for Tls<Socket> {
-    fn handles(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
-        self.socket.handles()
+    fn socket_and_interrupter(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
+        self.socket.socket_and_interrupter()
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {

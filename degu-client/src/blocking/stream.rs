@@ -26,7 +26,7 @@ pub(crate) trait BlockingStream: Stream {
 
     /// Returns the socket, and the handle that interrupts a wait for the socket; `None` for a stream that the caller
     /// brought.
-    fn handles(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
+    fn socket_and_interrupter(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
         None
     }
 }
@@ -76,7 +76,7 @@ impl Stream for Socket {
 }
 
 impl BlockingStream for Socket {
-    fn handles(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
+    fn socket_and_interrupter(&self) -> Option<(&Arc<OwnedFd>, &Interrupter)> {
         Some((&self.socket, &self.interrupter))
     }
 

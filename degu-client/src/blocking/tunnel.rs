@@ -33,7 +33,7 @@ impl Tunnel {
     /// [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller brought, because a read of
     /// such a stream would block the writing half.
     pub fn split(self) -> io::Result<(ReadHalf, WriteHalf)> {
-        let (socket, _) = self.stream.handles().ok_or(io::ErrorKind::Unsupported)?;
+        let (socket, _) = self.stream.socket_and_interrupter().ok_or(io::ErrorKind::Unsupported)?;
         let shared = Arc::new(Shared { socket: Arc::clone(socket), tunnel: Mutex::new(self) });
         Ok((ReadHalf(Arc::clone(&shared)), WriteHalf(shared)))
     }
@@ -42,7 +42,7 @@ impl Tunnel {
     /// returns [`ErrorKind::ConnectionAborted`](io::ErrorKind::ConnectionAborted). `None` over a stream that the caller
     /// brought.
     pub fn interrupter(&self) -> Option<Interrupter> {
-        self.stream.handles().map(|(_, interrupter)| interrupter.clone())
+        self.stream.socket_and_interrupter().map(|(_, interrupter)| interrupter.clone())
     }
 
     /// Repeats a step until it is ready. After each attempt that is not ready, waits for the stream.

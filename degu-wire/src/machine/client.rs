@@ -36,8 +36,8 @@ impl Connection<Client> {
 
     /// Begins an exchange: writes the request's head, and its body if the body is in memory. Other bodies are sent with
     /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body). If the headers have `expect:
-    /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true. If there
-    /// is no body, this field is not sent.
+    /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true. If the
+    /// body is known to be empty, this field is not sent.
     ///
     /// If the headers have no Host, `host` becomes the Host field; if the target is a URI, the authority of the target
     /// does. This method writes the framing field. The headers may contain `content-length` or `transfer-encoding`, as
