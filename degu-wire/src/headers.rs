@@ -151,8 +151,8 @@ impl Headers {
     /// # Errors
     ///
     /// [`LocalError::FieldName`] if the name is not a token. [`LocalError::FieldValue`] if the value has a control
-    /// character other than HTAB, begins or ends with whitespace, or its `Display` fails. [`LocalError::HeadTooLarge`] if the fields
-    /// would have a total of over 65,535 bytes, in which the fields to be removed count too. After an error, the headers are unchanged.
+    /// character other than HTAB, begins or ends with whitespace, or its `Display` fails. [`LocalError::HeadTooLarge`]
+    /// if the fields would then have a total of over 65,535 bytes. After an error, the headers are unchanged.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         self.own().put(name, true, written(value))
     }
@@ -287,23 +287,31 @@ impl FieldText {
         let mut start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         let written = write(&mut self.text);
+        let is_valid = written.is_ok() && is_field_value(&self.text[start + name.len()..]);
         if self.text.len() > Limits::MAX_HEAD {
-            // The copy has no bytes of removed fields.
             let field = self.text.split_off(start);
-            *self = self.clone();
-            start = self.text.len();
-            self.text.extend_from_slice(&field);
+            // A copy has no bytes of removed fields.
+            let mut copy = self.clone();
+            if replaces && copy.remove(name) {
+                copy = copy.clone();
+            }
+            if copy.text.len() + field.len() > Limits::MAX_HEAD {
+                return Err(LocalError::HeadTooLarge);
+            }
+            if is_valid {
+                start = copy.text.len();
+                copy.text.extend_from_slice(&field);
+                *self = copy;
+            }
         }
-        let value_start = start + name.len();
-        let is_short = self.text.len() <= Limits::MAX_HEAD;
-        if !is_short || written.is_err() || !is_field_value(&self.text[value_start..]) {
+        if !is_valid {
             self.text.truncate(start);
-            return Err(if is_short { LocalError::FieldValue } else { LocalError::HeadTooLarge });
+            return Err(LocalError::FieldValue);
         }
         if replaces {
             self.remove(name);
         }
-        let [name, value, end] = [start, value_start, self.text.len()].map(|offset| offset as u16);
+        let [name, value, end] = [start, start + name.len(), self.text.len()].map(|offset| offset as u16);
         self.spans.truncate(self.fields);
         self.spans.push(FieldSpan { name, name_end: value, value, value_end: end });
         self.fields += 1;

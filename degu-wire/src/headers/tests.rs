@@ -79,6 +79,28 @@ fn removed_fields_take_no_room_from_others() {
 }
 
 #[test]
+fn set_fits_without_the_fields_that_it_replaces() {
+    let value = |letter: &str, count: usize| letter.repeat(count);
+    let mut headers = Headers::new();
+    headers.append("a", value("x", 20_000)).unwrap();
+    headers.append("b", value("y", 25_000)).unwrap();
+    headers.append("A", value("x", 20_000)).unwrap();
+    let before = headers.clone();
+    let full = Limits::MAX_HEAD - 25_000 - "ba".len();
+    assert_eq!(headers.set("a", value("z", full + 1)), Err(LocalError::HeadTooLarge));
+    assert_eq!(headers.set("a", value("\0", full)), Err(LocalError::FieldValue));
+    let fails = fmt::from_fn(|f| f.write_str(&value("z", full)).and(Err(fmt::Error)));
+    assert_eq!(headers.set("a", fails), Err(LocalError::FieldValue));
+    assert_eq!(headers.append("a", value("z", full)), Err(LocalError::HeadTooLarge));
+    assert_eq!(headers, before);
+    for letter in ["z", "w"] {
+        headers.set("a", value(letter, full)).unwrap();
+        let expected = [("b", value("y", 25_000)), ("a", value(letter, full))];
+        assert_eq!(headers, Headers::try_from(expected).unwrap());
+    }
+}
+
+#[test]
 fn trailers_refuse_what_decides_framing() {
     let mut trailers = Trailers::new();
     assert_eq!(trailers.append("Content-Length", 1), Err(LocalError::TrailerForbidden));
