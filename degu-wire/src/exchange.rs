@@ -228,7 +228,9 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
     }
 }
 
-// If this function were inlined, its check would be made for every message.
+/// Returns whether a message with this framing has no content.
+// If this function were inlined, the compiler would move its check before the loop over the fields, and each message
+// would take longer.
 #[cold]
 #[inline(never)]
 fn has_no_content(framing: Framing) -> bool {
