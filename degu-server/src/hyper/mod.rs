@@ -49,8 +49,9 @@
 //! that request. The next head has `idle_timeout` in place of `head_timeout`, and a shutdown does not wait for it.
 //!
 //! If the service fails or panics, the client gets 500. The client also gets 500 in place of a response whose
-//! `content-length` is malformed or repeated with another value, differs from the size of the body, or comes with
-//! `transfer-encoding`. If a response's body fails or panics, the response is cut. Other connections are not affected.
+//! `content-length` is malformed, is repeated with another value, or differs from the size of the body. A response to HEAD may
+//! have any `content-length` if its body is empty. `content-length` is removed from responses with `transfer-encoding`, and from
+//! 101, 204 and 304 responses. If a response's body fails or panics, the response is cut. Other connections are not affected.
 //!
 //! If the client closes a Unix socket or resets a TCP connection, the handler of its request is cancelled at once, or within a
 //! second if there is unread input. If the client closes a TCP connection, the server cannot tell this from a half-close. The

@@ -48,7 +48,8 @@ where
             let target = request.uri().to_string();
             Report::begin(on_response, request.method().as_str(), &target, Peer::clone(peer))
         });
-        let mut reply = shared.begin(request.method() == hyper::Method::HEAD, report);
+        let is_head = request.method() == hyper::Method::HEAD;
+        let mut reply = shared.begin(is_head, report);
         let is_http10 = request.version() == Version::HTTP_10;
         let number = reply.access.number;
         request.extensions_mut().insert(Caller { peer: peer.clone(), server: room.server.clone(), requests: number });
@@ -63,7 +64,7 @@ where
         Box::pin(async move {
             let made = match fault {
                 Some(fault) => Err(CloseReason::Peer(RemoteError::from(fault))),
-                None => answer(future, &reply.access).await,
+                None => answer(future, &reply.access, is_head).await,
             };
             let access = &reply.access;
             access.with(|state| state.deadline.handler = None);
@@ -106,6 +107,7 @@ where
 async fn answer<B: Body, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     access: &Access,
+    is_head: bool,
 ) -> Result<Response<B>, CloseReason> {
     // The time of the service begins with the first poll, because hyper may have to write earlier responses before.
     access.with(|state| state.deadline.handler = Some(state.seconds));
@@ -115,8 +117,8 @@ async fn answer<B: Body, E: Into<BoxError>>(
             return Poll::Ready(Err(CloseReason::Deadline(Wait::Handler)));
         }
         caught(|| future.as_mut().poll(cx))?.map(|made| {
-            let response = made.map_err(|error| CloseReason::App(error.into()))?;
-            check(&response).map_err(CloseReason::Response)?;
+            let mut response = made.map_err(|error| CloseReason::App(error.into()))?;
+            check(&mut response, is_head).map_err(CloseReason::Response)?;
             Ok(response)
         })
     })
@@ -124,24 +126,33 @@ async fn answer<B: Body, E: Into<BoxError>>(
 }
 
 /// Returns an error if hyper would change the status of the response, would not send the response, or would send a
-/// `content-length` that differs from the length of the body.
-fn check<B: Body>(response: &Response<B>) -> Result<(), LocalError> {
-    if matches!(response.status().as_u16(), 100 | 102..200) {
+/// `content-length` that differs from the length of the body. Removes a `content-length` that must not be sent.
+fn check<B: Body>(response: &mut Response<B>, is_head: bool) -> Result<(), LocalError> {
+    let status = response.status();
+    if matches!(status.as_u16(), 100 | 102..200) {
         return Err(LocalError::Status);
     }
-    let (headers, body) = (response.headers(), response.body());
+    let body = response.body();
+    let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+    let headers = response.headers_mut();
+    // axum adds the length of the body. The field must not be sent with `transfer-encoding` (RFC 9112 §6.2), and not in a 101 or
+    // 204 (RFC 9110 §8.6). A 304 has no body, so the added length would be wrong.
+    if headers.contains_key(TRANSFER_ENCODING) || matches!(status.as_u16(), 101 | 204 | 304) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(()) };
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return Err(LocalError::FieldNotAllowed);
-    }
     let digits = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let length = digits.and_then(|digits| digits.parse::<u64>().ok());
-    // Without a body, hyper ignores the field, or sends the field in the response to HEAD.
-    let is_of_body = body.is_end_stream() || body.size_hint().exact().is_none_or(|exact| Some(exact) == length);
-    if length.is_some() && is_of_body && lengths.all(|other| other == first) {
-        Ok(())
-    } else {
-        Err(LocalError::ContentLength)
+    // A response to HEAD usually comes without the body whose length it has.
+    let is_of_body = is_head && exact == Some(0) || exact.is_none_or(|exact| Some(exact) == length);
+    if length.is_none() || !is_of_body || lengths.any(|other| other != first) {
+        return Err(LocalError::ContentLength);
     }
+    if is_head {
+        // hyper would not send a response to HEAD that has the field twice.
+        let first = first.clone();
+        headers.insert(CONTENT_LENGTH, first);
+    }
+    Ok(())
 }
