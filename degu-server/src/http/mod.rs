@@ -25,8 +25,9 @@
 //! | the difference between no body and an empty body, in a request | |
 //!
 //! A body is sent with a content-length if its headers or its exact size hint have one. If the two differ, the client gets 500.
-//! A body without a length is sent in chunks, one for each data frame. Trailers need chunks: as with hyper, a message with trailers must have the header
-//! field `trailer`. If trailers follow a body with a length, the message is cut. Trailers are never dropped silently.
+//! A body without a length is sent in chunks, one for each data frame. Trailers need chunks: as with hyper, a message with
+//! trailers must have the header field `trailer`. If trailers follow a body with a length, the message is cut. Trailers are
+//! never dropped silently.
 
 mod body;
 mod fields;

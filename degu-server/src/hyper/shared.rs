@@ -10,7 +10,7 @@
 //! | `Handler` | the exchange | the exchange begins; the service finds data in the request's body, or drops the body |
 //! | `Body` | the exchange | the service finds no data in the request's body |
 //! | `Request` | `Io` | hyper finds no input between two exchanges |
-//! | `Head` | `Io` | hyper receives the first byte of a head |
+//! | `Head` | `Io` | hyper receives the first byte of a head, and the byte cannot be of an earlier body ([`State::has_dropped_body`]) |
 //!
 //! If the last write found no room ([`State::is_blocked`]), the connection waits for room in place of this event. The client
 //! makes room by reading.
@@ -89,7 +89,7 @@ pub(super) struct State {
     /// True if the service holds the body of the request, and has not read it to its end. The exchange is then in progress,
     /// even if the response is done.
     pub(super) has_body: bool,
-    /// True if the service has dropped the body of the request before its end, until hyper finds no input. hyper may still read
+    /// True from the moment when the service drops an unfinished body until a read of hyper finds no input. hyper may still read
     /// the rest of the body, so input does not begin a head.
     pub(super) has_dropped_body: bool,
     /// True if the service has dropped the body of the request before its end, and hyper will not read the rest. The connection
