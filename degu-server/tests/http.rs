@@ -136,6 +136,10 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
         ["unmodified"] => {
             Ok(response.status(304).header("content-length", 4).body(Empty::<Bytes>::new())?.into_response())
         }
+        ["unended", length] => Ok(response
+            .header("content-length", *length)
+            .body(Frames(vec![], SizeHint::with_exact(0)))?
+            .into_response()),
         ["none"] => Ok(response.header("content-length", 4).body(Empty::<Bytes>::new())?.into_response()),
         ["coded"] => with(response.header("transfer-encoding", "gzip, chunked"), SizeHint::default()),
         ["coded-chunked"] => with(response.header("transfer-encoding", "Chunked"), SizeHint::with_exact(6)),
@@ -159,13 +163,14 @@ fn an_app_answers_with_a_response_of_theirs() {
     assert!(!get("/length").ends_with("onetwo"));
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     assert_eq!(get("/only-trailers"), format!("{chunked}0\r\nx-sum: 7\r\n\r\n"));
-    for path in ["/not-empty", "/differs/3", "/differs/5", "/differs/x", "/repeated", "/none"] {
+    for path in ["/not-empty", "/differs/3", "/differs/5", "/differs/x", "/repeated", "/none", "/unended/5"] {
         assert_eq!(get(path), failed(), "{path}");
     }
     assert_eq!(get("/differs/4"), "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndata");
     assert_eq!(get("/unmodified"), "HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\n");
     let head = server.ask("HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(head, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+    assert_eq!(get("/unended/0"), format!("{chunked}0\r\n\r\n"));
     assert_eq!(get("/said"), "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nonetwo");
     assert_eq!(get("/empty"), "HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(get("/"), "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnone");

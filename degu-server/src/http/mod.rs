@@ -62,7 +62,7 @@ where
     let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length = body.size_hint().exact().or(said).filter(|_| !is_chunked);
     // A body of length 0 that has not ended may have trailers, and is sent in chunks.
-    if is_chunked || length == Some(0) && !body.is_end_stream() {
+    if is_chunked || length == Some(0) && said == length && !body.is_end_stream() {
         headers.remove(CONTENT_LENGTH);
     }
     body::with_length(length, body)
