@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use degu_server::{Address, App, Handle, Options, Server, Stats};
+use degu_server::{Address, App, Handle, Options, Server};
 
 /// A running server, gone when dropped.
 pub(crate) struct Running {
@@ -69,12 +69,6 @@ pub(crate) fn failed() -> String {
     refusal("500 Internal Server Error", "the server failed")
 }
 
-/// Returns the number of clients that were cut because they did not read. If the machine pauses, the kernel gives up a client
-/// over TCP before the server does, and the client counts as gone.
-pub(crate) fn late_readers(stats: &Stats) -> u64 {
-    stats.deadlines + stats.gone
-}
-
 pub(crate) enum Raw {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -92,8 +86,14 @@ impl Raw {
             Self::Tcp(TcpStream::connect(SocketAddr::try_from(address).unwrap()).unwrap())
         };
         match &raw {
-            Self::Tcp(stream) => stream.set_read_timeout(PATIENCE).unwrap(),
-            Self::Unix(stream) => stream.set_read_timeout(PATIENCE).unwrap(),
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(PATIENCE).unwrap();
+                stream.set_write_timeout(PATIENCE).unwrap();
+            }
+            Self::Unix(stream) => {
+                stream.set_read_timeout(PATIENCE).unwrap();
+                stream.set_write_timeout(PATIENCE).unwrap();
+            }
         }
         raw
     }

@@ -142,20 +142,15 @@ fn client_that_reads_no_early_answer_through_a_proxy_is_cut() {
     use degu_server::Server;
     use degu_server::applib::ProxyApp;
 
-    let is_cut = |address: Address| {
-        let behind = Running::new(address.clone(), app);
-        let options = Server::options().workers(1).progress(1024, Some(Duration::from_secs(1)));
-        let server = Running::with(options, address, ProxyApp::new(Client::new(&behind.address)));
-        let mut raw = server.connect();
-        raw.send("POST /endless HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n");
-        while raw.try_send(&"a".repeat(1 << 16)) {}
-        let stats = server.handle().stats();
-        assert_eq!(crate::common::late_readers(&stats), 1, "{stats:?}");
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(|| is_cut(Address::IPV6_LOOPBACK));
-        is_cut(Address::ABSTRACT);
-    });
+    // Over TCP the kernel's user timeout would also end the connection.
+    let behind = Running::new(Address::ABSTRACT, app);
+    let options = Server::options().workers(1).progress(1024, Some(Duration::from_secs(1)));
+    let server = Running::with(options, Address::ABSTRACT, ProxyApp::new(Client::new(&behind.address)));
+    let mut raw = server.connect();
+    raw.send("POST /endless HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n");
+    while raw.try_send(&"a".repeat(1 << 16)) {}
+    let stats = server.handle().stats();
+    assert_eq!(stats.deadlines, 1, "{stats:?}");
 }
 
 #[test]

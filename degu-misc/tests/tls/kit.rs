@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use degu_client::{Client, Error, blocking};
 use degu_misc::{Leaf, TempPki};
@@ -68,8 +68,11 @@ pub(crate) fn both(client: &Client) -> [Result<String, Error>; 2] {
 }
 
 /// Waits for what another thread is about to do.
+#[track_caller]
 pub(crate) fn until(done: impl Fn() -> bool) {
+    let begun = Instant::now();
     while !done() {
+        assert!(Some(begun.elapsed()) < PATIENCE);
         std::thread::yield_now();
     }
 }
