@@ -10,8 +10,9 @@ use crate::common::{Raw, Running};
 
 const TCP: [Address; 2] = [Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK];
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
-/// Longer than any machine needs: a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any machine needs: a test that waits for it has failed. Shorter than the 30 s after which the kernel sends the first
+/// keep-alive probe, because a probe may also find that the client is gone.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// The channels on which a test waits for handlers and bodies.
 struct Waits {

@@ -216,8 +216,10 @@ fn clients_leave(pki: &TempPki, address: &Address, begun: &Receiver<()>, dropped
         }
         open.push(bare);
     }
+    // Less than the 30 s after which the kernel sends a keep-alive probe, which may also find that a client is gone.
+    let patience = Duration::from_secs(25);
     for number in 0..8 {
-        dropped.recv_timeout(PATIENCE.unwrap()).unwrap_or_else(|_| panic!("{number} of 8 have been dropped"));
+        dropped.recv_timeout(patience).unwrap_or_else(|_| panic!("{number} of 8 have been dropped"));
     }
 }
 
