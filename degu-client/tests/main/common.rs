@@ -136,7 +136,7 @@ impl Wire {
         while !matches!(self.read(&mut rest), Ok(0) | Err(_)) {}
     }
 
-    /// Waits for the client to close, for so long, and returns whether it has. The client sends nothing more.
+    /// Waits for the client to close, for so long, and returns whether it has. Use it only if the client sends nothing more.
     pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(limit)).unwrap(),
