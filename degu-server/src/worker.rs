@@ -88,6 +88,7 @@ impl<A: App> Worker<A> {
         alongside: impl FnOnce() -> io::Result<Alongside>,
     ) -> io::Result<Threads> {
         let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), index));
+        let queue = Queue(queue, &state);
         let alongside = tokio::task::spawn_local(alongside()?);
         let served = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue));
         let _ = first(served, count_seconds(&state, T::seconds())).await;
@@ -97,14 +98,29 @@ impl<A: App> Worker<A> {
 
     /// Starts the task of each connection in the queue, until the queue ends. Then waits until all connections have sent their
     /// last response, for at most the grace period. Connections may still be open when this method returns.
-    async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: UnboundedReceiver<T::Accepted>) {
+    async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: Queue<'_, T::Accepted>) {
         let mut number = 0;
-        while let Some(accepted) = queue.recv().await {
+        while let Some(accepted) = queue.0.recv().await {
             adopt::<T, A>(state, number, accepted, self.app.clone());
             number += 1;
         }
         state.wake_all();
         let _ = tokio::time::timeout(self.options.grace, state.server.drained(state.index)).await;
+    }
+}
+
+/// The queue of a worker. When this value is dropped, even during a panic, the connections that are still in the queue are
+/// counted as ended.
+struct Queue<'w, T>(UnboundedReceiver<T>, &'w WorkerState);
+
+impl<T> Drop for Queue<'_, T> {
+    fn drop(&mut self) {
+        let Self(queue, worker) = self;
+        queue.close();
+        while queue.try_recv().is_ok() {
+            // The connection has no number yet.
+            worker.server.leave(worker.index, u64::MAX);
+        }
     }
 }
 
@@ -121,16 +137,14 @@ async fn join_all(threads: Threads) -> io::Result<()> {
 /// Starts the task of an accepted connection. If the socket cannot be registered with the runtime, logs this, and counts the
 /// connection as ended.
 fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T::Accepted, app: Arc<A>) {
+    // If this function returns early or panics, dropping the place counts the connection as ended.
+    let place = state.place(number);
     let (transport, peer) = match T::register(accepted) {
         Ok(registered) => registered,
-        Err(error) => {
-            tracing::warn!(%error, "cannot serve an accepted connection");
-            return state.server.leave(state.index, number);
-        }
+        Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
     tracing::debug!(peer = %peer.address, "connection opened");
     let session = Session::new(peer, state.server.clone());
-    let place = state.place(number);
     let alarm = place.alarm.clone();
     let task = tokio::task::spawn_local(Connection::new(transport, place, session, app).serve());
     state.server.add(state.index, number, alarm, Some(task.abort_handle()));
@@ -338,6 +352,32 @@ mod tests {
         let (_, queue) = tokio::sync::mpsc::unbounded_channel();
         let thread = worker.start(0, queue, Box::new(move || Ok(Box::pin(std::future::ready(others())))));
         assert_eq!(join(thread.unwrap()).unwrap_err().to_string(), "the server's thread panicked");
+    }
+
+    #[test]
+    fn panic_of_a_worker_ends_the_connections_in_its_queue() {
+        let options = Arc::new(Server::options());
+        let server = Arc::new(options.state());
+        let (sender, queue) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..3 {
+            let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+            server.counters[0].open.fetch_add(1, Relaxed);
+            let sent = sender.send(Accepted { fd: near.into(), peer: Peer::new(Address::ABSTRACT, None) });
+            assert!(sent.is_ok());
+        }
+        let worker = Worker { server: server.clone(), options, app: Arc::new(app) };
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        // The worker logs a line when it takes a connection. See `log_of_100`.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        let subscriber = subscriber.with_writer(|| -> io::Sink { panic!("this log") }).finish();
+        let work = std::panic::AssertUnwindSafe(|| {
+            let alongside = || -> io::Result<Alongside> { Ok(Box::pin(std::future::ready(Vec::new()))) };
+            let work = worker.work::<Socket>(0, queue, alongside);
+            tracing::subscriber::with_default(subscriber, || runtime.block_on(work))
+        });
+        assert!(std::panic::catch_unwind(work).is_err());
+        assert_eq!(server.open(), 0);
     }
 
     /// The log of a test.
