@@ -137,7 +137,7 @@ impl Admission {
     }
 
     /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
-    /// refuses the new connection and the connections in the backlog. Otherwise the connections in the
+    /// refuses the new connection and all connections in the backlog. Otherwise the connections in the
     /// backlog would wait one after another, each for this time.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
@@ -149,7 +149,7 @@ impl Admission {
             };
             let _ = timeout(patience, make_room).await;
         }
-        let began = Instant::now();
+        let mut asked = Instant::now();
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
             self.state.accepted.fetch_add(1, Relaxed);
             // A connection may have ended in the meantime, so the limit is checked again.
@@ -162,10 +162,11 @@ impl Admission {
             }
             refuse(&newcomer, &self.options);
             yield_now().await;
-            // Refused clients may connect again at once. Without this limit they could keep the acceptor in this loop, which
-            // asks no connection to close.
-            if began.elapsed() >= TURN {
-                return;
+            // Refused clients may connect again at once, and so keep the acceptor in this loop. The acceptor therefore also asks
+            // idle connections to close here.
+            if asked.elapsed() >= TURN {
+                self.state.ask_for_room();
+                asked = Instant::now();
             }
         }
     }
@@ -226,6 +227,7 @@ mod tests {
     use degu_wire::Address;
 
     use super::*;
+    use crate::alarm::{Alarm, Spare};
 
     #[tokio::test]
     async fn a_shutdown_after_a_shortage_admits_the_backlog() {
@@ -240,6 +242,29 @@ mod tests {
         let sockets = Accepting::register(vec![listener]).unwrap();
         Admission::new(sockets, state, options).run(|_| admitted += 1).await;
         assert_eq!(admitted, 1);
+    }
+
+    /// `on_response` blocks the thread, so each refusal takes longer than a turn of the acceptor.
+    #[tokio::test]
+    async fn a_slow_refusal_of_the_backlog_goes_on_and_asks_for_room() {
+        let options = Arc::new(Options::new().max_connections(1).on_response(|_| std::thread::sleep(TURN)));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = options.listener(Address::unix(&path)).unwrap();
+        let _peers = [(); 3].map(|()| std::os::unix::net::UnixStream::connect(&path).unwrap());
+        let state = Arc::new(options.state());
+        state.counters[0].open.fetch_add(1, Relaxed);
+        let idle = [1, 2].map(|number| {
+            let alarm = Arc::new(Alarm::new(false));
+            alarm.set_spare(Spare::Idle, 1, || 1);
+            state.add(0, number, alarm.clone(), None);
+            alarm
+        });
+        let mut admission = Admission::new(Accepting::register(vec![listener]).unwrap(), state.clone(), options);
+        admission.admit(Duration::ZERO, &mut |_| unreachable!("the server is full")).await;
+        assert_eq!(state.refused.load(Relaxed), 3);
+        // The acceptor asks one connection before it refuses the backlog, and the other one meanwhile.
+        assert!(idle.iter().all(|alarm| alarm.is_asked()));
     }
 
     /// The limit on descriptors applies to a whole process, so the test runs in a process of its own.
