@@ -72,19 +72,21 @@ impl Admission {
     async fn drain(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         let began = Instant::now();
         loop {
-            self.newcomer = self.newcomer.take().or_else(|| self.waiting());
-            if self.newcomer.is_none() {
-                if !self.has_newcomer() {
-                    return;
+            match self.newcomer.take().map_or_else(|| self.waiting(), Ok) {
+                Ok(newcomer) => {
+                    self.newcomer = Some(newcomer);
+                    // This accept has found a descriptor, so a shortage has ended.
+                    self.state.set_out_of_descriptors(false);
+                    self.admit(PATIENCE.saturating_sub(began.elapsed()), hand_over).await;
                 }
-                // A connection waits but cannot be accepted, probably because the process has no free descriptor.
-                self.state.set_out_of_descriptors(true);
-                self.ask_for_room().await;
-                continue;
+                Err(_) if !self.has_newcomer() => return,
+                Err(error) if is_shortage(&error) => {
+                    self.state.set_out_of_descriptors(true);
+                    self.ask_for_room().await;
+                }
+                // For example, the client closed the connection before it was accepted. The next accept may succeed.
+                Err(_) => {}
             }
-            // This accept has found a descriptor, so a shortage has ended.
-            self.state.set_out_of_descriptors(false);
-            self.admit(PATIENCE.saturating_sub(began.elapsed()), hand_over).await;
             // The connections of this thread must not wait until the backlogs are empty.
             yield_now().await;
         }
@@ -108,7 +110,7 @@ impl Admission {
                 // The client closed the connection before it was accepted. The next accept may succeed, so there is no pause.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    let is_shortage = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+                    let is_shortage = is_shortage(&error);
                     if is_shortage && !self.has_newcomer() {
                         failing_since = None;
                         tokio::time::sleep(SHORTAGE).await;
@@ -150,7 +152,7 @@ impl Admission {
             let _ = timeout(patience, make_room).await;
         }
         let mut asked = Instant::now();
-        while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
+        while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting().ok()) {
             self.state.accepted.fetch_add(1, Relaxed);
             // A connection may have ended in the meantime, so the limit is checked again.
             if !self.state.is_full() {
@@ -192,15 +194,22 @@ impl Admission {
         .await
     }
 
-    /// Accepts a connection that waits in a backlog. Returns `None` if no connection waits there or can be accepted.
-    fn waiting(&self) -> Option<Accepted> {
-        self.sockets.iter().find_map(|socket| socket.accept_now().ok())
+    /// Accepts a connection that waits in a backlog. If no connection waits there or can be accepted, returns the error of the last
+    /// socket.
+    fn waiting(&self) -> io::Result<Accepted> {
+        let none = Err(io::ErrorKind::WouldBlock.into());
+        self.sockets.iter().fold(none, |accepted, socket| accepted.or_else(|_| socket.accept_now()))
     }
 
     /// Returns whether a connection waits in a backlog, even if the connection cannot be accepted.
     fn has_newcomer(&self) -> bool {
         self.sockets.iter().any(Accepting::has_newcomer)
     }
+}
+
+/// Returns whether an accept failed because the process or the system has no free descriptor.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// Refuses a connection without waiting: sends a 503, and half-closes the socket. Under TLS no response is sent,
@@ -265,6 +274,26 @@ mod tests {
         assert_eq!(state.refused.load(Relaxed), 3);
         // The acceptor asks one connection before it refuses the backlog, and the other one meanwhile.
         assert!(idle.iter().all(|alarm| alarm.is_asked()));
+    }
+
+    /// After shutdown(2) on a listening socket, poll(2) returns an event, and accept(2) fails.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_failed_accept_of_a_shutdown_is_no_shortage() {
+        let options = Arc::new(Options::new());
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = crate::Listener::try_from(std::os::fd::OwnedFd::from(socket.try_clone().unwrap())).unwrap();
+        SockRef::from(&socket).shutdown(Shutdown::Both).unwrap();
+        let state = Arc::new(options.state());
+        let mut admission = Admission::new(Accepting::register(vec![listener]).unwrap(), state.clone(), options);
+        assert!(admission.has_newcomer());
+        let turns = async {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        };
+        let _ = first(turns, admission.drain(&mut |_| {})).await;
+        assert!(!state.is_full());
     }
 
     /// The limit on descriptors applies to a whole process, so the test runs in a process of its own.
