@@ -167,7 +167,7 @@ impl ServerState {
     }
 
     /// Wakes the acceptor, if the acceptor waits for room. The acceptor checks for room again. This method is called when a
-    /// connection has ended, has sent its last response, or was asked to close but stays open.
+    /// connection has ended, has sent its last response, or was asked to close but stays open, except after a TLS handshake.
     pub(crate) fn notify_room(&self) {
         self.room.notify_waiters();
     }
