@@ -216,7 +216,8 @@ fn any_number_of_sessions_can_be_set() {
     join(client(&tls, Some("host.example")), crate::kit::pipe::server(&server)).0.peer();
 }
 
-/// Without a feature of rustls, the lists are always empty. `cargo test -p degu-tls --features rustls/zlib` tests more.
+/// Without the rustls feature `zlib` or `brotli` this test cannot fail: run `cargo test -p degu-tls --features
+/// rustls/zlib`.
 #[test]
 fn certificates_are_never_compressed() {
     let root = Cert::root("Root");
@@ -379,7 +380,7 @@ fn a_folder_of_cas() {
 }
 
 #[test]
-fn cas_of_one_label_from_two_files_warn_until_both_are_set() {
+fn shared_label_warns_unless_both_labels_are_set() {
     let folder = Folder::new();
     let root = || pem("CERTIFICATE", &Cert::root("Operators").der);
     let mine = root();

@@ -364,7 +364,7 @@ fn short_lived_keys(version: Version, confidentiality_limit: u64) -> Arc<CryptoP
 }
 
 #[test]
-fn data_is_not_lost_when_the_keys_are_worn_out() {
+fn data_is_not_lost_when_the_keys_are_used_up() {
     for version in Version::BOTH {
         let (mut client, server) = pair_over(short_lived_keys(version, 20), true);
         let mut server = server.unwrap();

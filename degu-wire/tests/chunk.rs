@@ -139,7 +139,7 @@ fn a_body_without_trailers_ends_whatever_their_bound() {
 }
 
 #[test]
-fn a_feed_may_number_its_chunks_for_ever() {
+fn a_feed_may_number_its_chunks_forever() {
     let limits = Limits { extension_budget: 0, ..Limits::DEFAULT };
     let mut decoder = Decoder::new(&limits);
     for number in 0..100_000 {

@@ -323,7 +323,7 @@ fn fields_are_found_and_their_values_not_shown() {
 }
 
 #[test]
-fn a_value_that_goes_on_for_ever_is_refused() {
+fn a_value_that_goes_on_forever_is_refused() {
     struct Endless;
     impl core::fmt::Display for Endless {
         fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

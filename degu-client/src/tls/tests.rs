@@ -104,7 +104,7 @@ async fn records_that_drip_do_not_put_off_the_timeout_of_the_exchange() {
     connection.set_timeout(short);
     let error = match connection.get("/").await {
         Ok(mut response) => response.body.read_all(1000).await.unwrap_err(),
-        // On a slow machine, the head comes too late.
+        // On a slow machine, the timeout may expire before the head arrives.
         Err(error) => error,
     };
     assert_eq!(error.timeout(), Some(Timeout::Exchange(short)));

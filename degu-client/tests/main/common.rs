@@ -125,18 +125,19 @@ impl Wire {
         self.write_all(bytes.as_bytes()).unwrap();
     }
 
-    /// Writes these bytes to a client whose time may be over: on a slow machine it is gone already.
+    /// Writes these bytes, and ignores errors, because the client's timeout may have closed the connection.
     pub(crate) fn try_send(&mut self, bytes: &str) {
         let _ = self.write_all(bytes.as_bytes());
     }
 
-    /// Waits for the client to close. What it sends before does not matter.
+    /// Waits until the client closes. Drops the bytes that the client sends before.
     pub(crate) fn expect_end(&mut self) {
         let mut rest = [0; 4096];
         while !matches!(self.read(&mut rest), Ok(0) | Err(_)) {}
     }
 
-    /// Waits for the client to close, for so long, and returns whether it has. Use it only if the client sends nothing more.
+    /// Waits for at most `limit` until the client closes, and returns whether it did. Use this method only if the client
+    /// sends nothing more.
     pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(limit)).unwrap(),

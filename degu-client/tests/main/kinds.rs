@@ -25,8 +25,8 @@ fn server(kind: Kind) -> Server {
     })
 }
 
-/// Returns a server that answers one request, and for `localhost` a socket of IPv6 that refuses connections to the same port.
-/// Without this socket, another test could listen there.
+/// Returns a server for one request, and an IPv6 socket. For `localhost`, this socket is bound to the same port, so
+/// that no other test can listen there.
 fn server_at(kind: Kind, host: &str) -> (Server, socket2::Socket) {
     loop {
         let server = server(kind);

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::kit::{CLIENT, DEADLINE, ask, both, client, hello, one_thread, serve, socket, until, who};
 
-/// Everything up to the end, which is a reset if the server has not read all that was sent.
+/// Reads up to EOF, or up to a reset: the kernel resets the connection if the server closes with unread input.
 fn rest(mut socket: &TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Err(error) = socket.read_to_end(&mut bytes) {
@@ -38,7 +38,7 @@ fn a_handshake_has_a_deadline() {
     started.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
     let ended = (0..16 * 1024).any(|_| match (&started).read(&mut [0]) {
         Ok(read) => read == 0,
-        // A byte that comes at the end of the deadline may not be read any more, which makes a reset of the end.
+        // If the server closes with this byte unread, the client gets a reset in place of EOF.
         Err(error) => {
             !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
                 || (&started).write_all(&[1]).is_err()

@@ -185,7 +185,7 @@ impl Bare {
                     Err(error) => panic!("{error}"),
                 },
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(End::Cut),
-                // A process that was stopped and goes on finds its read interrupted, because the socket has a timeout.
+                // If the process is stopped and continued, a read with a timeout fails with EINTR.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error}"),
             }

@@ -306,8 +306,8 @@ fn a_session_is_of_one_policy() {
     }
 }
 
-/// Returns the cryptography of TLS 1.2 with keys that are almost used up after two records.
-fn worn_provider() -> Arc<CryptoProvider> {
+/// Returns a provider for TLS 1.2 whose keys are almost used up after two records.
+fn short_lived_keys() -> Arc<CryptoProvider> {
     let mut provider = (*Version::Tls12.provider()).clone();
     for suite in &mut provider.cipher_suites {
         let SupportedCipherSuite::Tls12(whole) = *suite else { unreachable!() };
@@ -320,9 +320,12 @@ fn worn_provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// Returns the policy of a server whose keys wear out.
-fn worn_server_tls(pki: &TempPki) -> ServerTls {
-    ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.clients()).build_with(worn_provider()).unwrap()
+/// Returns the policy of a server whose keys are almost used up after two records.
+fn short_lived_server_tls(pki: &TempPki) -> ServerTls {
+    ServerTls::builder(pki.identity(Leaf::Server))
+        .require_clients(pki.clients())
+        .build_with(short_lived_keys())
+        .unwrap()
 }
 
 /// Counts the responses on one connection, until the connection is closed.
@@ -338,9 +341,9 @@ fn count_responses(address: &Address, tls: &ClientTls) -> usize {
 fn a_connection_is_not_reused_when_its_keys_are_almost_used_up() {
     let pki = TempPki::new();
     let client = ClientTls::private(pki.servers()).identity(pki.identity(Leaf::Client));
-    let client = client.build_with(worn_provider()).unwrap();
-    // The server sends one response more, because this response says that the server closes the connection.
-    let server = serve(one_thread(), &worn_server_tls(&pki), who);
+    let client = client.build_with(short_lived_keys()).unwrap();
+    // The server still sends a last response with `connection: close`. The client closes without a further request.
+    let server = serve(one_thread(), &short_lived_server_tls(&pki), who);
     assert_eq!(count_responses(server.address(), &pki.client_tls()), 4);
     let server = serve(one_thread(), &pki.server_tls(), who);
     assert_eq!(count_responses(server.address(), &client), 3);
@@ -352,7 +355,7 @@ fn a_connection_of_hyper_ends_when_its_keys_are_almost_used_up() {
     let address = listener.address().clone();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = axum::Router::new().fallback(async || CLIENT);
-    let options = Server::options().tls(worn_server_tls(&pki));
+    let options = Server::options().tls(short_lived_server_tls(&pki));
     let server = std::thread::spawn(move || {
         run(degu_server::hyper::serve(listener, options, router, async { drop(stopped.await) }))
     });

@@ -26,7 +26,7 @@ fn received_fields_become_our_own_when_changed() {
 }
 
 #[test]
-fn one_large_head_does_not_hold_its_room_for_ever() {
+fn one_large_head_does_not_hold_its_room_forever() {
     let mut lines = FieldText::default();
     parse(&mut lines, &[b"a: ", &[b'x'; 30_000][..], b"\r\n"].concat());
     assert!(lines.text.capacity() > FieldText::KEPT);
@@ -53,7 +53,7 @@ fn refused_fields_change_nothing() {
 }
 
 #[test]
-fn setting_for_ever_does_not_grow() {
+fn setting_forever_does_not_grow() {
     let mut headers = Headers::new();
     for count in 0..100_000 {
         headers.set("x-count", count).unwrap();

@@ -39,11 +39,12 @@ ports() {
   on switch ip link set port2 $1
 }
 
-# Checks the time at which an exchange ended: WHAT TIME. Client and server wait for 2 s (LIMIT in netns.rs), so it must be at
-# least 1 s after the cables were pulled. 30 s are enough for a busy machine; without LIMIT the exchange would last for minutes.
+# Checks the time at which an exchange ended: WHAT TIME. Client and server wait for 2 s (LIMIT in netns.rs), so this time must
+# be at least 1 s after the cables were pulled. 30 s are enough for a busy machine; without LIMIT the exchange would last for
+# minutes.
 within() {
   local took=$(($2 - pulled))
-  if [ "$took" -lt 1000 ] || [ "$took" -gt 30000 ]; then fail "$1: $took ms after the pull, not within 1000 and 30000"; fi
+  if [ "$took" -lt 1000 ] || [ "$took" -gt 30000 ]; then fail "$1: $took ms after the pull, expected 1000 to 30000 ms"; fi
   echo "cables pulled: $1: after $took ms"
 }
 
@@ -111,7 +112,7 @@ done
 for number in 1 2 3 4; do
   ended=0
   while [ "$ended" -lt "$pulled" ]; do
-    read -r -t 60 target ended <&"${COPROC[0]}" || fail "only $((number - 1)) of 4 exchanges have ended for the server"
+    read -r -t 60 target ended <&"${COPROC[0]}" || fail "the server has reported the end of only $((number - 1)) of 4 exchanges"
   done
   case $target in
     /discard) way=upload ;;

@@ -274,8 +274,8 @@ fn a_thousand_requests_of_which_a_third_is_dropped() {
 }
 
 #[test]
-fn waiting_requests_fail_only_if_every_dial_fails() {
-    // The outcomes of requests that begin at the same time, after `lone` requests, one after the other.
+fn waiting_requests_fail_after_max_failures_in_a_row() {
+    // Runs `lone` requests one by one, then `requests` at the same time. Returns the outcomes of the latter.
     let outcomes = |max, lone, requests, refused: &[bool]| {
         let dials = refused.iter().map(|&refused| if refused { Dial::Refused } else { Dial::Accepted(None) });
         runtime().block_on(unconstrained(async {
@@ -299,7 +299,7 @@ fn waiting_requests_fail_only_if_every_dial_fails() {
 }
 
 #[test]
-fn failed_dials_beside_a_connection_fail_no_waiting_request() {
+fn failed_dials_do_not_count_while_a_connection_is_open() {
     runtime().block_on(unconstrained(async {
         let whole = Server::new([], None);
         ask(&pool::<Async>(1), &whole, 0, method(true), true).await.unwrap();

@@ -388,8 +388,8 @@ case! {
     fn a_head_has_its_time_where_it_is_looked_for_much_longer() {
         let server = Server::once(Kind::V6, |wire| {
             wire.head();
-            // A client that has not gone by now is answered after all, which its test does not like. A pause of the
-            // machine can use up one of these waits, not all 20.
+            // If the client is still connected after 2 s, the server answers, and the test fails. A pause of the
+            // machine can use up one of the 20 waits, but not all.
             if !(0..20).any(|_| wire.ends_within(Duration::from_millis(100))) {
                 wire.send("HTTP/1.1 204 No Content\r\n\r\n");
             }

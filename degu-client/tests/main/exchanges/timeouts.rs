@@ -42,7 +42,7 @@ case! {
             connection.set_timeout(SHORT);
             let error = match wait!(connection.get("/")) {
                 Ok(mut response) => wait!(response.body.read_all(1000)).unwrap_err(),
-                // On a slow machine, the head comes too late.
+                // On a slow machine, the timeout may expire before the head arrives.
                 Err(error) => error,
             };
             assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
@@ -67,7 +67,7 @@ case! {
                     Err(error) => break error,
                 }
             },
-            // On a slow machine, the head comes too late.
+            // On a slow machine, the timeout may expire before the head arrives.
             Err(error) => error,
         };
         assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
