@@ -67,8 +67,8 @@ impl<D: Driver> ClientOf<D> {
         &self.base.address
     }
 
-    /// Returns the value of the Host field that the client adds to a request without a Host field, unless the target of
-    /// the request is a whole URI.
+    /// Returns the value that the client sends as Host if a request has no Host field, and its target is not a whole
+    /// URI.
     pub fn host(&self) -> &str {
         &self.base.host
     }

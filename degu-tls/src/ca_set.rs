@@ -16,11 +16,11 @@ use crate::x509;
 /// [`PeerIdentity::ca`](crate::PeerIdentity::ca) returns.
 ///
 /// **Labels**: the label of a CA is its common name, or its whole name if it has no common name. The CA chose this name
-/// itself, so use it only in logs. A program that decides by labels sets the label of every CA
+/// itself, so use it only in logs. A program that decides by labels must set the label of every CA itself
 /// ([`labelled`](Self::labelled), [`labelled_by_file`](Self::labelled_by_file), [`add`](Self::add)). Several CAs can
 /// share a label, for example a file with the old and the new CA. So a label stands for a kind of peer, not for a key. If
-/// different CAs from different files have the same label, and the program has not set both labels, there is a
-/// [warning](crate::ServerTls::warnings).
+/// different CAs from different files have the same label, there is a [warning](crate::ServerTls::warnings), unless the
+/// program has set both labels.
 ///
 /// **Bad CAs**: when a policy is built or reloaded, a CA that has expired, is not valid yet or cannot be used is left
 /// out with a [warning](crate::ServerTls::warnings). If no CA is left, or if a value is not a certificate, there is an

@@ -150,7 +150,7 @@ impl ClientTls {
     ///
     /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
     /// - A revocation list has expired. All peers of its CA are refused.
-    /// - Two different CAs from different files have the same label, and the program has not set both labels.
+    /// - Two different CAs from different files have the same label, and the program has set at most one of the two.
     /// - An intermediate certificate of the identity has a fault, but is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().build.warnings.clone()
@@ -241,7 +241,7 @@ impl<T> ClientTlsBuilder<T> {
         /// servers can resume a session, so its handshake takes less time. The certificate is verified again. 0
         /// switches resumption off.
         ///
-        /// Default 256, at most 65,536 (rustls: 256, curl: 25, Go: off).
+        /// Default: 256 (rustls: 256, curl: 25, Go: off). A number over 65,536 counts as 65,536.
         sessions,
         /// Refuses a server that does not select `http/1.1` as the application protocol (RFC 7301). Default: a server
         /// that selects no protocol is accepted.
@@ -325,7 +325,9 @@ impl policy::Recipe for Recipe {
         };
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
-        // If a crate of the program has switched on a feature of rustls, rustls fills these lists (RFC 8879).
+        // If any crate of the program switches on the feature `zlib` or `brotli` of rustls, rustls fills these lists.
+        // They are cleared, because a peer could otherwise make this side decompress data before the peer is
+        // authenticated (RFC 8879).
         config.cert_compressors.clear();
         config.cert_decompressors.clear();
         config.resumption = match build.options.sessions {

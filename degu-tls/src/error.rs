@@ -170,7 +170,7 @@ kinds! {
     WeakKey "use a key for ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// No CA or no pin was given, or a folder has no file with CAs.
     NoTrust "give at least one CA or pin",
-    /// Different CAs from different files have the same label, and the program has not set both labels.
+    /// Different CAs from different files have the same label, and the program has set at most one of the two.
     Label "give each CA a label, with `CaSet::labelled` or `CaSet::labelled_by_file`",
     /// A CA has no revocation list, although the caller gave revocation lists.
     CrlMissing "give a revocation list of every CA, or of no CA",

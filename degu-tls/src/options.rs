@@ -45,7 +45,7 @@ macro_rules! option_methods {
 
         $(#[$sessions])*
         pub fn sessions(mut self, count: usize) -> Self {
-            // rustls allocates its table for the whole number at once.
+            // rustls allocates its table for the whole number at once, so a huge number would panic.
             self.options.sessions = count.min(1 << 16);
             self
         }

@@ -108,7 +108,7 @@ impl ServerTls {
     ///
     /// - A CA was left out, because it has expired, is not valid yet or cannot be used.
     /// - A revocation list has expired. All peers of its CA are refused.
-    /// - Two different CAs from different files have the same label, and the program has not set both labels.
+    /// - Two different CAs from different files have the same label, and the program has set at most one of the two.
     /// - An intermediate certificate of the identity has a fault, but is still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().build.warnings.clone()
@@ -174,8 +174,8 @@ impl<C> ServerTlsBuilder<C> {
         /// its handshake takes less time. The client's certificate is verified again. 0 switches resumption off. A
         /// reload discards all sessions.
         ///
-        /// Default 256, at most 65,536 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake
-        /// stores two sessions.
+        /// Default: 256 (rustls: 256, nginx: off, Apache: about 3,000). A number over 65,536 counts as 65,536. Under
+        /// TLS 1.3 every handshake stores two sessions.
         sessions,
         /// Refuses a client that does not offer `http/1.1` as the application protocol (RFC 7301). Default: a client that
         /// offers no protocol at all is accepted. A client that offers only other protocols is always refused.
@@ -239,7 +239,9 @@ impl policy::Recipe for Recipe {
             builder.with_cert_resolver(Arc::new(OneKey { key: Arc::new(key), require_alpn: options.require_alpn }));
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
-        // If a crate of the program has switched on a feature of rustls, rustls fills these lists (RFC 8879).
+        // If any crate of the program switches on the feature `zlib` or `brotli` of rustls, rustls fills these lists.
+        // They are cleared, because a peer could otherwise make this side decompress data before the peer is
+        // authenticated (RFC 8879).
         config.cert_compressors.clear();
         config.cert_decompressors.clear();
         // rustls does not call the verifier for a resumed session. If two policies shared a storage, a server with one policy

@@ -40,7 +40,7 @@ impl RemoteError {
     }
 }
 
-/// Converts a fault to the error without an offset.
+/// Makes an error with offset 0 from a fault for which no single byte is to blame.
 impl From<Fault> for RemoteError {
     fn from(fault: Fault) -> Self {
         Self { fault, offset: 0 }

@@ -169,9 +169,9 @@ impl Asked {
     }
 }
 
-/// Writes the head of a request, without the empty line. If there is no Host among `lines`, Host becomes the authority
-/// of a target that is a URI (RFC 9112 §3.2), and `host` for any other target. `content` is the framing of the
-/// application's body. Upgrade is allowed among `lines` only if `offers` is true.
+/// Writes the head of a request, without the empty line. If there is no Host among `lines`, this function writes one.
+/// Its value is the authority of the target if the target is a URI (RFC 9112 §3.2), and `host` otherwise. `content` is
+/// the framing of the application's body. Upgrade is allowed among `lines` only if `offers` is true.
 pub(crate) fn put_request<'h>(
     out: &mut impl Sink,
     method: Method<'_>,
@@ -244,7 +244,8 @@ fn has_no_content(framing: Framing) -> bool {
 /// is written once. If `describes` is true, the message has no body, because it is a 304 or answers HEAD. Then the
 /// application's framing field describes the body that another request would get, and is not compared with `framing`.
 ///
-/// If `http10` is true, Transfer-Encoding is left out, because the client does not know it (RFC 9112 §6.1).
+/// If `http10` is true, the message answers an HTTP/1.0 client, which does not know chunks. A `transfer-encoding:
+/// chunked` that would be valid is then left out (RFC 9112 §6.1).
 pub(crate) fn put_headers<'h>(
     out: &mut impl Sink,
     lines: impl Iterator<Item = Line<'h>>,

@@ -243,7 +243,8 @@ impl FieldText {
         self.fields = fields;
     }
 
-    /// Returns whether the storage for text is so large that the next head will not keep it.
+    /// Returns whether the storage for text is larger than `KEPT`, so that the next call of [`keep`](Self::keep)
+    /// shrinks it.
     pub(crate) fn is_large(&self) -> bool {
         self.text.capacity() > Self::KEPT
     }
@@ -328,7 +329,8 @@ struct Writer<'t>(&'t mut Vec<u8>);
 
 impl Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // The text before the field has at most `MAX_HEAD` bytes, so the field is longer than a head, and is refused.
+        // At most `MAX_HEAD` bytes precede the field. If the text is longer than twice that, the field alone is longer
+        // than a head. It will be refused, so writing stops.
         if self.0.len() > 2 * Limits::MAX_HEAD {
             return Err(fmt::Error);
         }

@@ -132,8 +132,8 @@ impl Stream for Socket {
             && let Some(fd) = self.fd.take()
         {
             self.writes = true;
-            // If registering fails, the task that waits for input has to read the error. In either case the old
-            // registration of this task is gone.
+            // Registering again drops the registration of the task that waits for input. So the task must be woken: to
+            // register again, or to read the error if registering fails.
             self.reader.take().inspect(Waker::wake_by_ref);
             self.fd = Some(register(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
         }

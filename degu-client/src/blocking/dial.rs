@@ -94,7 +94,7 @@ fn tcp(
 }
 
 /// Returns the reason for which socket2's `connect_timeout` failed. If the reason is the timeout of `until`, the error
-/// of socket2 has no number. A timeout of the system has one (`ETIMEDOUT`).
+/// of socket2 has no OS error code. A timeout of the system has `ETIMEDOUT`.
 fn failure(error: io::Error, until: Option<Deadline>) -> ErrorKind {
     match until {
         Some(deadline) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {

@@ -128,8 +128,8 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Closes the connection, and replaces it by the next idle connection. If there is no other idle connection, the
-    /// place is then the right to make a connection.
+    /// Closes the connection, and takes the next idle connection in its place. If there is none, the lease becomes the
+    /// right to make a connection.
     #[cold]
     fn replace(&mut self) {
         let next = self.shared.state().replace(D::home());

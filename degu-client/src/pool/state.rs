@@ -55,8 +55,8 @@ pub(super) struct State<D: Driver> {
     made: usize,
     /// The number of rights to make a connection that have been neither used nor returned.
     making: usize,
-    /// The number of attempts to connect that have failed in a row while the pool had no connection, since the queue was
-    /// last empty.
+    /// The number of consecutive failed attempts to connect while the pool had no connection. Reset when a connection
+    /// is made, and when a request begins to wait and no other request waits.
     failed: usize,
     /// The totals since the pool was made. The counters of the current state are not kept here.
     totals: Stats,
@@ -219,9 +219,9 @@ impl<D: Driver> State<D> {
         self.next_turn()
     }
 
-    /// Records that an attempt to connect has failed with this error. If requests wait, the pool has no connection, and
-    /// as many such attempts in a row have failed as the pool has places, fails all waiting requests with this error.
-    /// Without this, each request would in turn try to connect, and fail as well. Returns the wakers of the requests.
+    /// Records that an attempt to connect has failed with this error. If the pool has no connection, and `max` attempts
+    /// in a row have failed, fails all waiting requests with this error. Without this, each request would in turn try
+    /// to connect, and fail as well. Returns the wakers of the requests.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> impl Iterator<Item = Waker> + use<D> {
         self.failed = if self.made == 0 { self.failed + 1 } else { 0 };
         let failed = if self.failed >= self.max { mem::take(&mut self.waiting) } else { BTreeMap::new() };

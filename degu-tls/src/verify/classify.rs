@@ -7,8 +7,8 @@ use webpki::Error as Pki;
 
 use crate::error::Kind;
 
-/// Returns the kind of a webpki error, and the error for rustls. rustls derives the alert from that error. The mapping
-/// inside rustls is private, and sends `certificate_unknown` for many errors.
+/// Returns the kind of a webpki error, and the error for rustls, from which rustls derives the alert. The conversion of
+/// webpki errors inside rustls is private, and leads to `certificate_unknown` for many of them.
 pub(super) fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {

@@ -60,9 +60,9 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
 
     /// Sends the head of a request. The caller then writes a body with this `framing`.
     ///
-    /// If there is no Host among `fields`, Host becomes the authority of a target that is a URI, and `host` for any
-    /// other target. This method writes Content-Length or Transfer-Encoding. If there is no body, `expect:
-    /// 100-continue` among `fields` is not sent.
+    /// If there is no Host among `fields`, this method writes one. Its value is the authority of the target if the
+    /// target is a URI, and `host` otherwise. This method also writes Content-Length or Transfer-Encoding. If there is
+    /// no body, `expect: 100-continue` among `fields` is not sent.
     ///
     /// # Errors
     ///

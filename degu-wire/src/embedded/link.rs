@@ -158,7 +158,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
 
     /// Reads and drops the bytes that the peer still sends, for at most `time`.
     pub(super) async fn linger(&mut self, mut time: Duration) {
-        // A clock may return bytes that are already there even if no time is left.
+        // A clock may poll the future before it checks the time, so a read of bytes that are already there may succeed
+        // even if no time is left.
         while !self.state.eof
             && !time.is_zero()
             && let Some(Ok(1..)) = self.clock.limit(&mut time, self.io.read(self.output)).await

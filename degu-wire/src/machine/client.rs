@@ -39,10 +39,11 @@ impl Connection<Client> {
     /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true. If the
     /// body is known to be empty, this field is not sent.
     ///
-    /// If the headers have no Host, Host becomes the authority of a target that is a URI, and `host` for any other
-    /// target. This method writes the framing field. The headers may contain `content-length` or `transfer-encoding`,
-    /// as in a forwarded request. These fields must match the content. With `connection: close` among the headers, this
-    /// exchange is the last. A caller that may send the content again passes a reference to the content.
+    /// If the headers have no Host, this method writes one. Its value is the authority of the target if the target is a
+    /// URI, and `host` otherwise. This method also writes the framing field. The headers may contain `content-length`
+    /// or `transfer-encoding`, as in a forwarded request. These fields must match the content. With `connection: close`
+    /// among the headers, this exchange is the last. A caller that may send the content again passes a reference to the
+    /// content.
     ///
     /// # Errors
     ///

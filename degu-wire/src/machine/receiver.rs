@@ -66,7 +66,7 @@ impl Receiver {
         }
     }
 
-    /// Returns whether the last message was so long that its reads became larger, or that its head is large.
+    /// Returns whether the reads of the last message became larger, or its head is stored in a large buffer.
     pub(super) fn has_grown(&self) -> bool {
         self.read_size > FIRST_READ || self.head.as_ref().is_some_and(|head| head.is_large())
     }

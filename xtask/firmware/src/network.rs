@@ -40,8 +40,7 @@ const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
 /// The time after which a connection ends if the other host sends nothing, not even an acknowledgement. Without this
 /// timeout, a host that begins a connection and vanishes keeps the socket forever.
 const SILENCE: time::Duration = time::Duration::from_secs(10);
-/// The time after which the socket asks a silent host for an acknowledgement. It is short enough for two probes within
-/// [`SILENCE`].
+/// The time after which the socket asks a silent host for an acknowledgement. Two probes fit into [`SILENCE`].
 const KEEP_ALIVE: time::Duration = time::Duration::from_secs(4);
 /// The length of a frame's checksum, in bytes.
 const CHECKSUM: usize = 4;
