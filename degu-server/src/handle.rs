@@ -48,8 +48,9 @@ impl Handle {
     ///
     /// 1. The server accepts the connections that the kernel has queued, for at most 4 s, and then no more. The limit
     ///    [`max_connections`](crate::Options::max_connections) still applies. The server closes connections between two requests.
-    /// 2. The server answers every request whose whole head was received. The response has `connection: close`, so the server does
-    ///    not answer requests that the client has pipelined after it.
+    /// 2. On each connection, the server completes a response that has begun. The server then answers at most one more request,
+    ///    if at least a part of its head was received. This response has `connection: close`. Later requests that the client
+    ///    has pipelined are not answered.
     /// 3. The server cuts exchanges that are not done within
     ///    [`Options::shutdown_grace`](crate::Options::shutdown_grace).
     /// 4. The address is free.

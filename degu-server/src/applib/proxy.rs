@@ -37,7 +37,7 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///   [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` to the client's address.
 /// - All these names with `_` in place of `-`, and `content_length`, because CGI and WSGI programs cannot tell `_` from `-`.
 /// - From a 204, `content-length`, because a 204 must not have it (RFC 9110 §8.6).
-/// - From a 205, the body, because a 205 has no content (RFC 9110 §15.3.6).
+/// - From a 205, the body and its `content-length`, because a 205 has no content (RFC 9110 §15.3.6).
 ///
 /// `host` is forwarded as the client sent it.
 ///
@@ -273,8 +273,8 @@ impl ProxyApp {
             response.body.set_body_timeout(None);
         }
         let (id, status, reason) = (self.id, response.status, response.reason);
-        // Some servers send a content-length with a 204, which must have none (RFC 9110 §8.6), or mark the end of a 205, which
-        // has no content (RFC 9110 §15.3.6), by a chunk or by the end of the connection.
+        // A 204 must not have a content-length (RFC 9110 §8.6), but some servers send one. A 205 has no content (RFC 9110
+        // §15.3.6), but some servers mark its end by an empty chunked body or by closing. Both are forwarded without a body.
         let is_empty = matches!(status, 204 | 205);
         let headers = match end_to_end(&response.headers, |name| is_empty && is(name, "content-length")) {
             Ok(headers) => headers,

@@ -44,8 +44,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             if !self.is_accepted().await? {
                 return Err(CloseReason::Unwanted);
             }
-            // The connection must not become idle if bytes or the end of the input arrived during `on_connect`, because the socket
-            // does not report them again.
+            // The connection must not become idle if bytes or the end of the input arrived during `on_connect`, because the
+            // socket does not report them again.
             if self.driver.machine.buffered().is_empty() && !self.driver.endpoint.is_eof {
                 return Ok(None);
             }
@@ -62,8 +62,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                     has_answered = true;
                     if self.driver.spinner.message() {
-                        // A peer may send hundreds of requests at once. After some of them, the task writes the responses and lets
-                        // the other tasks run.
+                        // A peer may send hundreds of requests at once. After some of them, the task writes the responses and
+                        // lets the other tasks run.
                         self.driver.flush().await?;
                         yield_now().await;
                         self.driver.endpoint.check_alarm()?;
@@ -104,8 +104,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Passes one request to the app, and sends its response. If the response switches to another protocol, returns the handler of
-    /// that protocol.
+    /// Passes one request to the app, and sends its response. If the response switches to another protocol, returns the handler
+    /// of that protocol.
     async fn exchange(&mut self, head: &RequestHead) -> Result<Option<Box<Switch>>, CloseReason> {
         self.begin(head)?;
         let Self { driver, session, app, .. } = self;

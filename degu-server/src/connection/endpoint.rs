@@ -120,8 +120,8 @@ impl<T: Transport> Endpoint<T> {
     fn judge(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if self.place.is_asked_for_room() {
-            // If input has arrived since the connection was asked to close, the connection stays open. The acceptor then asks
-            // another connection.
+            // If input has arrived since the connection was asked to close, the connection stays open. The acceptor is woken,
+            // and asks another connection if there still is no room.
             if alarm.lingers() || !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }

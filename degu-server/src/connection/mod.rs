@@ -18,9 +18,9 @@
 //! puts it into the [channel](crate::body_channel), and polls the handler again. If a whole body with a Content-Length was
 //! received together with its head, the handler gets it without a channel.
 //!
-//! The state of an exchange is in one box: the machine, and the futures, such as the handler's. An idle connection has no box. The
-//! box is allocated when bytes arrive. It is freed when the connection has waited for a request for a second, so a busy connection
-//! keeps it. If over 384 connections of a worker are busy at once, a connection drops its box as soon as it waits.
+//! The state of an exchange is in one box: the machine, and the futures, such as the handler's. An idle connection has no box.
+//! The box is allocated when bytes arrive. The box is freed when the connection has waited for a request for a second, so a busy
+//! connection keeps it. If over 384 connections of a worker are busy at once, a connection drops its box as soon as it waits.
 
 mod active;
 mod close;

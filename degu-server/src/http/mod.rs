@@ -24,10 +24,13 @@
 //! | the boundaries of chunks, and their extensions | the boundaries of data frames, if the body has a length |
 //! | the difference between no body and an empty body, in a request | |
 //!
-//! A body is sent with a content-length if its headers or its exact size hint have one. If the two differ, the client gets 500.
-//! A body without a length is sent in chunks, one for each data frame. Trailers need chunks: as with hyper, a message with
-//! trailers must have the header field `trailer`. If trailers follow a body with a length, the message is cut. Trailers are
-//! never dropped silently.
+//! A body is sent in chunks, one for each data frame, if the headers have `transfer-encoding: chunked` or `trailer`. Any other
+//! body is sent with the length in `content-length` or in its exact size hint. If these two differ, the client gets 500. However,
+//! a 304 and a response to HEAD may have any `content-length` if their body is empty. A body without a length is sent in chunks,
+//! and so is a body of length 0 that has not ended, because trailers may follow.
+//!
+//! Trailers need chunks: as with hyper, a message with trailers must have the header field `trailer`. If trailers follow a body
+//! with a length, the message is cut. Trailers are never dropped silently.
 
 mod body;
 mod fields;
@@ -45,12 +48,13 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{Error, IntoResponse, Request, Response};
 
-/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding` or `trailer`. Otherwise the body is sent
-/// with its exact size hint, or with the length in `content-length`. A body without a known length is sent in chunks, too.
+/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding: chunked` or `trailer`. Otherwise the body is
+/// sent with the length of its exact size hint, or with the length in `content-length`. A body without a known length is sent in
+/// chunks, too.
 ///
-/// Keeps `content-length` if it may differ from the length of the body: the encoder compares them, and knows whether the response
-/// is for HEAD. Keeps transfer codings other than `chunked`, which the encoder refuses: the receiver would take a coded body for
-/// a plain one.
+/// If the headers do not ask for chunks, keeps a `content-length` that differs from the exact size hint, because only the encoder
+/// knows whether the response may describe another body (HEAD, 304). Keeps transfer codings other than `chunked`: the encoder
+/// refuses them, because the receiver would take a coded body for a plain one.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
@@ -107,8 +111,10 @@ impl Response {
     }
 }
 
-/// Converts a response. If a field is malformed, or `content-length` differs from the length of the body, the client gets 500. The
-/// field `connection` is removed unless it is `close`.
+/// Converts a response. If a field is malformed, the client gets 500. `content-length` is removed from a 204, and from a response
+/// that `transfer-encoding: chunked` or `trailer` causes to be sent in chunks. If any other response has a `content-length` that
+/// differs from the exact size hint of the body, the client gets 500. However, a 304 and a response to HEAD may have any
+/// `content-length` if their body is empty. The field `connection` is removed unless it is `close`.
 impl<B> IntoResponse for http::Response<B>
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,

@@ -81,9 +81,11 @@ where
     let options = &task.room.options;
     let hyper = http1::Builder::new()
         .auto_date_header(options.date)
-        // With `half_close`, hyper does not end the connection when the peer ends its side. The task detects that the peer is gone.
+        // With `half_close`, hyper does not end the connection when the peer ends its side. The task detects that the peer is
+        // gone.
         .half_close(true)
-        // hyper allocates room for as many fields as it allows. A field has at least four bytes.
+        // hyper allocates memory for `max_headers` fields. A field line with CRLF has at least four bytes, so a head within the
+        // limits has no more fields than this.
         .max_headers(options.limits.max_fields.min(Limits::MAX_HEAD / 4))
         .max_header_size(options.limits.max_head)
         .max_buf_size(BUFFER)
@@ -157,7 +159,7 @@ impl Task {
                 return Poll::Ready(Err(reason));
             }
             if is_asked {
-                // The connection stays open. The acceptor then asks another connection.
+                // The connection stays open. The acceptor is woken, and asks another connection if there still is no room.
                 server.notify_room();
             }
             Poll::Pending
@@ -187,8 +189,8 @@ impl Task {
         }
     }
 
-    /// Updates the deadline and the alarm after the connection was polled. Returns the reason for which the connection ends now, if
-    /// there is one. `leaves` is a reason to end an idle connection.
+    /// Updates the deadline and the alarm after the connection was polled. Returns the reason for which the connection ends now,
+    /// if there is one. `leaves` is a reason to end an idle connection.
     fn settle(&self, cx: &mut Context<'_>, leaves: Option<CloseReason>) -> Option<CloseReason> {
         let state = &mut *self.shared.lock();
         let Some(stream) = &mut state.stream else {
@@ -388,7 +390,7 @@ mod tests {
         let (mut room, mut watch) = (pin!(server.room()), pin!(task.watch(pending::<()>())));
         task.room.alarm.ask();
         poll_fn(|cx| {
-            // The service of the connection works, so the connection stays open.
+            // The service is still running, so the connection stays open.
             assert!(watch.as_mut().poll(cx).is_pending());
             assert!(room.as_mut().poll(cx).is_ready());
             Poll::Ready(())

@@ -48,10 +48,12 @@
 //! A client may send the beginning of its next head together with a request (pipelining). These bytes then count as a part of
 //! that request. The next head has `idle_timeout` in place of `head_timeout`, and a shutdown does not wait for it.
 //!
-//! If the service fails or panics, the client gets 500. The client also gets 500 in place of a response whose
-//! `content-length` is malformed, is repeated with another value, or differs from the size of the body. A response to HEAD may
-//! have any `content-length` if its body is empty. `content-length` is removed from responses with `transfer-encoding`, and from
-//! 101, 204 and 304 responses. If a response's body fails or panics, the response is cut. Other connections are not affected.
+//! If the service fails or panics, or its response has a status of 1xx other than 101, the client gets 500. If the body of a
+//! response fails or panics while it is sent, the response is cut. Other connections are not affected.
+//!
+//! `content-length` is removed from responses with `transfer-encoding`, and from 101, 204 and 304 responses. The client gets 500
+//! in place of any other response whose `content-length` is malformed, is repeated with another value, or differs from the exact
+//! size hint of the body. A response to HEAD may have any `content-length` if its body is empty.
 //!
 //! If the client closes a Unix socket or resets a TCP connection, the handler of its request is cancelled at once, or within a
 //! second if there is unread input. If the client closes a TCP connection, the server cannot tell this from a half-close. The
@@ -80,8 +82,8 @@
 //! - **[`Limits`](crate::Limits).** Only `max_head`, `max_fields` and `allow_http10` apply.
 //! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them.
 //! - **Reason phrases.** A service sets one with the extension `hyper::ext::ReasonPhrase` of the response.
-//! - **[`on_connect`](Options::on_connect)** is not available, because its futures are not `Send`. If it is set, [`serve`] returns
-//!   an error, so no client is accepted by mistake. Check the [`Caller`] in the service instead.
+//! - **[`on_connect`](Options::on_connect)** is not available, because its futures are not `Send`. If it is set, [`serve`]
+//!   returns an error, so no client is accepted by mistake. Check the [`Caller`] in the service instead.
 //! - **The apps of [`applib`](crate::applib)** work only with Degu's own apps. A service on a loopback address must therefore
 //!   check Host itself, as a protection against DNS rebinding. [`Hosts`](crate::applib::Hosts) shows the rules.
 //! - **[`workers`](Options::workers) and [`spin`](Options::spin)** have no effect, because the threads belong to the runtime.

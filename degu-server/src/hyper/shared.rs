@@ -89,8 +89,8 @@ pub(super) struct State {
     /// True if the service holds the body of the request, and has not read it to its end. The exchange is then in progress,
     /// even if the response is done.
     pub(super) has_body: bool,
-    /// True from the moment when the service drops an unfinished body until a read of hyper finds no input. hyper may still read
-    /// the rest of the body, so input does not begin a head.
+    /// True after the service has dropped the body of the request before its end. hyper may then read the rest of the body, so
+    /// input does not begin a head. Cleared when hyper finds no input between two exchanges, and when an exchange begins.
     pub(super) has_dropped_body: bool,
     /// True if the service has dropped the body of the request before its end, and hyper will not read the rest. The connection
     /// then ends after the response.

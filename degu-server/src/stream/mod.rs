@@ -237,8 +237,8 @@ impl<T: Transport> Stream<T> {
     /// Waits for input, makes the handshake, and returns the identity of the peer. While the handshake waits, `check` can end it,
     /// for example when a deadline has expired.
     ///
-    /// After a failure the alert has been sent, and the transport is still open. The caller must let the connection linger, so the
-    /// peer can read the alert.
+    /// After a failure the alert has been sent, and the transport is still open. The caller must let the connection linger, so
+    /// the peer can read the alert.
     pub(crate) async fn secure<E: From<degu_tls::Error> + From<io::Error>>(
         &mut self,
         policy: &degu_tls::ServerTls,

@@ -21,9 +21,9 @@ impl Tls {
     /// Reads input, and passes decrypted bytes to `take`, possibly in several calls. `take` returns the number of bytes that it
     /// took. Returns the sum of these numbers, which is 0 at the end of the input.
     ///
-    /// If the received bytes give no data, because a record is incomplete or has no data, this method reads again at once, as long
-    /// as the socket has bytes. No other task of the thread runs meanwhile. `Secured` ends such a read when the peer has sent
-    /// over 64 KiB without data.
+    /// If the received bytes give no data, because a record is incomplete or has no data, this method reads again at once, as
+    /// long as the socket has bytes. No other task of the thread runs meanwhile. `Secured` ends such a read when the peer has
+    /// sent over 64 KiB without data.
     pub(super) fn read(
         &mut self,
         io: &mut (impl Read + Write),
