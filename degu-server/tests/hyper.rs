@@ -293,7 +293,7 @@ fn shutdown_closes_idle_connections_and_awaits_partial_heads() {
             raw.expect(FINE);
         }
         begun.send(begin);
-        // The server's only thread answers this connection after it has read the bytes above.
+        // The server's only thread reads the bytes above before it answers this connection.
         let mut other = server.connect();
         other.send(GET);
         other.expect(FINE);

@@ -17,7 +17,7 @@ use http_body_util::StreamBody;
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const TCP: Address = Address::IPV6_LOOPBACK;
 
-/// A service without axum, which would look at the response first.
+/// A service without axum, because axum would change the response.
 #[derive(Clone)]
 struct Bare(fn(Uri) -> Result<Response<Body>, &'static str>);
 
@@ -36,7 +36,7 @@ impl tower_service::Service<Request<RequestBody>> for Bare {
 }
 
 #[test]
-fn a_service_that_fails_is_answered_for() {
+fn failed_service_is_answered_with_500() {
     let server = Serving::new(Server::options(), TCP, Bare(|_| Err("no")));
     let mut raw = server.connect();
     raw.send(GET);
@@ -59,8 +59,8 @@ impl http_body::Body for Unended {
     }
 }
 
-/// Returns the response that a path describes. The first segment is the status, and the second is the kind of the body. Each of the
-/// others is the value of a field: a length, or `chunked`.
+/// Returns a response whose status is the first segment of the path, and whose body is named by the second. Each further segment
+/// becomes a `content-length`, or a `transfer-encoding` if it is `chunked`.
 fn framed(uri: Uri) -> Result<Response<Body>, &'static str> {
     let mut segments = uri.path().split('/').skip(1);
     let response = Response::builder().status(segments.next().unwrap());

@@ -113,7 +113,7 @@ fn blocked_writer_of_an_upgrade_gets_the_end_of_the_grace() {
         let mut raw = server.connect();
         raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n");
         raw.response_head();
-        // The writer has its stream.
+        // Waits until the service has its upgraded stream.
         raw.expect("x");
         // Drops the runtime, too, and with it what still waits.
         server.shut_down();

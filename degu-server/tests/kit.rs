@@ -36,8 +36,8 @@ impl Serving {
         Self::on(threads, options, address, service)
     }
 
-    /// Serves on such a runtime. On a runtime of one thread, all bytes that were sent before a connection are read, and every
-    /// connection whose response was read counts as idle, before the connection is accepted.
+    /// Serves on this runtime. If the runtime has one thread, then before a new connection is accepted, the server has read all
+    /// bytes that were sent earlier, and every connection whose response the test has read counts as idle.
     pub(crate) fn on<S>(mut runtime: Builder, options: Options, address: Address, service: S) -> Self
     where
         S: Service<Request<RequestBody>, Response = Response<Body>, Error: Into<BoxError>> + Clone + Send + 'static,

@@ -213,7 +213,7 @@ fn the_ipv6_wildcard_takes_ipv4_clients_unless_told_otherwise() {
     for only in [false, true] {
         let server = Running::with(Server::options().ipv6_only(only), Address::IPV6_ANY, fine);
         let port = server.address.port().unwrap();
-        // Another server of this machine may have the same port over IPv4, so this server is asked who has come.
+        // Another process may listen on the same port over IPv4, so the test counts the connections that this server accepted.
         let _ = std::net::TcpStream::connect(("127.0.0.1", port));
         let mut raw = Raw::connect(&Address::IPV6_LOOPBACK.with_port(port));
         raw.send(GET);

@@ -62,7 +62,7 @@ fn the_connections_that_have_been_idle_longest_make_room() {
         held.iter_mut().for_each(ask);
         // The first one is not idle for the longest time any more, but for the shortest.
         ask(&mut held[0]);
-        // Each one asks at once. A newcomer without a request would make room for the others after 100 ms.
+        // Each newcomer sends its request at once, because after 100 ms without a request it would be closed to make room.
         let mut newcomers: Vec<_> = (1..CAP).map(|_| connect_and_ask(connect)).collect();
         let mut first = held.remove(0);
         held.iter_mut().for_each(|raw| assert_eq!(raw.rest(), ""));
