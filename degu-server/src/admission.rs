@@ -32,7 +32,7 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time for which a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-// A stalled handshake makes room before a new connection is refused.
+// The acceptor asks for room every `TURN`. So a stalled handshake makes room before a new connection is refused.
 const _: () = assert!(HANDSHAKE_GRACE.as_millis() + TURN.as_millis() < PATIENCE.as_millis());
 /// The maximum time for which connections are still accepted after a shutdown has begun. It is longer than [`PATIENCE`]. If the
 /// server stays full, the waiting connections are therefore refused in time, and not reset.
@@ -61,8 +61,8 @@ impl Admission {
         let stopping = self.state.reached(Phase::Draining);
         let _ = first(stopping, self.accept(&mut hand_over)).await;
         self.sockets.iter_mut().for_each(Accepting::unlink);
-        // Clients that connected before the shutdown are still served. More clients may connect while the sockets are open, so this
-        // phase ends after `LAST`.
+        // Clients that connected before the shutdown are still served. More clients may connect while the sockets are open, so
+        // this phase ends after `LAST`.
         let aborting = self.state.reached(Phase::Aborting);
         let _ = first(aborting, timeout(LAST, self.drain(&mut hand_over))).await;
     }
@@ -99,8 +99,8 @@ impl Admission {
         loop {
             match self.next().await {
                 Ok(accepted) => {
-                    // If the server was out of descriptors, this accept uses the descriptor of an idle connection that was closed.
-                    // The shortage may go on. `failing_since` is then kept, so the next failure writes no new log line.
+                    // If the server was out of descriptors, this accept uses the descriptor of an idle connection that was
+                    // closed. The shortage may go on. `failing_since` is then kept, so the next failure writes no new log line.
                     if !self.state.set_out_of_descriptors(false) {
                         failing_since = None;
                     }
@@ -138,9 +138,9 @@ impl Admission {
         }
     }
 
-    /// Passes the new connection to `hand_over` when there is room. If there is no room within the time `patience`,
-    /// refuses the new connection and all connections in the backlog. Otherwise the connections in the
-    /// backlog would wait one after another, each for this time.
+    /// Passes the new connection to `hand_over` when there is room. If there is no room within `patience`, refuses the new
+    /// connection, and then the connections in the backlog, because each of them would otherwise wait for `patience` again. If
+    /// there is room before the backlog is empty, passes the next connection to `hand_over`, and leaves the rest.
     async fn admit(&mut self, patience: Duration, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             // Idle connections are asked to close, one at a time, until there is room.
@@ -194,8 +194,8 @@ impl Admission {
         .await
     }
 
-    /// Accepts a connection that waits in a backlog. If no connection waits there or can be accepted, returns the error of the last
-    /// socket.
+    /// Accepts a connection that waits in a backlog. If no connection waits there or can be accepted, returns the error of the
+    /// last socket.
     fn waiting(&self) -> io::Result<Accepted> {
         let none = Err(io::ErrorKind::WouldBlock.into());
         self.sockets.iter().fold(none, |accepted, socket| accepted.or_else(|_| socket.accept_now()))

@@ -42,7 +42,8 @@ impl<A: App> Dispatcher<A> {
     fn hand_over(&mut self, accepted: Accepted) {
         let counters = &self.worker.server.counters;
         let load = |worker: &usize| counters[*worker].open.load(Relaxed);
-        // The queue of a worker is closed if its thread has panicked. All queues are closed only if the server is aborted.
+        // The queue of a worker is closed if its thread has panicked. The dispatcher runs on the thread of the first worker, so
+        // this thread has not panicked. All queues are closed only if the server is aborted.
         let is_alive = |worker: &usize| !self.queues[*worker].is_closed();
         let worker = (0..self.queues.len()).filter(is_alive).min_by_key(load).unwrap_or(0);
         let open = &counters[worker].open;

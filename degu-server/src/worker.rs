@@ -73,10 +73,10 @@ impl<A: App> Worker<A> {
         }
     }
 
-    /// Runs the worker with this number and, on the same thread, the future that `alongside` returns. When the queue has ended, waits
-    /// until all connections have sent their last response, for at most the grace period. [`Phase::Aborting`] ends the worker
-    /// earlier. Then aborts the connections that are still open, waits for the future of `alongside`, and returns the future's
-    /// output.
+    /// Runs the worker with this number and, on the same thread, the future that `alongside` returns. When the queue has ended,
+    /// waits until all connections have sent their last response, for at most the grace period. [`Phase::Aborting`] ends the
+    /// worker earlier. Then aborts the connections that are still open, waits for the future of `alongside`, and returns the
+    /// future's output.
     ///
     /// # Errors
     ///
@@ -312,8 +312,8 @@ mod tests {
         });
     }
 
-    /// The client sends its first message and an invalid record in one write, and reads nothing. The answer of the server has a long
-    /// list of certificates, for which the socket has no room, so the alert after it has no room either.
+    /// The client sends its first message and an invalid record in one write, and reads nothing. The answer of the server has a
+    /// long list of certificates, for which the socket has no room, so the alert after it has no room either.
     #[cfg(feature = "tls")]
     #[test]
     fn an_alert_without_room_is_not_waited_for_forever() {
@@ -395,8 +395,8 @@ mod tests {
         }
     }
 
-    /// Opens 100 connections, and sends this request on each. The response must end the connection. Returns the log lines at `INFO`
-    /// and above.
+    /// Opens 100 connections, and sends this request on each. The response must end the connection. Returns the log lines at
+    /// `INFO` and above.
     fn log_of_100(app: impl App, request: &str, expected: &str) -> Vec<String> {
         let app = Arc::new(app);
         let log = Log::default();

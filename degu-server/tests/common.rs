@@ -140,7 +140,7 @@ impl Raw {
                 Self::Tcp(stream) => stream.read(buffer),
                 Self::Unix(stream) => stream.read(buffer),
             };
-            // A process that was stopped and goes on finds its read interrupted, because the socket has a timeout.
+            // If the process is stopped and continued, a read with a timeout fails with EINTR.
             if !read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
                 return read;
             }

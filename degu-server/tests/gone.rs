@@ -10,8 +10,8 @@ use crate::common::{Raw, Running};
 
 const TCP: [Address; 2] = [Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK];
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
-/// Longer than any machine needs: a test that waits for it has failed. Shorter than the 30 s after which the kernel sends the first
-/// keep-alive probe, because a probe may also find that the client is gone.
+/// Longer than any machine needs: a test that waits for it has failed. Shorter than the 30 s after which the kernel sends the
+/// first keep-alive probe, because a probe may also find that the client is gone.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// The channels on which a test waits for handlers and bodies.
@@ -165,7 +165,7 @@ fn a_client_that_half_closes_gets_a_feed_to_its_end() {
             Ok((left > 0).then(|| (Chunk::new("news"), left - 1)))
         })
     };
-    // The whole feed takes longer than this time. A pause of the machine is one second of the server's clock, not two.
+    // The feed takes longer than this timeout. The timeout is 2 s, because the server counts a pause of the machine as 1 s.
     let options = Server::options().workers(1).half_close_timeout(Duration::from_secs(2));
     let server = Running::with(options, Address::IPV6_LOOPBACK, app);
     assert!(server.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("4\r\nnews\r\n0\r\n\r\n"));

@@ -110,7 +110,7 @@ fn servers_that_follow_each_other_on_one_path_keep_their_files() {
             });
         }
     });
-    // A server that does not get the lock in 100 ms leaves its file to the next server.
+    // A server that cannot take the lock within 100 ms does not unlink its file. The next server replaces and unlinks it.
     drop(Server::options().listener(Address::unix(&path)).unwrap());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

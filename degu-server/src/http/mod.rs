@@ -48,9 +48,9 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{Error, IntoResponse, Request, Response};
 
-/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding: chunked` or `trailer`. Otherwise the body is
-/// sent with the length of its exact size hint, or with the length in `content-length`. A body without a known length is sent in
-/// chunks, too.
+/// Converts a body. The body is sent in chunks if the headers have `transfer-encoding: chunked` or `trailer`. Otherwise the body
+/// is sent with the length of its exact size hint, or with the length in `content-length`. A body without a known length is sent
+/// in chunks, too.
 ///
 /// If the headers do not ask for chunks, keeps a `content-length` that differs from the exact size hint, because only the encoder
 /// knows whether the response may describe another body (HEAD, 304). Keeps transfer codings other than `chunked`: the encoder
